@@ -1,0 +1,1 @@
+"""Layers: graph convolutions, selectors, readouts and similarities. They know tensors only."""

@@ -1,0 +1,86 @@
+"""The values that cross between parts: batches in, representations and negatives out.
+
+Models, samplers, losses, metrics and the index know these types and nothing of one another.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+__all__ = ["Batch", "ItemTable", "Negatives", "Representations"]
+
+
+@runtime_checkable
+class ItemTable(Protocol):
+    """Item vectors that are computed only where they are asked for."""
+
+    def __getitem__(self, index: Tensor | slice) -> Tensor:
+        """Return the vectors of these items, ``[..., dim]`` for an index of shape ``[...]``."""
+        ...
+
+    def __len__(self) -> int:
+        """Return the number of items."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Users, and in training one positive item each.
+
+    Attributes:
+        user: User ids, ``[batch]``, int64.
+        positive: Item ids, ``[batch]``, int64; ``None`` in evaluation.
+        history: Item ids of the user's history, left-aligned, ``[batch, length]``; ``None`` for graph models.
+        mask: ``[batch, length]``, True where the history is real.
+    """
+
+    user: Tensor
+    positive: Tensor | None = None
+    history: Tensor | None = None
+    mask: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Representations:
+    """What a model says of the users of a batch and of all items.
+
+    A score is the inner product of an interest and an item vector, and the best interest counts. Where an
+    item has several vectors they lie side by side, ``num_vectors * dim``, and the best pair counts.
+
+    Attributes:
+        interests: ``[batch, num_interests, dim]``.
+        items: Indexable by item id, ``[..., dim]`` or ``[..., num_vectors * dim]``.
+        routing: Routing weights for regularizers, ``[batch, num_interests, length]``.
+        mask: ``[batch, length]``, True where the history is real.
+        interest_mask: ``[batch, num_interests]``, False where an interest is inactive.
+        ego_users: Parameters behind the users of the batch, ``[batch, dim]``, for norm penalties.
+        ego_items: Parameters behind all items, indexable by item id, for norm penalties.
+    """
+
+    interests: Tensor
+    items: Tensor | ItemTable
+    routing: Tensor | None = None
+    mask: Tensor | None = None
+    interest_mask: Tensor | None = None
+    ego_users: Tensor | None = None
+    ego_items: Tensor | ItemTable | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Negatives:
+    """Items drawn as negatives for a batch of users and positives.
+
+    Attributes:
+        item: ``[num_negatives]`` shared by the batch, or ``[batch, num_negatives]``; int64.
+        log_q: Log proposal probability of each negative, of the shape of ``item``; ``None`` where the draw
+            needs no correction.
+        pos_log_q: Log proposal probability of the positives, ``[batch]``.
+        valid: ``[batch, num_negatives]``, False where a negative must not count for this user (a known
+            positive); ``None`` where all count.
+    """
+
+    item: Tensor
+    log_q: Tensor | None = None
+    pos_log_q: Tensor | None = None
+    valid: Tensor | None = None
