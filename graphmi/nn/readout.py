@@ -1,0 +1,116 @@
+"""From several interests to one score per item: what the objective sees in training."""
+
+from abc import ABC, abstractmethod
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from graphmi.nn.select import ArgmaxSelector, Selector, mask_interests
+from graphmi.nn.similarity import InnerProduct, Similarity
+
+__all__ = ["LogSumExpReadout", "Readout", "Scores", "SelectReadout"]
+
+
+class Scores(NamedTuple):
+    """Scores of the positives and negatives of a batch.
+
+    Attributes:
+        pos: ``[batch]``, or ``[batch, num_interests]`` where each interest makes a loss of its own.
+        neg: ``[batch, num_negatives]``, or ``[batch, num_interests, num_negatives]``.
+        weight: The weight of each interest's loss, ``[batch, num_interests]``; ``None`` where there is one
+            score per item.
+    """
+
+    pos: Tensor
+    neg: Tensor
+    weight: Tensor | None = None
+
+
+class Readout(nn.Module, ABC):
+    """Scores the positive and the negatives of each user.
+
+    Shapes:
+        - interests: ``[batch, num_interests, dim]``
+        - positive: ``[batch, 1, dim]``
+        - negative: ``[num_negatives, dim]`` shared by the batch, or ``[batch, num_negatives, dim]``
+        - interest_mask: ``[batch, num_interests]``, False where an interest is inactive
+    """
+
+    @abstractmethod
+    def forward(
+        self, interests: Tensor, positive: Tensor, negative: Tensor, interest_mask: Tensor | None = None
+    ) -> Scores:
+        """Return the :class:`Scores`."""
+
+
+class SelectReadout(Readout):
+    """Scores items by the interests that a selector chooses.
+
+    Args:
+        selector: Weighs the interests; :class:`ArgmaxSelector` unless given.
+        anchor: ``"positive"``: the positive chooses, and its choice scores the negatives too (as ComiRec and
+            REMI train). ``"candidate"``: every item chooses for itself, as in serving.
+        similarity: The score of an interest and an item; the inner product unless given.
+
+    Raises:
+        ValueError: ``anchor`` is neither.
+    """
+
+    def __init__(
+        self,
+        selector: Selector | None = None,
+        anchor: Literal["positive", "candidate"] = "positive",
+        similarity: Similarity | None = None,
+    ) -> None:
+        super().__init__()
+        if anchor not in ("positive", "candidate"):
+            raise ValueError(f"'anchor' must be 'positive' or 'candidate' (got {anchor!r})")
+        self.selector = selector if selector is not None else ArgmaxSelector()
+        self.anchor = anchor
+        self.similarity = similarity if similarity is not None else InnerProduct()
+
+    def forward(
+        self, interests: Tensor, positive: Tensor, negative: Tensor, interest_mask: Tensor | None = None
+    ) -> Scores:
+        """Return one score per item: ``[batch]`` and ``[batch, num_negatives]``."""
+        if self.anchor == "candidate":
+            pos, neg = (
+                self.selector.score(interests, items, self.similarity, interest_mask)
+                for items in (positive, negative)
+            )
+        else:
+            weights = self.selector(interests, positive, interest_mask)  # [batch, num_interests, 1]
+            pos, neg = (self._score(interests, weights, items) for items in (positive, negative))
+        return Scores(pos.squeeze(-1), neg)
+
+    def _score(self, interests: Tensor, weights: Tensor, items: Tensor) -> Tensor:
+        linear = self.similarity.linear and items.size(-1) == interests.size(-1)
+        if self.selector.hard or linear:  # mix the interests first: num_interests times fewer scores
+            mixed = (weights * interests).sum(1, keepdim=True)  # [batch, 1, dim]
+            return self.similarity(mixed, items)[:, 0]
+        return (weights * self.similarity(interests, items)).sum(1)
+
+
+class LogSumExpReadout(Readout):
+    r"""All interests speak, the best ones loudest: :math:`s_i = \log \sum_k \exp \langle m_k, e_i \rangle`.
+
+    With the softmax objective this is the multi-interest loss of `BaM <https://arxiv.org/abs/2506.05325>`_.
+
+    Args:
+        similarity: The score of an interest and an item; the inner product unless given.
+    """
+
+    def __init__(self, similarity: Similarity | None = None) -> None:
+        super().__init__()
+        self.similarity = similarity if similarity is not None else InnerProduct()
+
+    def forward(
+        self, interests: Tensor, positive: Tensor, negative: Tensor, interest_mask: Tensor | None = None
+    ) -> Scores:
+        """Return one score per item: ``[batch]`` and ``[batch, num_negatives]``."""
+        pos, neg = (
+            torch.logsumexp(mask_interests(self.similarity(interests, items), interest_mask), 1)
+            for items in (positive, negative)
+        )
+        return Scores(pos.squeeze(-1), neg)

@@ -1,0 +1,88 @@
+"""How well an interest fits an item: inner product, cosine, negative distance."""
+
+from abc import ABC, abstractmethod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["Cosine", "InnerProduct", "NegativeDistance", "Similarity"]
+
+
+class Similarity(nn.Module, ABC):
+    """Scores every interest of every user against items; higher is better.
+
+    An item may have several vectors side by side, ``num_vectors * dim``; the best one counts.
+
+    Attributes:
+        linear: True where the score is linear in the interest (for one vector per item), so that interests
+            may be mixed before they are scored.
+
+    Shapes:
+        - interests: ``[batch, num_interests, dim]``
+        - items: ``[num_items, num_vectors * dim]`` shared by the batch, or
+          ``[batch, num_items, num_vectors * dim]``
+        - output: ``[batch, num_interests, num_items]``
+    """
+
+    linear: bool = False
+
+    def forward(self, interests: Tensor, items: Tensor) -> Tensor:
+        """Return the scores, ``[batch, num_interests, num_items]``.
+
+        Raises:
+            ValueError: The width of the items is not a multiple of the width of the interests.
+        """
+        dim = interests.size(-1)
+        num_vectors, rest = divmod(items.size(-1), dim)
+        if rest or not num_vectors:
+            raise ValueError(
+                f"item vectors must be a multiple of the interests' {dim} dimensions wide (got {items.size(-1)})"
+            )
+        vectors = items.reshape(*items.shape[:-2], -1, dim)  # [..., num_items * num_vectors, dim]
+        if vectors.dim() == 2:  # one matrix product for the whole batch
+            scores = self.pairwise(interests.reshape(-1, dim), vectors).view(*interests.shape[:-1], -1)
+        else:
+            scores = self.pairwise(interests, vectors)
+        if num_vectors == 1:
+            return scores
+        return scores.unflatten(-1, (-1, num_vectors)).amax(-1)
+
+    @abstractmethod
+    def pairwise(self, left: Tensor, right: Tensor) -> Tensor:
+        """Score all pairs of rows: ``[..., n, dim]`` and ``[..., m, dim]`` give ``[..., n, m]``."""
+
+
+class InnerProduct(Similarity):
+    """The inner product, the score of training, evaluation and serving.
+
+    Example:
+        >>> InnerProduct()(torch.eye(2)[None], torch.tensor([[2.0, 1.0]]))
+        tensor([[[2.],
+                 [1.]]])
+    """
+
+    linear = True
+
+    def pairwise(self, left: Tensor, right: Tensor) -> Tensor:
+        """Return the inner products of all pairs of rows."""
+        return left @ right.transpose(-1, -2)
+
+
+class Cosine(Similarity):
+    """The cosine of the angle between interest and item, in ``[-1, 1]``; 0 for a zero vector."""
+
+    def pairwise(self, left: Tensor, right: Tensor) -> Tensor:
+        """Return the cosines of all pairs of rows."""
+        return F.normalize(left, dim=-1) @ F.normalize(right, dim=-1).transpose(-1, -2)
+
+
+class NegativeDistance(Similarity):
+    """The Euclidean distance with a minus sign, at most 0.
+
+    The gradient at distance 0 is 0.
+    """
+
+    def pairwise(self, left: Tensor, right: Tensor) -> Tensor:
+        """Return the negative distances of all pairs of rows."""
+        return -torch.cdist(left, right)
