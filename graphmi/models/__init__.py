@@ -1,0 +1,7 @@
+"""Models: from a batch of users to :class:`~graphmi.typing.Representations`."""
+
+from graphmi.models.interest_gcn import InterestGCN
+from graphmi.models.popularity import Popularity
+from graphmi.models.separate_gcn import SeparateInterestGCN
+
+__all__ = ["InterestGCN", "Popularity", "SeparateInterestGCN"]

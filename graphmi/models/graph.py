@@ -1,0 +1,102 @@
+"""What graph models share: the user-item graph as one weighted adjacency, and how its nodes become scores."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import HeteroData
+
+from graphmi.nn.conv import EdgeWeight
+from graphmi.nn.sparse import Adjacency
+from graphmi.typing import Batch, Representations
+
+__all__ = ["EdgeBuffers", "Score", "represent", "user_item_adjacency"]
+
+Score = Literal["user_virtual", "pair_max", "symmetric", "center"]
+
+_EDGES = ("user", "interacts", "item")
+
+
+def user_item_adjacency(graph: HeteroData, weight: EdgeWeight) -> Adjacency:
+    """Both directions of the user-item graph as one square matrix, users first.
+
+    Args:
+        graph: Has nodes ``user`` and ``item`` and edges ``('user', 'interacts', 'item')``.
+        weight: The backbone's edge weight, called once for each direction.
+
+    Raises:
+        ValueError: If the graph has no such edges.
+    """
+    if _EDGES not in graph.edge_types:
+        raise ValueError(f"The graph must have edges {_EDGES} (got {graph.edge_types})")
+    num_users, num_items = int(graph["user"].num_nodes), int(graph["item"].num_nodes)
+    to_item = graph[_EDGES].edge_index
+    to_user = to_item.flip(0)
+    edge_weight = torch.cat([weight(to_item, (num_users, num_items)), weight(to_user, (num_items, num_users))])
+    offset = to_item.new_tensor([[0], [num_users]])
+    edge_index = torch.cat([to_item + offset, to_user + offset.flip(0)], dim=1)
+    num_nodes = num_users + num_items
+    return Adjacency.from_edge_index(edge_index, edge_weight, size=(num_nodes, num_nodes))
+
+
+class EdgeBuffers(nn.Module):
+    """An adjacency that moves with its model and is rebuilt from the graph, not saved."""
+
+    def __init__(self, adjacency: Adjacency) -> None:
+        super().__init__()
+        for name in Adjacency.__slots__:
+            self.register_buffer(name, getattr(adjacency, name), persistent=False)
+
+    def forward(self) -> Adjacency:
+        """Return the adjacency on the device of the model."""
+        return Adjacency(*(self.get_buffer(name) for name in Adjacency.__slots__))
+
+
+def represent(
+    virtual: Tensor,
+    center: Tensor,
+    ego: Tensor,
+    batch: Batch,
+    *,
+    num_users: int,
+    score: Score,
+    normalize: bool,
+) -> Representations:
+    r"""Arrange nodes so that the best inner product of an interest and an item vector is the score.
+
+    ============== ==============================================================================================
+    score          :math:`y_{ui}`
+    ============== ==============================================================================================
+    user_virtual   :math:`\max_k \langle E_V[u, k], E_C[i] \rangle`
+    pair_max       :math:`\max_{k, j} \langle E_V[u, k], E_V[i, j] \rangle`
+    symmetric      :math:`\max_k \langle E_V[u, k], E_C[i] \rangle + \max_j \langle E_C[u], E_V[i, j] \rangle`
+    center         :math:`\langle E_C[u], E_C[i] \rangle`
+    ============== ==============================================================================================
+
+    Args:
+        virtual: Virtual interests of all nodes, ``[num_nodes, num_interests, dim]``.
+        center: Centers of all nodes, ``[num_nodes, dim]``.
+        ego: Parameters of all nodes, ``[num_nodes, dim]``.
+        batch: The users asked for.
+        num_users: Users come first among the nodes.
+        score: A row of the table.
+        normalize: Bring vectors to length one, so that inner products are cosines.
+    """
+    if normalize:
+        virtual, center = nn.functional.normalize(virtual, dim=-1), nn.functional.normalize(center, dim=-1)
+    if score == "center":
+        interests, items = center[batch.user].unsqueeze(1), center[num_users:]
+    elif score == "user_virtual":
+        interests, items = virtual[batch.user], center[num_users:]
+    elif score == "pair_max":
+        interests, items = virtual[batch.user], virtual[num_users:].flatten(1)
+    else:  # <[E_V[u, k], E_C[u]], [E_C[i], E_V[i, j]]>: the best pair is the sum of both maxima
+        both = torch.cat([virtual, center.unsqueeze(1).expand_as(virtual)], dim=-1)
+        interests = both[batch.user]
+        items = both[num_users:].roll(center.size(1), dims=-1).flatten(1)
+    return Representations(
+        interests=interests,
+        items=items,  # [num_items, num_vectors * dim]
+        ego_users=ego[batch.user],
+        ego_items=ego[num_users:],
+    )

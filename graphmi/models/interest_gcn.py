@@ -1,0 +1,132 @@
+"""LightGCN and CAGCN* with several virtual interests per user."""
+
+from typing import Literal
+
+from torch import Tensor, nn
+from torch_geometric.data import HeteroData
+
+from graphmi.models.graph import EdgeBuffers, Score, represent, user_item_adjacency
+from graphmi.nn.conv import EdgeWeight, LightGCNWeight, MultiInterestConv
+from graphmi.typing import Batch, Representations
+
+__all__ = ["InterestGCN"]
+
+
+class InterestGCN(nn.Module):
+    r"""Stacked multi-interest graph convolutions (`WWW 2024 <https://arxiv.org/abs/2402.13495>`_).
+
+    Every user and item has one learnable center; each layer turns the centers of the neighbours into :math:`K` virtual
+    interests and chooses the next center among them. Virtual interests and centers are averaged over the layers:
+
+    .. math::
+        E_V[v, k] = \frac{1}{L + 1} \Bigl( E_C^0[v] + \sum_{l=1}^{L} E_V^l[v, k] \Bigr), \qquad
+        E_C[v] = \frac{1}{L + 1} \sum_{l=0}^{L} E_C^l[v]
+
+    ``num_interests=1`` is the plain backbone: LightGCN, or CAGCN* with ``weight=CAGCNWeight()``; ``num_layers=0`` is
+    matrix factorisation. A node without neighbours is left with its own center, over :math:`L + 1`. The paper adds
+    only ``num_layers * num_interests * dim`` parameters to its backbone. A reconstruction, see
+    :class:`~graphmi.nn.MultiInterestConv`.
+
+    Args:
+        graph: The training graph, ``('user', 'interacts', 'item')``; nothing else is read from it.
+        num_interests: Virtual interests per node, at least 1.
+        embedding_dim: Size of all vectors, at least 1.
+        num_layers: Number of convolutions, at least 0.
+        weight: Edge weights of the backbone.
+        attention: ``"interest"``, ``"neighbor"`` or ``"sigmoid"``; see :class:`~graphmi.nn.VirtualInterestGenerator`.
+        temperature: ``None`` for inner-product attention, a positive number for cosines divided by it.
+        rescale: Multiply virtual interests by their number.
+        center: ``"node_dot"``, ``"node_norm"``, ``"edge_dot"`` or ``"sum"``; see :class:`~graphmi.nn.CenterAggregator`.
+        score: ``"user_virtual"``, ``"pair_max"``, ``"symmetric"`` or ``"center"``;
+            see :func:`graphmi.models.graph.represent`.
+        share_interests: One set of interest vectors for all layers instead of one per layer, so that an interest means
+            the same in each.
+        normalize: Bring the outputs to length one (cosine scores); goes with a temperature in the loss.
+        init_std: Standard deviation of the initial centers, positive.
+
+    Shapes:
+        - **input:** a batch of users ``[batch]``
+        - **output:** ``interests [batch, num_interests, dim]``, ``items [num_items, dim]`` (``"pair_max"``:
+          ``num_interests * dim``; ``"symmetric"``: twice that, and twice the interests' ``dim``)
+
+    Raises:
+        ValueError: If an argument is out of range or the graph has no user-item edges.
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.data import HeteroData
+        >>> graph = HeteroData({"user": {"num_nodes": 2}, "item": {"num_nodes": 3}})
+        >>> graph["user", "interacts", "item"].edge_index = torch.tensor([[0, 0, 1], [0, 1, 2]])
+        >>> out = InterestGCN(graph, num_interests=4)(Batch(user=torch.tensor([1, 0])))
+        >>> out.interests.shape, out.items.shape
+        (torch.Size([2, 4, 64]), torch.Size([3, 64]))
+    """
+
+    def __init__(
+        self,
+        graph: HeteroData,
+        num_interests: int = 4,
+        embedding_dim: int = 64,
+        num_layers: int = 3,
+        *,
+        weight: EdgeWeight | None = None,
+        attention: Literal["interest", "neighbor", "sigmoid"] = "interest",
+        temperature: float | None = None,
+        rescale: bool = False,
+        center: Literal["node_dot", "node_norm", "edge_dot", "sum"] = "node_dot",
+        score: Score = "user_virtual",
+        share_interests: bool = False,
+        normalize: bool = False,
+        init_std: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if embedding_dim < 1:
+            raise ValueError(f"'embedding_dim' must be at least 1 (got {embedding_dim})")
+        if num_layers < 0:
+            raise ValueError(f"'num_layers' must be at least 0 (got {num_layers})")
+        if not init_std > 0:
+            raise ValueError(f"'init_std' must be positive (got {init_std})")
+        if score not in ("user_virtual", "pair_max", "symmetric", "center"):
+            raise ValueError(f"'score' must be 'user_virtual', 'pair_max', 'symmetric' or 'center' (got {score!r})")
+        adjacency = user_item_adjacency(graph, LightGCNWeight() if weight is None else weight)
+        self.num_users = int(graph["user"].num_nodes)
+        self.num_interests, self.score, self.normalize = num_interests, score, normalize
+        self.edges = EdgeBuffers(adjacency)
+        self.embedding = nn.Embedding(adjacency.size[0], embedding_dim)
+        nn.init.normal_(self.embedding.weight, std=init_std)
+        convs = [
+            MultiInterestConv(
+                embedding_dim,
+                num_interests,
+                attention=attention,
+                temperature=temperature,
+                rescale=rescale,
+                center=center,
+            )
+            for _ in range(min(num_layers, 1) if share_interests else num_layers)
+        ]
+        self.convs = nn.ModuleList(convs * num_layers if share_interests else convs)
+
+    def forward(self, batch: Batch) -> Representations:
+        """Return the interests of the users of the batch and the vectors of all items."""
+        virtual, center = self.propagate()
+        return represent(
+            virtual,
+            center,
+            self.embedding.weight,
+            batch,
+            num_users=self.num_users,
+            score=self.score,
+            normalize=self.normalize,
+        )
+
+    def propagate(self) -> tuple[Tensor, Tensor]:
+        """Return virtual interests ``[num_nodes, num_interests, dim]`` and centers ``[num_nodes, dim]``."""
+        adjacency, center = self.edges(), self.embedding.weight
+        virtuals, centers = [center.unsqueeze(1).expand(-1, self.num_interests, -1)], [center]
+        for conv in self.convs:
+            virtual, center = conv(center, adjacency)
+            virtuals.append(virtual)
+            centers.append(center)
+        count = len(centers)
+        return sum(virtuals[1:], virtuals[0]) / count, sum(centers[1:], centers[0]) / count

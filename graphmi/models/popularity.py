@@ -1,0 +1,33 @@
+"""The floor of every comparison."""
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import HeteroData
+
+from graphmi.typing import Batch, Representations
+
+__all__ = ["Popularity"]
+
+
+class Popularity(nn.Module):
+    """Every user is recommended the items with the most training users. Nothing is trained.
+
+    Args:
+        graph: The training graph, ``('user', 'interacts', 'item')``.
+
+    Shapes:
+        - **input:** a batch of users ``[batch]``
+        - **output:** ``interests [batch, 1, 1]`` of ones, ``items [num_items, 1]`` of counts
+    """
+
+    count: Tensor
+
+    def __init__(self, graph: HeteroData) -> None:
+        super().__init__()
+        item = graph["user", "interacts", "item"].edge_index[1]
+        self.register_buffer("count", torch.bincount(item, minlength=int(graph["item"].num_nodes)).float())
+
+    def forward(self, batch: Batch) -> Representations:
+        """Return the same interest for all users, and item counts."""
+        ones = self.count.new_ones(batch.user.numel(), 1, 1)
+        return Representations(interests=ones, items=self.count.unsqueeze(1))

@@ -1,0 +1,82 @@
+"""The control for parameter sharing: every node has its own vector for each interest."""
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import HeteroData
+
+from graphmi.models.graph import EdgeBuffers, Score, represent, user_item_adjacency
+from graphmi.nn.conv import EdgeWeight, LightGCNWeight
+from graphmi.nn.sparse import propagate
+from graphmi.typing import Batch, Representations
+
+__all__ = ["SeparateInterestGCN"]
+
+
+class SeparateInterestGCN(nn.Module):
+    r"""Fully separate interests: :math:`K` embeddings per node, each propagated by the backbone on its own.
+
+    :class:`InterestGCN` derives its interests from one center per node with ``num_layers * num_interests * dim`` extra
+    parameters; this control spends ``num_nodes * num_interests * dim`` on them, to test what sharing costs or gains.
+    The virtual interests and the centers are layer means of the plain backbone convolution.
+
+    Args:
+        graph: The training graph, ``('user', 'interacts', 'item')``.
+        num_interests: Interests per node, at least 1.
+        embedding_dim: Size of all vectors, at least 1.
+        num_layers: Number of convolutions, at least 0.
+        weight: Edge weights of the backbone.
+        score: See :func:`graphmi.models.graph.represent`.
+        normalize: Bring the outputs to length one (cosine scores).
+        init_std: Standard deviation of the initial vectors, positive.
+
+    Raises:
+        ValueError: If an argument is out of range or the graph has no user-item edges.
+    """
+
+    def __init__(
+        self,
+        graph: HeteroData,
+        num_interests: int = 4,
+        embedding_dim: int = 64,
+        num_layers: int = 3,
+        *,
+        weight: EdgeWeight | None = None,
+        score: Score = "user_virtual",
+        normalize: bool = False,
+        init_std: float = 0.1,
+    ) -> None:
+        super().__init__()
+        for name, value, least in (
+            ("num_interests", num_interests, 1),
+            ("embedding_dim", embedding_dim, 1),
+            ("num_layers", num_layers, 0),
+        ):
+            if value < least:
+                raise ValueError(f"'{name}' must be at least {least} (got {value})")
+        adjacency = user_item_adjacency(graph, LightGCNWeight() if weight is None else weight)
+        self.num_users, self.num_layers = int(graph["user"].num_nodes), num_layers
+        self.score, self.normalize = score, normalize
+        self.edges = EdgeBuffers(adjacency)
+        num_nodes = adjacency.size[0]
+        self.embedding = nn.Parameter(torch.randn(1 + num_interests, num_nodes, embedding_dim) * init_std)
+
+    def forward(self, batch: Batch) -> Representations:
+        """Return the interests of the users of the batch and the vectors of all items."""
+        adjacency, x = (
+            self.edges(),
+            self.embedding,
+        )  # x: [1 + num_interests, num_nodes, dim], the center first
+        total = x
+        for _ in range(self.num_layers):
+            x = propagate(adjacency, x)
+            total = total + x
+        center, *virtual = (total / (self.num_layers + 1)).unbind(0)
+        return represent(
+            torch.stack(virtual, dim=1),
+            center,
+            self.embedding.transpose(0, 1).flatten(1),  # [num_nodes, (1 + num_interests) * dim]
+            batch,
+            num_users=self.num_users,
+            score=self.score,
+            normalize=self.normalize,
+        )
