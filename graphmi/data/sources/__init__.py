@@ -1,0 +1,81 @@
+"""Data sets that are known by name, and one function that opens a name or a file."""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from graphmi.data.errors import DataError
+from graphmi.data.interactions import Interactions
+from graphmi.data.reading import read_interactions
+from graphmi.data.sources import ml_100k, planted
+from graphmi.data.sources.download import DownloadError, cache_folder
+from graphmi.data.sources.source import Source
+
+__all__ = ["SOURCES", "DownloadError", "Source", "cache_folder", "find_source", "load", "open_data"]
+
+_ALL = (ml_100k.SOURCE, planted.SOURCE)
+
+SOURCES: Mapping[str, Source] = MappingProxyType({source.name: source for source in _ALL})
+
+
+def load(name: str, **options: Any) -> Interactions:
+    """Return the interactions of a named source; download it on first use.
+
+    Args:
+        name: A name of ``SOURCES``, with options behind a colon where one likes: ``"amazon:year=2014,category=Books"``.
+        options: Options of the source.
+
+    Raises:
+        DataError: If the name or an option is unknown; the message has the nearest names.
+        DownloadError: If the files cannot be obtained; the message says where to put them by hand.
+    """
+    source, written = find_source(name)
+    return source.load(**{**written, **options})
+
+
+def open_data(name_or_path: str | Path, **columns: Any) -> Interactions:
+    """Return the interactions of a named source, a file, or a folder of Parquet files.
+
+    Args:
+        name_or_path: A name as for ``load``, or a path as for ``graphmi.data.read_interactions``.
+        columns: Options of the source, or arguments of ``read_interactions`` such as ``user="user"``.
+
+    Raises:
+        DataError: If it is neither a known name nor an existing path; the message has the nearest names.
+    """
+    if str(name_or_path).split(":", 1)[0] in SOURCES:
+        return load(str(name_or_path), **columns)
+    if Path(name_or_path).exists():
+        return read_interactions(name_or_path, **columns)
+    raise DataError(f"no file and no data set is named {str(name_or_path)!r} ({_suggestion(str(name_or_path))})")
+
+
+def find_source(name: str) -> tuple[Source, dict[str, Any]]:
+    """Return the source of ``name`` and the options written behind its colon."""
+    plain, _, written = name.partition(":")
+    if plain not in SOURCES:
+        raise DataError(f"no data set is named {plain!r} ({_suggestion(plain)})")
+    source = SOURCES[plain]
+    pairs = [pair.partition("=") for pair in written.split(",") if pair]
+    source.check({key.strip(): value for key, _, value in pairs})
+    return source, {key.strip(): _value(source, key.strip(), value.strip()) for key, _, value in pairs}
+
+
+def _value(source: Source, option: str, text: str) -> Any:
+    """Return the text as the type that the default of the option has."""
+    kind = type(source.options[option])
+    if kind is bool:
+        return text.lower() in ("true", "yes", "1")
+    try:
+        return kind(text)
+    except ValueError:
+        raise DataError(
+            f"option {option!r} of '{source.name}' must be of type {kind.__name__} (got {text!r})"
+        ) from None
+
+
+def _suggestion(name: str) -> str:
+    near = difflib.get_close_matches(name.lower(), SOURCES, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(near)}?" if near else f"known names: {', '.join(SOURCES)}"

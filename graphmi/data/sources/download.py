@@ -1,0 +1,164 @@
+"""Download one file: resumed after a cut, checked, and renamed into place only when it is whole."""
+
+import hashlib
+import os
+import urllib.error
+import urllib.request
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from typing import IO, cast
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+__all__ = ["DownloadError", "cache_folder", "download", "file_sha256", "pinned_sha256", "verify"]
+
+_BLOCK = 1 << 18
+
+
+class DownloadError(OSError):
+    """A file could not be obtained; the message says why in one sentence."""
+
+
+def cache_folder() -> Path:
+    """Return the folder that holds the data sets: ``GRAPHMI_DATA``, else ``~/.cache/graphmi``."""
+    folder = os.environ.get("GRAPHMI_DATA")
+    return Path(folder).expanduser() if folder else Path.home() / ".cache" / "graphmi"
+
+
+def download(url: str, target: Path, *, sha256: str | None = None, timeout: float = 20.0) -> Path:
+    """Download ``url`` to ``target``.
+
+    The bytes go to ``target`` + ``.part``, which a later call continues where the server vouches for the same
+    content (``ETag`` or ``Last-Modified``). A cut connection is retried as long as each attempt brings
+    something new. Without a known hash the first one seen is trusted and written to ``target`` + ``.sha256``.
+
+    Args:
+        url: An ``http`` or ``https`` address.
+        target: The file to write; its folder is made if needed.
+        sha256: Expected hash in hexadecimal.
+        timeout: Seconds to wait for the connection and for each block.
+
+    Raises:
+        DownloadError: If the address cannot be reached, the connection stays cut, or the hash differs.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise DownloadError(f"only http and https addresses can be downloaded (got {url!r})")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = _beside(target, ".part")
+    while True:
+        before = _size(part)
+        try:
+            _receive(url, part, timeout)
+            break
+        except (OSError, HTTPException) as error:
+            if _size(part) <= before:
+                raise DownloadError(f"{url}: {_reason(error)}") from error
+    _accept(part, target, sha256 or pinned_sha256(target))
+    return target
+
+
+def verify(path: Path, sha256: str | None) -> str:
+    """Return the hash of ``path``, and raise ``DownloadError`` where it is not the expected one."""
+    found = file_sha256(path)
+    if sha256 is not None and found != sha256:
+        raise DownloadError(f"{path.name} has sha256 {found} instead of {sha256}")
+    return found
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file in hexadecimal, read in blocks."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def pinned_sha256(path: Path) -> str | None:
+    """Return the hash that was trusted on first use, from the ``.sha256`` file beside ``path``."""
+    note = _beside(path, ".sha256")
+    return note.read_text().split()[0] if note.exists() else None
+
+
+def _accept(part: Path, target: Path, expected: str | None) -> None:
+    try:
+        found = verify(part, expected)
+    except DownloadError as error:
+        _forget(part)
+        pin = _beside(target, ".sha256")
+        remedy = f"; delete {pin} if the new content is right" if pin.exists() else ""
+        raise DownloadError(f"{str(error).replace('.part', '', 1)}, and was discarded{remedy}") from None
+    if expected is None:
+        _beside(target, ".sha256").write_text(f"{found}  {target.name}\n")
+    part.replace(target)
+    _forget(part)
+
+
+def _receive(url: str, part: Path, timeout: float) -> None:
+    """Receive what is missing of ``part``, and raise ``ConnectionError`` where the server stops too early."""
+    request = urllib.request.Request(url, headers={"User-Agent": "graphmi"})  # noqa: S310 (checked by the caller)
+    validator = _beside(part, ".validator")
+    if _size(part) > 0 and validator.exists():
+        request.add_header("Range", f"bytes={_size(part)}-")
+        request.add_header("If-Range", validator.read_text())
+    try:
+        response = cast(HTTPResponse, urllib.request.urlopen(request, timeout=timeout))  # noqa: S310
+    except urllib.error.HTTPError as error:
+        if error.code == 416:  # the rest that was asked for does not exist: start again next time
+            _forget(part)
+        raise
+    with response:
+        resumed = response.status == 206 and response.headers.get("Content-Range", "").startswith(
+            f"bytes {_size(part)}-"
+        )
+        if not resumed:
+            validator.write_text(response.headers.get("ETag") or response.headers.get("Last-Modified") or "")
+            if not validator.read_text():
+                validator.unlink()
+        length = response.headers.get("Content-Length")
+        start = _size(part) if resumed else 0
+        with part.open("ab" if resumed else "wb") as file:
+            _copy(response, file, start, start + int(length) if length else None, url)
+
+
+def _copy(response: HTTPResponse, file: IO[bytes], start: int, total: int | None, url: str) -> None:
+    received = start
+    with _progress() as progress:
+        task = progress.add_task(url.rsplit("/", 1)[-1], total=total, completed=start)
+        while block := response.read(_BLOCK):
+            file.write(block)
+            received += len(block)
+            progress.update(task, completed=received)
+    if total is not None and received < total:
+        raise ConnectionError(f"the connection was cut after {received:,} of {total:,} bytes")
+
+
+def _progress() -> Progress:
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _reason(error: Exception) -> str:
+    reason = getattr(error, "reason", None)
+    return str(reason or error or type(error).__name__)
+
+
+def _forget(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _beside(part, ".validator").unlink(missing_ok=True)
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

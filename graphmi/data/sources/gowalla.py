@@ -1,0 +1,57 @@
+"""Gowalla: check-ins, in the form that the LightGCN paper made common."""
+
+from pathlib import Path
+
+import polars as pl
+import torch
+
+from graphmi.data.errors import DataError
+from graphmi.data.interactions import Interactions
+from graphmi.data.sources.obtain import Url, obtain
+from graphmi.data.sources.source import Source
+from graphmi.data.sources.tables import first_existing, item_lists
+
+__all__ = ["SOURCE"]
+
+_LISTS = "https://raw.githubusercontent.com/gusye1234/LightGCN-PyTorch/master/data/gowalla"
+_PARTS = ("train", "valid", "test")
+
+
+def fetch(folder: Path, *, part: str = "all") -> None:
+    """Fetch the lists of training and test items."""
+    for name in ("train", "test"):
+        if not first_existing(folder, f"{name}.txt", f"{name}.txt.gz").exists():
+            obtain(folder, Url(f"{_LISTS}/{name}.txt", f"{name}.txt"))
+
+
+def parse(folder: Path, *, part: str = "all") -> Interactions:
+    """Read ``train.txt``, ``test.txt`` and, where it was put there, ``valid.txt``; no times, no categories.
+
+    Args:
+        folder: The folder of the files, plain or ``.gz``.
+        part: ``"all"``, or one of the paper's parts ``"train"``, ``"valid"``, ``"test"``. All parts have the
+            same user and item indices.
+    """
+    tables = {name: item_lists(path) for name in _PARTS if (path := _path(folder, name)).exists()}
+    if part != "all" and part not in tables:
+        raise DataError(f"'part' must be one of all, {', '.join(tables)} (got {part!r})")
+    interactions = Interactions.from_frame(pl.concat(tables.values()))
+    if part == "all":
+        return interactions
+    rows = [torch.full((len(table),), name == part) for name, table in tables.items()]
+    return interactions.take(torch.cat(rows).nonzero().squeeze(1))
+
+
+def _path(folder: Path, name: str) -> Path:
+    return first_existing(folder, f"{name}.txt", f"{name}.txt.gz")
+
+
+SOURCE = Source(
+    name="gowalla",
+    summary="Gowalla: check-ins, with the split of the LightGCN paper",
+    size="29,858 users, 40,981 items, 1,027,370 check-ins",
+    home="https://github.com/gusye1234/LightGCN-PyTorch",
+    licence="research use, cite Cho, Myers and Leskovec (2011) and He et al. (2020)",
+    fetch=fetch,
+    parse=parse,
+)

@@ -1,0 +1,46 @@
+"""Readers of the file formats that several sources share."""
+
+import bz2
+import gzip
+from pathlib import Path
+from typing import IO, cast
+
+import polars as pl
+
+from graphmi.data.reading import read_table
+
+__all__ = ["first_existing", "item_lists", "open_binary", "read_films", "read_ratings"]
+
+_RATING = {"user_id": pl.Int64, "item_id": pl.Int64, "rating": pl.Float32, "timestamp": pl.Int64}
+
+
+def first_existing(folder: Path, *files: str) -> Path:
+    """Return the first of the files that is there, or the first name where none is."""
+    return next((folder / file for file in files if (folder / file).exists()), folder / files[0])
+
+
+def read_ratings(path: Path, separator: str, *, item: type[pl.DataType] = pl.Int64) -> pl.DataFrame:
+    """Read user, item, rating and unix seconds from a file without a header, in the order of the file."""
+    table = read_table(path, separator=separator, columns=list(_RATING))
+    return table.cast({**_RATING, "item_id": item}).collect()
+
+
+def read_films(path: Path, *, encoding: str, item: type[pl.DataType] = pl.Int64) -> pl.DataFrame:
+    """Read ``item::title::category|category``."""
+    table = read_table(path, separator="::", columns=["item_id", "title", "category"], encoding=encoding)
+    return table.with_columns(pl.col("item_id").cast(item), pl.col("category").str.split("|")).collect()
+
+
+def open_binary(path: Path) -> IO[bytes]:
+    """Open a plain, ``.gz`` or ``.bz2`` file for reading."""
+    opener = {".gz": gzip.open, ".bz2": bz2.open}.get(path.suffix)
+    return cast(IO[bytes], opener(path, "rb") if opener else path.open("rb"))
+
+
+def item_lists(path: Path) -> pl.DataFrame:
+    """Read one line per user: the user, then the user's items, between single spaces."""
+    with open_binary(path) as file:
+        lines = pl.Series("line", file.read().decode("utf-8").splitlines(), dtype=pl.String)
+    fields = lines.str.strip_chars().str.split(" ")
+    table = pl.DataFrame({"user_id": fields.list.first(), "item_id": fields.list.slice(1)}).explode("item_id")
+    return table.drop_nulls().filter(pl.col("item_id") != "").cast(pl.Int64)
