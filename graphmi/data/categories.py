@@ -1,0 +1,54 @@
+"""Categories of items, several per item."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["Categories"]
+
+
+@dataclass(frozen=True, eq=False)
+class Categories:
+    """Which items belong to which categories; an item has none, one or several.
+
+    Args:
+        item: Item index of each pair, ``[num_pairs]`` int64.
+        category: Index into ``names`` of each pair, ``[num_pairs]`` int64.
+        names: Category names.
+
+    Raises:
+        ValueError: If the shapes differ or a category has no name.
+    """
+
+    item: Tensor
+    category: Tensor
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.item.shape != self.category.shape or self.item.dim() != 1:
+            shapes = f"{tuple(self.item.shape)} and {tuple(self.category.shape)}"
+            raise ValueError(f"'item' and 'category' must be vectors of one length (got {shapes})")
+        if len(self.category) and not 0 <= int(self.category.min()) <= int(self.category.max()) < len(self.names):
+            raise ValueError(f"'category' must index the {len(self.names)} names (got {int(self.category.max())})")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def matrix(self, num_items: int) -> Tensor:
+        """Return the multi-hot matrix, ``[num_items, num_categories]`` float32."""
+        matrix = torch.zeros(num_items, len(self.names))
+        matrix[self.item, self.category] = 1.0
+        return matrix
+
+    def take(self, items: Tensor, num_items: int) -> "Categories":
+        """Return the categories of ``items`` alone, renumbered to their positions in it.
+
+        Args:
+            items: Item indices to keep, ``[kept]`` int64.
+            num_items: The number of items before.
+        """
+        position = torch.full((num_items,), -1).index_copy(0, items, torch.arange(len(items)))
+        item = position[self.item]
+        kept = item >= 0
+        return Categories(item[kept], self.category[kept], self.names)

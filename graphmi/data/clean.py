@@ -1,0 +1,137 @@
+"""Columns of ids, times and weights, checked and brought to one type each."""
+
+import polars as pl
+
+from graphmi.data.errors import DataError
+
+__all__ = ["clean_ids", "clean_time", "clean_weight", "infer_ids"]
+
+_WHOLE = r"^(0|-?[1-9][0-9]*)$"  # no leading zeros: "007" and "7" are two ids
+_NUMBER = r"^-?[0-9]+(\.[0-9]*)?$"
+
+
+def infer_ids(ids: pl.Series, what: str) -> pl.Series:
+    """Return ids read as text as integers where all of them are integers, else unchanged.
+
+    Args:
+        ids: ``String`` values.
+        what: How an error names the column.
+
+    Raises:
+        DataError: If all ids are numbers, but some are fractions or beyond 64 bits.
+    """
+    distinct = ids.drop_nulls().unique()
+    if not distinct.str.contains(_NUMBER).all() or distinct.is_empty():
+        return ids
+    if not distinct.str.contains(_WHOLE).all():
+        fractions = distinct.filter(distinct.str.contains(".", literal=True))
+        if len(fractions):
+            raise _float_ids(what, fractions.min())
+        return ids
+    numbers = distinct.cast(pl.Int64, strict=False)
+    if numbers.null_count():
+        raise _overflow(what, distinct.filter(numbers.is_null()).min())
+    return ids.cast(pl.Int64)
+
+
+def clean_ids(ids: pl.Series, what: str) -> pl.Series:
+    """Return ids as ``Int64`` or ``String`` without missing values.
+
+    Args:
+        ids: Integers of any width, strings or categoricals.
+        what: How an error names the column.
+
+    Raises:
+        DataError: If an id is missing, a floating-point number, beyond 64 bits, or of another type.
+    """
+    _require_no_nulls(ids, what)
+    if ids.dtype.is_float():
+        raise _float_ids(what, ids[0] if len(ids) else None)
+    if ids.dtype.is_integer():
+        whole = ids.cast(pl.Int64, strict=False)
+        if whole.null_count():
+            raise _overflow(what, ids.filter(whole.is_null())[0])
+        return whole
+    if ids.dtype in (pl.String, pl.Categorical, pl.Enum):
+        return ids.cast(pl.String)
+    if ids.dtype == pl.Null:  # an empty list
+        return ids.cast(pl.String)
+    raise DataError(f"{what} must be strings or integers (got {ids.dtype})")
+
+
+def clean_time(time: pl.Series, what: str) -> pl.Series:
+    """Return times as ``Int64``: unix seconds for dates, the numbers themselves otherwise.
+
+    Args:
+        time: Whole numbers, dates, or text of either.
+        what: How an error names the column.
+
+    Raises:
+        DataError: If a time is missing, not finite, a fraction, or neither a number nor an ISO date.
+    """
+    _require_no_nulls(time, what)
+    if time.dtype == pl.String:
+        time = _parse_time(time, what)
+    if time.dtype in (pl.Date, pl.Datetime):
+        return time.dt.epoch("s").cast(pl.Int64)
+    if time.dtype.is_float():
+        _require_finite(time, what)
+    if not time.dtype.is_numeric():
+        raise DataError(f"{what} must be whole numbers or dates (got {time.dtype})")
+    whole = time.cast(pl.Int64, strict=False)
+    if whole.null_count():
+        raise DataError(f"{what} has a value beyond 64 bits: {time.filter(whole.is_null())[0]}")
+    if time.dtype.is_float() and len(fractions := time.filter(whole.cast(time.dtype) != time)):
+        raise DataError(f"{what} has a fraction, {fractions[0]}; scale it to whole numbers so that no order is lost")
+    return whole
+
+
+def clean_weight(weight: pl.Series, what: str) -> pl.Series:
+    """Return weights as finite ``Float32``.
+
+    Args:
+        weight: Numbers or text of numbers.
+        what: How an error names the column.
+
+    Raises:
+        DataError: If a weight is missing, not a number, or not finite.
+    """
+    _require_no_nulls(weight, what)
+    numbers = weight.cast(pl.Float64, strict=False)
+    if numbers.null_count():
+        raise DataError(f"{what} has a value that is no number: {weight.filter(numbers.is_null())[0]!r}")
+    small = numbers.cast(pl.Float32)
+    _require_finite(small, what)
+    return small
+
+
+def _parse_time(time: pl.Series, what: str) -> pl.Series:
+    # Int64 first: a float64 holds whole numbers up to 2**53 only
+    for parsed in (time.cast(pl.Int64, strict=False), time.cast(pl.Float64, strict=False)):
+        if not parsed.null_count():
+            return parsed
+    try:
+        return time.str.to_datetime(time_unit="us")
+    except pl.exceptions.PolarsError:
+        few = ", ".join(repr(value) for value in time.filter(parsed.is_null()).head(3))
+        raise DataError(f"{what} has values that are neither numbers nor dates such as 2024-05-31: {few}") from None
+
+
+def _require_no_nulls(values: pl.Series, what: str) -> None:
+    if nulls := values.null_count():
+        row = values.is_null().arg_true()[0]
+        raise DataError(f"{what} has {nulls:,} missing values, the first in row {row + 1}; remove those rows")
+
+
+def _require_finite(values: pl.Series, what: str) -> None:
+    if not (finite := values.is_finite()).all():
+        row = (~finite).arg_true()[0]
+        raise DataError(f"{what} has a non-finite value, {values[row]}, in row {row + 1}; remove such rows")
+
+
+def _float_ids(what: str, value: object) -> DataError:
+    return DataError(f"{what} has floating-point ids such as {value}; ids are integers or strings")
+
+
+def _overflow(what: str, value: object) -> DataError:
+    return DataError(f"{what} has an id beyond 64-bit integers, {value}; put a letter before such ids")

@@ -1,0 +1,97 @@
+"""Which columns of a table hold users, items, times and weights."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import polars as pl
+
+from graphmi.data.errors import DataError
+
+__all__ = ["Columns", "choose_columns", "plain_names", "to_polars"]
+
+TIME_COLUMNS = ("timestamp", "time", "order")
+WEIGHT_COLUMNS = ("rating", "weight")
+_ATOMIC_TYPES = ("token", "token_seq", "float", "float_seq")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The chosen columns under the names that the table gives them."""
+
+    user: str
+    item: str
+    time: str | None
+    weight: str | None
+
+    @property
+    def used(self) -> list[str]:
+        """The distinct columns to read."""
+        names = (self.user, self.item, self.time, self.weight)
+        return list(dict.fromkeys(name for name in names if name is not None))
+
+
+def choose_columns(
+    found: Sequence[str], *, user: str, item: str, time: str | None = None, weight: str | None = None
+) -> Columns:
+    """Return the columns to use; times and weights without a name are looked for under the usual ones.
+
+    Raises:
+        DataError: If a named column does not exist; lists the columns and the nearest names.
+    """
+    names = dict(zip(plain_names(found), found, strict=True)) | {name: name for name in found}
+    return Columns(
+        user=_require(names, found, "user", user),
+        item=_require(names, found, "item", item),
+        time=_require(names, found, "time", time) if time else _first(names, TIME_COLUMNS),
+        weight=_require(names, found, "weight", weight) if weight else _first(names, WEIGHT_COLUMNS),
+    )
+
+
+def plain_names(names: Iterable[str]) -> list[str]:
+    """Return column names without blanks and without the types of RecBole's headers (``user_id:token``)."""
+    plain = []
+    for name in names:
+        stem, _, kind = name.strip().rpartition(":")
+        plain.append(stem if stem and kind in _ATOMIC_TYPES else name.strip())
+    return plain
+
+
+def to_polars(frame: Any) -> pl.LazyFrame:
+    """Return a polars or pandas table as a lazy polars table.
+
+    Raises:
+        DataError: If it is neither, or a column mixes types.
+    """
+    if isinstance(frame, pl.LazyFrame):
+        return frame
+    if isinstance(frame, pl.DataFrame):
+        return frame.lazy()
+    if not hasattr(frame, "columns") or not hasattr(frame, "iloc"):
+        raise DataError(f"a table is a polars or pandas DataFrame (got {type(frame).__name__})")
+    return pl.LazyFrame({str(name): _from_pandas(frame[name]) for name in frame.columns})
+
+
+def _from_pandas(column: Any) -> pl.Series:
+    values = column.to_numpy()
+    if values.dtype != object:
+        return pl.Series(values)
+    # polars reads pandas' own string columns through pyarrow only, which is no dependency
+    try:
+        return pl.Series(column.astype(object).where(column.notna(), None).tolist())
+    except TypeError:
+        raise DataError(f"column '{column.name}' mixes types; convert it to strings or to integers") from None
+
+
+def _require(names: dict[str, str], found: Sequence[str], role: str, name: str) -> str:
+    if name in names:
+        return names[name]
+    near = get_close_matches(name.lower(), [plain.lower() for plain in names], n=1, cutoff=0.5)
+    hint = next((plain for plain in names if near and plain.lower() == near[0]), "NAME")
+    columns = ", ".join(repr(column) for column in found)
+    raise DataError(f"there is no column '{name}' among {columns}; name the {role} column, such as {role}='{hint}'")
+
+
+def _first(names: dict[str, str], candidates: Sequence[str]) -> str | None:
+    return next((names[name] for name in candidates if name in names), None)

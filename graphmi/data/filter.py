@@ -1,0 +1,68 @@
+"""Filters: each takes interactions and returns fewer, without users and items that lost all rows."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from graphmi.data.errors import DataError
+from graphmi.data.interactions import Interactions
+
+__all__ = ["deduplicate", "k_core", "min_weight"]
+
+
+def k_core(interactions: Interactions, k: int, *, iterate: bool = True) -> Interactions:
+    """Keep users and items with at least ``k`` interactions.
+
+    Args:
+        interactions: The interactions; repeated pairs count each time.
+        k: Interactions that a user and an item need, at least 1.
+        iterate: Repeat until all that are left have ``k``. Otherwise users and items are counted once and
+            both filtered by that, as ComiRec does, after which some may have fewer.
+
+    Raises:
+        ValueError: If ``k`` is below 1.
+        DataError: If nothing is left.
+    """
+    if k < 1:
+        raise ValueError(f"'k' must be at least 1 (got {k})")
+    rows = torch.arange(len(interactions))
+    while True:
+        user, item = interactions.user[rows], interactions.item[rows]
+        kept = rows[(user.bincount()[user] >= k) & (item.bincount()[item] >= k)]
+        stable, rows = len(kept) == len(rows), kept
+        if stable or not iterate:
+            return _keep(interactions, rows, f"{k} interactions per user and item")
+
+
+def deduplicate(interactions: Interactions, keep: Literal["first", "last"] = "first") -> Interactions:
+    """Keep one row of each user-item pair.
+
+    Args:
+        interactions: The interactions.
+        keep: ``"first"`` or ``"last"`` in time, ties (and all, where there are no times) by row.
+
+    Raises:
+        ValueError: If ``keep`` is neither.
+    """
+    if keep not in ("first", "last"):
+        raise ValueError(f"'keep' must be 'first' or 'last' (got {keep!r})")
+    return interactions.take(interactions.distinct_rows(keep).sort().values)
+
+
+def min_weight(interactions: Interactions, threshold: float) -> Interactions:
+    """Keep interactions whose weight is at least ``threshold``, such as ratings from 4 on.
+
+    Raises:
+        DataError: If the interactions have no weights, or nothing is left.
+    """
+    if interactions.weight is None:
+        raise DataError("the interactions have no weights; name the column with weight='NAME'")
+    return _keep(interactions, interactions.weight >= threshold, f"weights of at least {threshold}")
+
+
+def _keep(interactions: Interactions, rows: Tensor, condition: str) -> Interactions:
+    kept = interactions.take(rows)
+    if not len(kept):
+        raise DataError(f"none of {len(interactions):,} interactions is left by {condition}; lower the limit")
+    return kept.compact()

@@ -1,0 +1,241 @@
+"""User-item interactions as index vectors with the vocabularies of their ids."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import polars as pl
+import torch
+from torch import Tensor
+
+from graphmi.data.categories import Categories
+from graphmi.data.clean import clean_ids, clean_time, clean_weight
+from graphmi.data.columns import choose_columns, to_polars
+from graphmi.data.errors import DataError
+from graphmi.data.fingerprint import digest
+from graphmi.data.vocabulary import Values, Vocabulary
+
+if TYPE_CHECKING:
+    from torch_geometric.data import HeteroData
+
+__all__ = ["Interactions"]
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """Which user met which item, one row per interaction, in the order of the source.
+
+    Args:
+        user: User index per row, ``[num_rows]`` int64.
+        item: Item index per row, ``[num_rows]`` int64.
+        users: Ids of the users; may hold users without a row.
+        items: Ids of the items; may hold items without a row.
+        time: Time per row, unix seconds or a position, ``[num_rows]`` int64.
+        weight: Rating or strength per row, ``[num_rows]`` float32.
+        categories: Categories of the items.
+        titles: A title per item index.
+
+    Raises:
+        ValueError: If shapes, types or index ranges do not fit.
+    """
+
+    user: Tensor
+    item: Tensor
+    users: Vocabulary
+    items: Vocabulary
+    time: Tensor | None = None
+    weight: Tensor | None = None
+    categories: Categories | None = None
+    titles: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        _check("user", self.user, torch.int64, len(self), self.num_users)
+        _check("item", self.item, torch.int64, len(self), self.num_items)
+        if self.time is not None:
+            _check("time", self.time, torch.int64, len(self))
+        if self.weight is not None:
+            _check("weight", self.weight, torch.float32, len(self))
+        if self.titles is not None and len(self.titles) != self.num_items:
+            raise ValueError(f"'titles' must hold {self.num_items} titles (got {len(self.titles)})")
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: Any,
+        *,
+        user: str = "user_id",
+        item: str = "item_id",
+        time: str | None = None,
+        weight: str | None = None,
+    ) -> "Interactions":
+        """Return the interactions of a table.
+
+        Args:
+            frame: A polars or pandas DataFrame, or a polars LazyFrame.
+            user: Column of user ids, integers or strings.
+            item: Column of item ids, integers or strings.
+            time: Column of times, whole numbers or dates (which become unix seconds); without a name the
+                first of ``timestamp``, ``time`` and ``order`` that exists.
+            weight: Column of weights; without a name the first of ``rating`` and ``weight`` that exists.
+
+        Raises:
+            DataError: If a column is missing, the table has no rows, or a value cannot be used.
+        """
+        frame = to_polars(frame)
+        names = choose_columns(frame.collect_schema().names(), user=user, item=item, time=time, weight=weight)
+        table = frame.select(names.used).collect()
+        if not len(table):
+            raise DataError("the table has no rows")
+        user_ids = clean_ids(table[names.user], f"column '{names.user}'")
+        item_ids = clean_ids(table[names.item], f"column '{names.item}'")
+        users, items = Vocabulary.of(user_ids), Vocabulary.of(item_ids)
+        return cls(
+            user=users.encode(user_ids),
+            item=items.encode(item_ids),
+            users=users,
+            items=items,
+            time=clean_time(table[names.time], f"column '{names.time}'").to_torch() if names.time else None,
+            weight=clean_weight(table[names.weight], f"column '{names.weight}'").to_torch() if names.weight else None,
+        )
+
+    @classmethod
+    def from_hetero(cls, data: "HeteroData") -> "Interactions":
+        """Return the ``('user', 'interacts', 'item')`` edges of a graph; ids are the node numbers.
+
+        Edge attributes ``time`` and ``weight`` and the item attributes ``category`` (multi-hot) and
+        ``category_names`` are taken where they exist.
+
+        Raises:
+            DataError: If the graph has no such edges, or an edge leaves the node range.
+        """
+        from graphmi.data.graph import from_graph  # graph.py builds on this class
+
+        return from_graph(data)
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    @property
+    def num_users(self) -> int:
+        """The number of user ids, users without a row included."""
+        return len(self.users)
+
+    @property
+    def num_items(self) -> int:
+        """The number of item ids, items without a row included."""
+        return len(self.items)
+
+    def pairs(self) -> Tensor:
+        """Return one number per user-item pair, ``user * num_items + item``, ``[num_rows]`` int64."""
+        return self.user * self.num_items + self.item
+
+    def distinct_rows(self, keep: Literal["first", "last"] = "first") -> Tensor:
+        """Return one row per pair, the first or last in time (ties by row), in the order of user and item."""
+        order = torch.arange(len(self)) if self.time is None else torch.argsort(self.time, stable=True)
+        pairs = self.pairs()[order]
+        pairs, by_pair = torch.sort(pairs, stable=True)
+        edge = torch.ones(len(pairs), dtype=torch.bool)  # where a run of equal pairs begins or ends
+        if keep == "first":
+            edge[1:] = pairs[1:] != pairs[:-1]
+        else:
+            edge[:-1] = pairs[1:] != pairs[:-1]
+        return order[by_pair][edge]
+
+    def take(self, index: Tensor) -> "Interactions":
+        """Return these rows, under the same vocabularies.
+
+        Args:
+            index: Row numbers, int64, or a mask ``[num_rows]``.
+        """
+        return replace(
+            self,
+            user=self.user[index],
+            item=self.item[index],
+            time=None if self.time is None else self.time[index],
+            weight=None if self.weight is None else self.weight[index],
+        )
+
+    def compact(self) -> "Interactions":
+        """Return the same rows without the users and items that have none; indices are renumbered."""
+        kept_users, user = torch.unique(self.user, return_inverse=True)
+        kept_items, item = torch.unique(self.item, return_inverse=True)
+        labels, titles = self.categories, self.titles
+        return replace(
+            self,
+            user=user,
+            item=item,
+            users=self.users.take(kept_users),
+            items=self.items.take(kept_items),
+            categories=None if labels is None else labels.take(kept_items, self.num_items),
+            titles=None if titles is None else tuple(titles[index] for index in kept_items.tolist()),
+        )
+
+    def with_categories(
+        self, items: Values, categories: Sequence[str] | pl.Series, *, ignore_unknown: bool = False
+    ) -> "Interactions":
+        """Return the interactions with item categories, one pair of ``items`` and ``categories`` per label.
+
+        Args:
+            items: Item ids; an item with several categories comes several times.
+            categories: The category name of each pair.
+            ignore_unknown: Leave out items that have no interactions, for tables of a whole catalogue.
+
+        Raises:
+            DataError: If an item is unknown, or a category is missing.
+        """
+        table = self._item_table(items, categories, ignore_unknown).unique().sort("item", "value")
+        names = table["value"].unique().sort()
+        codes = Vocabulary(names).encode(table["value"])
+        return replace(self, categories=Categories(table["item"].to_torch(), codes, tuple(names)))
+
+    def with_titles(
+        self, items: Values, titles: Sequence[str] | pl.Series, *, ignore_unknown: bool = False
+    ) -> "Interactions":
+        """Return the interactions with item titles; an item without one keeps its id as title.
+
+        Args:
+            items: Item ids.
+            titles: The title of each.
+            ignore_unknown: Leave out items that have no interactions, for tables of a whole catalogue.
+
+        Raises:
+            DataError: If an item is unknown, or a title is missing.
+        """
+        table = self._item_table(items, titles, ignore_unknown)
+        known = dict(zip(table["item"], table["value"], strict=True))
+        ids = self.items.ids.cast(pl.String)
+        return replace(self, titles=tuple(known.get(index, name) for index, name in enumerate(ids)))
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of ids, rows, times, weights and categories, equal on every machine."""
+        labels = self.categories
+        return digest(
+            self.users.ids,
+            self.items.ids,
+            self.user,
+            self.item,
+            self.time,
+            self.weight,
+            None if labels is None else labels.item,
+            None if labels is None else labels.category,
+            None if labels is None else pl.Series(labels.names, dtype=pl.String),
+        )
+
+    def _item_table(self, items: Values, values: Sequence[str] | pl.Series, ignore_unknown: bool) -> pl.DataFrame:
+        table = pl.DataFrame({"item": pl.Series(items), "value": pl.Series(values).cast(pl.String)})
+        if table["value"].null_count():
+            raise DataError(f"{table['value'].null_count():,} items have a missing value; leave those rows out")
+        if ignore_unknown:
+            table = table.filter(pl.Series(self.items.contains(table["item"]).numpy()))
+        try:
+            return table.with_columns(item=pl.Series(self.items.encode(table["item"]).numpy()))
+        except DataError as error:
+            raise DataError(f"{error}, which has the items with interactions; ignore_unknown=True skips them") from None
+
+
+def _check(name: str, values: Tensor, dtype: torch.dtype, length: int, bound: int | None = None) -> None:
+    if values.dtype != dtype or values.shape != (length,):
+        expected = f"{dtype} of shape ({length},)"
+        raise ValueError(f"'{name}' must be {expected} (got {values.dtype} of shape {tuple(values.shape)})")
+    if bound is not None and length and not 0 <= int(values.min()) <= int(values.max()) < bound:
+        raise ValueError(f"'{name}' must be in [0, {bound}) (got {int(values.min())} to {int(values.max())})")

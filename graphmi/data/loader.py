@@ -1,0 +1,63 @@
+"""Mini-batches of training pairs."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Union
+
+import torch
+from torch import Tensor
+
+from graphmi.data.interactions import Interactions
+from graphmi.typing import Batch
+
+if TYPE_CHECKING:
+    from torch_geometric.data import HeteroData
+
+__all__ = ["InteractionLoader"]
+
+
+class InteractionLoader:
+    """All training pairs once per epoch, in a fresh random order, without a Python step per sample.
+
+    The pairs lie on the device. The state of the generator at the start of an epoch decides its order, so
+    saving that state is all that resuming needs.
+
+    Args:
+        train: Training interactions, or a graph with ``('user', 'interacts', 'item')`` edges.
+        batch_size: Pairs per batch, at least 1; the last batch of an epoch may be smaller.
+        generator: Source of the order; a CPU generator gives the same order on every device.
+        device: Where the batches lie.
+
+    Raises:
+        ValueError: If ``batch_size`` is below 1.
+    """
+
+    def __init__(
+        self,
+        train: Union[Interactions, "HeteroData"],
+        batch_size: int = 2048,
+        generator: torch.Generator | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"'batch_size' must be at least 1 (got {batch_size})")
+        user, item = _pairs(train)
+        self.user = user.to(device)
+        self.item = item.to(device)
+        self.batch_size = batch_size
+        self.generator = generator
+
+    def __len__(self) -> int:
+        return -(-len(self.user) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        source = "cpu" if self.generator is None else self.generator.device
+        order = torch.randperm(len(self.user), generator=self.generator, device=source).to(self.user.device)
+        for rows in torch.split(order, self.batch_size):
+            yield Batch(user=self.user[rows], positive=self.item[rows])
+
+
+def _pairs(train: Union[Interactions, "HeteroData"]) -> tuple[Tensor, Tensor]:
+    if isinstance(train, Interactions):
+        return train.user, train.item
+    user, item = train["user", "interacts", "item"].edge_index
+    return user, item

@@ -1,0 +1,184 @@
+"""Interactions from files: CSV, TSV and other separated text, gzipped or not, and Parquet."""
+
+import csv
+import gzip
+import zlib
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from graphmi.data.clean import infer_ids
+from graphmi.data.columns import choose_columns
+from graphmi.data.errors import DataError
+from graphmi.data.interactions import Interactions
+
+__all__ = ["read_interactions", "read_table"]
+
+SEPARATORS = {"\t": "tab", "::": "'::'", ",": "comma", ";": "semicolon", "|": "'|'", " ": "space"}
+_QUOTED = (",", ";")  # separators beside which fields may stand in double quotes
+_NEVER_IN_TEXT = "\x01"  # reads a line as one field
+
+
+def read_interactions(
+    path: str | PathLike[str],
+    *,
+    user: str = "user_id",
+    item: str = "item_id",
+    time: str | None = None,
+    weight: str | None = None,
+    separator: str | None = None,
+    columns: Sequence[str] | None = None,
+) -> Interactions:
+    """Read interactions from a text file, a Parquet file or a directory of Parquet files.
+
+    Ids that are all integers become integers, others stay strings. Typed headers of RecBole's atomic files
+    (``user_id:token``) are understood.
+
+    Args:
+        path: CSV, TSV or other separated text (``.gz`` too), Parquet, or a directory of Parquet files.
+        user: Column of user ids.
+        item: Column of item ids.
+        time: Column of times, whole numbers or ISO dates; without a name the first of ``timestamp``,
+            ``time`` and ``order`` that exists.
+        weight: Column of weights; without a name the first of ``rating`` and ``weight`` that exists.
+        separator: The separator of a text file; found from its first line where not given.
+        columns: Column names for a text file that has no header line.
+
+    Raises:
+        FileNotFoundError: If the path does not exist.
+        DataError: If the file is empty, lacks a column, is not separated as said, or a value cannot be used.
+    """
+    try:
+        table = read_table(path, separator=separator, columns=columns)
+        names = choose_columns(table.collect_schema().names(), user=user, item=item, time=time, weight=weight)
+        frame = _collect(table.select(names.used))
+        texts = [name for name in (names.user, names.item) if frame.schema[name] == pl.String and _is_text(path)]
+        frame = frame.with_columns(infer_ids(frame[name], f"column '{name}'") for name in texts)
+        return Interactions.from_frame(frame, user=names.user, item=names.item, time=names.time, weight=names.weight)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def read_table(
+    path: str | PathLike[str],
+    *,
+    separator: str | None = None,
+    columns: Sequence[str] | None = None,
+    encoding: str = "utf-8",
+) -> pl.LazyFrame:
+    """Return the table in a file; every column of a text file is text.
+
+    Args:
+        path: Separated text (``.gz`` too), Parquet, or a directory of Parquet files.
+        separator: One or more characters; found from the first line of a text file where not given.
+        columns: Column names for a text file that has no header line.
+        encoding: Encoding of a text file.
+
+    Raises:
+        FileNotFoundError: If the path does not exist.
+        DataError: If the file is empty, not text, or not separated as said.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file or directory '{path}'")
+    if not _is_text(path):
+        return _scan_parquet(path)
+    first = _first_line(path, encoding)
+    separator = _check_separator(first, separator) if separator else find_separator(first)
+    fields = _split(first, separator)
+    names = fields if columns is None else list(columns)
+    if len(set(names)) != len(fields):
+        raise DataError(f"{len(fields)} columns need as many different names (got {', '.join(map(repr, names))})")
+    return _scan_text(path, separator, names, skip=columns is None, encoding=encoding)
+
+
+def find_separator(line: str) -> str:
+    """Return the first known separator in a line.
+
+    Raises:
+        DataError: If there is none.
+    """
+    for separator in SEPARATORS:
+        if separator in line:
+            return separator
+    tried = ", ".join(SEPARATORS.values())
+    raise DataError(f"only one column, {line!r}, was found (tried {tried}); name the separator")
+
+
+def _check_separator(line: str, separator: str) -> str:
+    if separator in line:
+        return separator
+    likely = next((f"; it looks like {SEPARATORS[other]}" for other in SEPARATORS if other in line), "")
+    raise DataError(f"separator {separator!r} finds only one column, {line!r}{likely}")
+
+
+def _split(line: str, separator: str) -> list[str]:
+    fields = next(csv.reader([line], delimiter=separator)) if separator in _QUOTED else line.split(separator)
+    return [field.strip() for field in fields]
+
+
+def _is_text(path: str | PathLike[str]) -> bool:
+    path = Path(path)
+    if path.is_dir():
+        return False
+    with path.open("rb") as file:
+        return file.read(4) != b"PAR1"
+
+
+def _first_line(path: Path, encoding: str) -> str:
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"
+    try:
+        with gzip.open(path) if zipped else path.open("rb") as file:
+            head = file.readline(1 << 20)
+        line = head.decode("utf-8-sig" if encoding == "utf-8" else encoding)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(f"the gzip file is damaged ({error}); fetch it again") from None
+    except UnicodeDecodeError:
+        raise DataError(f"the file is not {encoding} text; convert it, or give a Parquet file") from None
+    if not line.strip():
+        raise DataError("the file is empty" if not line else "the first line is empty")
+    return line.rstrip("\r\n")
+
+
+def _scan_text(path: Path, separator: str, names: list[str], *, skip: bool, encoding: str) -> pl.LazyFrame:
+    if len(separator.encode()) > 1:  # polars separates at single bytes
+        lines = _scan_text(path, _NEVER_IN_TEXT, ["line"], skip=skip, encoding=encoding)
+        return _split_lines(lines, separator, names)
+    options: dict[str, Any] = {
+        "has_header": False,
+        "skip_rows": int(skip),
+        "separator": separator,
+        "quote_char": '"' if separator in _QUOTED else None,
+        "schema": dict.fromkeys(names, pl.String),
+    }
+    if encoding == "utf-8":
+        table = pl.scan_csv(path, **options)
+    else:
+        table = pl.read_csv(path, encoding=encoding, **options).lazy()
+    return table.with_columns(pl.all().str.strip_chars()).filter(~pl.all_horizontal(pl.all().is_null()))
+
+
+def _split_lines(lines: pl.LazyFrame, separator: str, names: list[str]) -> pl.LazyFrame:
+    fields = pl.col("line").str.split_exact(separator, len(names)).struct.rename_fields([*names, _NEVER_IN_TEXT])
+    table = _collect(lines.select(fields).unnest("line"))
+    if ragged := len(table) - table[_NEVER_IN_TEXT].null_count():
+        raise DataError(f"{ragged:,} lines have more than the {len(names)} columns of the first line")
+    return table.drop(_NEVER_IN_TEXT).lazy()
+
+
+def _scan_parquet(path: Path) -> pl.LazyFrame:
+    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+    if not files:
+        raise DataError("the directory has no .parquet files")
+    return pl.scan_parquet(files)
+
+
+def _collect(table: pl.LazyFrame) -> pl.DataFrame:
+    try:
+        return table.collect()
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"the file cannot be read: {str(error).strip().splitlines()[0]}") from None

@@ -1,0 +1,106 @@
+"""External ids to consecutive indices and back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+from torch import Tensor
+
+from graphmi.data.clean import clean_ids
+from graphmi.data.errors import DataError
+
+__all__ = ["Vocabulary"]
+
+Values = pl.Series | Sequence[str] | Sequence[int]
+
+
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """The distinct external ids of users or items in increasing order; the position of an id is its index.
+
+    Integers stay 64-bit integers and strings stay strings (ordered by their UTF-8 bytes), so the same ids
+    give the same indices on every machine.
+
+    Args:
+        ids: Distinct ids in increasing order, ``Int64`` or ``String``.
+
+    Raises:
+        DataError: If the ids are of another type, repeated, missing or out of order.
+
+    Example:
+        >>> vocabulary = Vocabulary.of(["b", "a", "b"])
+        >>> vocabulary.encode(["b"])
+        tensor([1])
+        >>> vocabulary.decode(vocabulary.encode(["b", "a"]))
+        ['b', 'a']
+    """
+
+    ids: pl.Series
+
+    def __post_init__(self) -> None:
+        if self.ids.dtype not in (pl.Int64, pl.String):
+            raise DataError(f"ids of a vocabulary are Int64 or String (got {self.ids.dtype}); use Vocabulary.of")
+        if self.ids.null_count() or not self.ids.is_sorted() or self.ids.n_unique() != len(self.ids):
+            raise DataError("ids of a vocabulary are distinct and in increasing order; use Vocabulary.of")
+
+    @classmethod
+    def of(cls, values: Values) -> "Vocabulary":
+        """Return the vocabulary of all distinct ``values``.
+
+        Raises:
+            DataError: If a value is missing, a floating-point number, or beyond 64 bits.
+        """
+        return cls(_series(values).unique().sort())
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and self.ids.dtype == other.ids.dtype and self.ids.equals(other.ids)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def encode(self, values: Values) -> Tensor:
+        """Return the index of each id, ``[len(values)]`` int64.
+
+        Integers written as text find integer ids, and the other way round.
+
+        Raises:
+            DataError: If an id is not in the vocabulary; names the first few.
+        """
+        index = self._lookup(values)
+        if missing := index.null_count():
+            unknown = _series(values).filter(index.is_null()).unique(maintain_order=True)
+            few = ", ".join(repr(value) for value in unknown.head(5))
+            raise DataError(f"{missing:,} of {len(index):,} ids are not in the vocabulary: {few}")
+        return index.to_torch()
+
+    def contains(self, values: Values) -> Tensor:
+        """Return which ids are in the vocabulary, ``[len(values)]`` bool."""
+        return self._lookup(values).is_not_null().to_torch()
+
+    def decode(self, index: Tensor) -> list[str] | list[int]:
+        """Return the ids at these indices, in their order.
+
+        Raises:
+            DataError: If an index is not in ``[0, len(self))``.
+        """
+        flat = index.reshape(-1).cpu()
+        if len(flat) and not 0 <= int(flat.min()) <= int(flat.max()) < len(self):
+            raise DataError(f"indices must be in [0, {len(self)}) (got {int(flat.min())} to {int(flat.max())})")
+        ids: list[str] | list[int] = self.ids.gather(flat.numpy()).to_list()
+        return ids
+
+    def take(self, index: Tensor) -> "Vocabulary":
+        """Return the vocabulary of the ids at these increasing indices."""
+        return Vocabulary(self.ids.gather(index.cpu().numpy()))
+
+    def _lookup(self, values: Values) -> pl.Series:
+        # strict=False: what cannot be an id of this type is an unknown id
+        keys = _series(values).cast(self.ids.dtype, strict=False).to_frame("id")
+        table = pl.DataFrame({"id": self.ids, "index": pl.int_range(len(self), dtype=pl.Int64, eager=True)})
+        return keys.join(table, on="id", how="left", maintain_order="left").get_column("index")
+
+
+def _series(values: Values) -> pl.Series:
+    return clean_ids(values if isinstance(values, pl.Series) else pl.Series(values, strict=False), "the ids")
