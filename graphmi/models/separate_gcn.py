@@ -62,10 +62,8 @@ class SeparateInterestGCN(nn.Module):
 
     def forward(self, batch: Batch) -> Representations:
         """Return the interests of the users of the batch and the vectors of all items."""
-        adjacency, x = (
-            self.edges(),
-            self.embedding,
-        )  # x: [1 + num_interests, num_nodes, dim], the center first
+        adjacency = self.edges()
+        x: Tensor = self.embedding  # [1 + num_interests, num_nodes, dim], the center first
         total = x
         for _ in range(self.num_layers):
             x = propagate(adjacency, x)
