@@ -9,15 +9,28 @@ from typing import Any
 from graphmi.data.errors import DataError
 from graphmi.data.interactions import Interactions
 from graphmi.data.reading import read_interactions
-from graphmi.data.sources import ml_100k, planted
+from graphmi.data.sources import (
+    amazon,
+    anime,
+    cosmetics,
+    epinions,
+    gowalla,
+    ml_1m,
+    ml_100k,
+    movietweetings,
+    planted,
+    retailrocket,
+)
 from graphmi.data.sources.download import DownloadError, cache_folder
 from graphmi.data.sources.source import Source
 
 __all__ = ["SOURCES", "DownloadError", "Source", "cache_folder", "find_source", "load", "open_data"]
 
-_ALL = (ml_100k.SOURCE, planted.SOURCE)
+_MODULES = (
+    ml_100k, ml_1m, movietweetings, gowalla, amazon, retailrocket, anime, epinions, cosmetics, planted,
+)  # fmt: skip
 
-SOURCES: Mapping[str, Source] = MappingProxyType({source.name: source for source in _ALL})
+SOURCES: Mapping[str, Source] = MappingProxyType({module.SOURCE.name: module.SOURCE for module in _MODULES})
 
 
 def load(name: str, **options: Any) -> Interactions:

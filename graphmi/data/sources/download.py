@@ -105,9 +105,11 @@ def _receive(url: str, part: Path, timeout: float) -> None:
     try:
         response = cast(HTTPResponse, urllib.request.urlopen(request, timeout=timeout))  # noqa: S310
     except urllib.error.HTTPError as error:
-        if error.code == 416:  # the rest that was asked for does not exist: start again next time
-            _forget(part)
-        raise
+        error.close()
+        if error.code != 416 or not request.has_header("Range"):
+            raise
+        _forget(part)  # there is nothing behind what we have, so what we have is not this file
+        return _receive(url, part, timeout)
     with response:
         resumed = response.status == 206 and response.headers.get("Content-Range", "").startswith(
             f"bytes {_size(part)}-"
@@ -147,8 +149,9 @@ def _progress() -> Progress:
 
 
 def _reason(error: Exception) -> str:
-    reason = getattr(error, "reason", None)
-    return str(reason or error or type(error).__name__)
+    reason = getattr(error, "reason", None) or error
+    text = getattr(reason, "strerror", None) or str(reason) or type(error).__name__
+    return f"HTTP {error.code}, {text}" if isinstance(error, urllib.error.HTTPError) else text
 
 
 def _forget(part: Path) -> None:

@@ -157,7 +157,7 @@ class ByHand:
 
     def __call__(self, folder: Path) -> None:
         """Say that it cannot be downloaded."""
-        raise DownloadError(f"{self.page}: needs a free account, so it cannot be downloaded from here")
+        raise DownloadError("its home asks for a free account")
 
 
 def extract(archive: Path, members: Mapping[str, str], folder: Path) -> None:
@@ -189,8 +189,8 @@ def obtain(folder: Path, *ways: Way) -> None:
         reasons.append(reason)
     home, file = ways[0].place
     raise DownloadError(
-        f"'{file}' could not be obtained ({'; '.join(reasons)}): get it from {home} and put it at {folder / file}"
-        " (the environment variable GRAPHMI_DATA chooses another folder)"
+        f"'{file}' could not be downloaded ({'; '.join(reasons)}): get it by hand from {home} and put it at"
+        f" {folder / file}, or under another folder that the environment variable GRAPHMI_DATA names"
     )
 
 

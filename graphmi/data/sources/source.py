@@ -1,16 +1,31 @@
 """What a named source is: where it comes from, how its files are fetched, and how they are read."""
 
+import gzip
 import inspect
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from graphmi.data.errors import DataError
 from graphmi.data.interactions import Interactions
-from graphmi.data.sources.download import cache_folder
+from graphmi.data.sources.download import cache_folder, pinned_sha256, verify
 
 __all__ = ["Source"]
+
+# What readers raise for a file that is damaged or another than expected.
+_UNREADABLE = (
+    pl.exceptions.PolarsError,
+    UnicodeDecodeError,
+    SyntaxError,
+    KeyError,
+    EOFError,
+    gzip.BadGzipFile,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)
@@ -53,12 +68,27 @@ class Source:
         """Fetch what is missing and read it.
 
         Raises:
-            DataError: If an option is unknown or has a value that the source does not know.
+            DataError: If an option is unknown or has a value that the source does not know, or a file is damaged.
             DownloadError: If the files cannot be obtained.
         """
         self.check(options)
         self.fetch(self.folder, **options)
-        return self.parse(self.folder, **options)
+        try:
+            return self.parse(self.folder, **options)
+        except _UNREADABLE as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            place = f"the files of '{self.name}' in {self.folder}"
+            raise DataError(f"{place} cannot be read ({reason}); delete them to fetch them again") from error
+
+    def verify(self) -> None:
+        """Compare the files with the hashes that were trusted when they were downloaded.
+
+        Raises:
+            DownloadError: If a file has changed since.
+        """
+        for note in sorted(self.folder.rglob("*.sha256")):
+            if (path := note.with_suffix("")).exists():
+                verify(path, pinned_sha256(path))
 
     def check(self, options: dict[str, Any]) -> None:
         """Raise ``DataError`` for options that the source does not have."""

@@ -3,7 +3,7 @@
 import bz2
 import gzip
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 import polars as pl
 
@@ -11,7 +11,7 @@ from graphmi.data.reading import read_table
 
 __all__ = ["first_existing", "item_lists", "open_binary", "read_films", "read_ratings"]
 
-_RATING = {"user_id": pl.Int64, "item_id": pl.Int64, "rating": pl.Float32, "timestamp": pl.Int64}
+_RATING: dict[str, Any] = {"user_id": pl.Int64, "item_id": pl.Int64, "rating": pl.Float32, "timestamp": pl.Int64}
 
 
 def first_existing(folder: Path, *files: str) -> Path:
@@ -19,13 +19,19 @@ def first_existing(folder: Path, *files: str) -> Path:
     return next((folder / file for file in files if (folder / file).exists()), folder / files[0])
 
 
-def read_ratings(path: Path, separator: str, *, item: type[pl.DataType] = pl.Int64) -> pl.DataFrame:
-    """Read user, item, rating and unix seconds from a file without a header, in the order of the file."""
-    table = read_table(path, separator=separator, columns=list(_RATING))
-    return table.cast({**_RATING, "item_id": item}).collect()
+def read_ratings(path: Path, separator: str, *, item: Any = pl.Int64) -> pl.DataFrame:
+    """Read user, item, rating and unix seconds from a file without a header, in the order of the file.
+
+    Args:
+        path: The file.
+        separator: Its separator.
+        item: The polars type of the item ids, ``pl.Int64`` or ``pl.String``.
+    """
+    kinds: Any = {**_RATING, "item_id": item}
+    return read_table(path, separator=separator, columns=list(_RATING)).cast(kinds).collect()
 
 
-def read_films(path: Path, *, encoding: str, item: type[pl.DataType] = pl.Int64) -> pl.DataFrame:
+def read_films(path: Path, *, encoding: str, item: Any = pl.Int64) -> pl.DataFrame:
     """Read ``item::title::category|category``."""
     table = read_table(path, separator="::", columns=["item_id", "title", "category"], encoding=encoding)
     return table.with_columns(pl.col("item_id").cast(item), pl.col("category").str.split("|")).collect()
@@ -33,8 +39,9 @@ def read_films(path: Path, *, encoding: str, item: type[pl.DataType] = pl.Int64)
 
 def open_binary(path: Path) -> IO[bytes]:
     """Open a plain, ``.gz`` or ``.bz2`` file for reading."""
-    opener = {".gz": gzip.open, ".bz2": bz2.open}.get(path.suffix)
-    return cast(IO[bytes], opener(path, "rb") if opener else path.open("rb"))
+    if path.suffix == ".gz":
+        return cast(IO[bytes], gzip.open(path, "rb"))
+    return cast(IO[bytes], bz2.open(path, "rb")) if path.suffix == ".bz2" else path.open("rb")
 
 
 def item_lists(path: Path) -> pl.DataFrame:
