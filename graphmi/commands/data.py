@@ -18,7 +18,9 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 def list_sources() -> None:
     """Print the data sets that are known by name."""
-    table = Table("name", "what it is, home and licence", "size", title="Data sets", show_lines=True)
+    table = Table("name", title="Data sets", show_lines=True)
+    table.add_column("what it is, home and licence", overflow="fold")
+    table.add_column("size", no_wrap=True)
     for source in SOURCES.values():
         what = f"{source.summary}\n[dim]{escape(source.home)}\n{escape(source.licence)}[/dim]"
         table.add_row(source.name, what, source.size.replace(", ", "\n"))

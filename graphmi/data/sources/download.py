@@ -97,31 +97,38 @@ def _accept(part: Path, target: Path, expected: str | None) -> None:
 
 def _receive(url: str, part: Path, timeout: float) -> None:
     """Receive what is missing of ``part``, and raise ``ConnectionError`` where the server stops too early."""
+    with _open(url, part, timeout) as response:
+        range_sent = response.headers.get("Content-Range", "")
+        resumed = response.status == 206 and range_sent.startswith(f"bytes {_size(part)}-")
+        if not resumed:
+            _note_validator(response, part)
+        length = response.headers.get("Content-Length")
+        start = _size(part) if resumed else 0
+        with part.open("ab" if resumed else "wb") as file:
+            _copy(response, file, start, start + int(length) if length else None, url)
+
+
+def _open(url: str, part: Path, timeout: float) -> HTTPResponse:
+    """Ask for the rest of ``part`` where the server can vouch that the beginning is the same, else for all."""
     request = urllib.request.Request(url, headers={"User-Agent": "graphmi"})  # noqa: S310 (checked by the caller)
     validator = _beside(part, ".validator")
     if _size(part) > 0 and validator.exists():
         request.add_header("Range", f"bytes={_size(part)}-")
         request.add_header("If-Range", validator.read_text())
     try:
-        response = cast(HTTPResponse, urllib.request.urlopen(request, timeout=timeout))  # noqa: S310
+        return cast(HTTPResponse, urllib.request.urlopen(request, timeout=timeout))  # noqa: S310
     except urllib.error.HTTPError as error:
         error.close()
         if error.code != 416 or not request.has_header("Range"):
             raise
-        _forget(part)  # there is nothing behind what we have, so what we have is not this file
-        return _receive(url, part, timeout)
-    with response:
-        resumed = response.status == 206 and response.headers.get("Content-Range", "").startswith(
-            f"bytes {_size(part)}-"
-        )
-        if not resumed:
-            validator.write_text(response.headers.get("ETag") or response.headers.get("Last-Modified") or "")
-            if not validator.read_text():
-                validator.unlink()
-        length = response.headers.get("Content-Length")
-        start = _size(part) if resumed else 0
-        with part.open("ab" if resumed else "wb") as file:
-            _copy(response, file, start, start + int(length) if length else None, url)
+    _forget(part)  # nothing lies behind what is there, so what is there is not this file
+    return _open(url, part, timeout)
+
+
+def _note_validator(response: HTTPResponse, part: Path) -> None:
+    _forget(part)
+    if validator := response.headers.get("ETag") or response.headers.get("Last-Modified"):
+        _beside(part, ".validator").write_text(validator)
 
 
 def _copy(response: HTTPResponse, file: IO[bytes], start: int, total: int | None, url: str) -> None:
