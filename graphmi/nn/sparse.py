@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch_geometric import EdgeIndex
 
 __all__ = ["Adjacency", "as_adjacency", "edge_dot", "propagate"]
 
@@ -51,7 +52,7 @@ class Adjacency:
             edge_weight: Weight of each edge, ``[num_edges]``; ones where ``None``.
             size: ``(num_src, num_dst)``.
         """
-        src, dst = edge_index[0].as_subclass(Tensor), edge_index[1].as_subclass(Tensor)
+        src, dst = edge_index.as_tensor() if isinstance(edge_index, EdgeIndex) else edge_index
         order = torch.argsort(dst * size[0] + src, stable=True)
         src, dst = src[order], dst[order]
         if edge_weight is None:
@@ -259,3 +260,6 @@ def _backward(ctx, grad: Tensor):  # type: ignore[no-untyped-def]
 
 
 _spmm.register_autograd(_backward, setup_context=_save)
+for _op in (_spmm, _sddmm):
+    for _device in ("cpu", "cuda"):
+        _op.register_autocast(_device, torch.float32)

@@ -1,0 +1,172 @@
+import pytest
+import torch
+from torch_geometric.data import HeteroData
+from torch_geometric.nn import LightGCN
+
+from graphmi.models import InterestGCN, Popularity, SeparateInterestGCN
+from graphmi.nn import CAGCNWeight
+from graphmi.typing import Batch
+
+DTYPES = [torch.float32, torch.float64]
+PAIRS = torch.tensor([[0, 0, 1, 1], [0, 1, 1, 2]])
+
+
+def make_graph(pairs=PAIRS, num_users=2, num_items=3):
+    graph = HeteroData({"user": {"num_nodes": num_users}, "item": {"num_nodes": num_items}})
+    graph["user", "interacts", "item"].edge_index = pairs
+    return graph
+
+
+def larger_graph():
+    keys = torch.randperm(7 * 9, generator=torch.Generator().manual_seed(1))[:25]
+    return make_graph(torch.stack([keys // 9, keys % 9]), 8, 10)  # the last user and item are isolated
+
+
+def scores(out):
+    """Best inner product over interests and item vectors, pair by pair."""
+    items = out.items.unflatten(1, (-1, out.interests.size(-1)))
+    return torch.einsum("ukd,ijd->uikj", out.interests, items).flatten(2).amax(-1)
+
+
+ALL = Batch(user=torch.arange(8))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_vector_of_the_design(dtype):
+    model = InterestGCN(make_graph(), num_interests=2, embedding_dim=2, num_layers=1).to(dtype)
+    model.embedding.weight.data = torch.tensor([[1, 0], [0, 1], [1, 0], [1, 0.5], [0, 2]], dtype=dtype)
+    model.convs[0].generator.interest.data = torch.eye(2, dtype=dtype)
+    expected = torch.tensor([[0.693303, 0.648787, 0.097918], [0.118029, 0.435611, 1.472421]], dtype=dtype)
+    y = scores(model(Batch(user=torch.arange(2))))
+    torch.testing.assert_close(y, expected, atol=1e-6, rtol=0)
+    bpr = torch.nn.functional.softplus(y[0, 2] - y[0, 0])
+    torch.testing.assert_close(bpr, torch.tensor(0.439126, dtype=dtype), atol=1e-6, rtol=0)
+    single = InterestGCN(make_graph(), num_interests=1, embedding_dim=2, num_layers=1).to(dtype)
+    single.embedding.weight.data = model.embedding.weight.data
+    expected = torch.tensor([[0.941942, 0.890165, 0.169194], [0.213388, 0.853553, 1.803078]], dtype=dtype)
+    torch.testing.assert_close(scores(single(Batch(user=torch.arange(2)))), expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("num_layers", [0, 1, 3])
+def test_one_interest_is_lightgcn_of_pyg(num_layers):
+    graph = larger_graph()
+    model = InterestGCN(graph, num_interests=1, embedding_dim=8, num_layers=num_layers)
+    pyg = LightGCN(18, 8, num_layers)
+    pyg.embedding.weight.data = model.embedding.weight.data
+    edges = graph["user", "interacts", "item"].edge_index + torch.tensor([[0], [8]])
+    expected = pyg.get_embedding(torch.cat([edges, edges.flip(0)], dim=1))
+    out = model(ALL)
+    torch.testing.assert_close(out.interests[:, 0], expected[:8])
+    torch.testing.assert_close(out.items, expected[8:])
+
+
+def test_interests_average_to_the_backbone_with_sum_centers():
+    graph = larger_graph()
+    model = InterestGCN(graph, num_interests=4, embedding_dim=8, center="sum", rescale=False)
+    single = InterestGCN(graph, num_interests=1, embedding_dim=8)
+    single.embedding.weight.data = model.embedding.weight.data
+    virtual, center = model.propagate()
+    _, expected = single.propagate()
+    torch.testing.assert_close(center, expected)
+    layers = virtual.sum(1) - 3 * model.embedding.weight / 4  # K virtuals hold the layer-0 center K times
+    torch.testing.assert_close(layers, expected)
+
+
+@pytest.mark.parametrize("score", ["user_virtual", "pair_max", "symmetric", "center"])
+def test_scores_equal_their_formula(score):
+    model = InterestGCN(larger_graph(), num_interests=3, embedding_dim=8, score=score)
+    virtual, center = model.propagate()
+    u, i, cu, ci = virtual[:8], virtual[8:], center[:8], center[8:]
+    user = torch.einsum("ukd,id->uik", u, ci).amax(-1)
+    item = torch.einsum("ud,ijd->uij", cu, i).amax(-1)
+    expected = {
+        "user_virtual": user,
+        "pair_max": torch.einsum("ukd,ijd->uikj", u, i).flatten(2).amax(-1),
+        "symmetric": user + item,
+        "center": cu @ ci.t(),
+    }[score]
+    torch.testing.assert_close(scores(model(ALL)), expected)
+
+
+@pytest.mark.parametrize("score", ["user_virtual", "pair_max", "center"])
+def test_normalized_scores_are_cosines(score):
+    y = scores(InterestGCN(larger_graph(), score=score, normalize=True)(ALL))
+    assert y.abs().max() <= 1 + 1e-6
+
+
+def test_isolated_nodes_keep_their_center():
+    model = InterestGCN(larger_graph(), num_interests=4, embedding_dim=8, num_layers=3)
+    out = model(ALL)
+    torch.testing.assert_close(out.interests[7], (model.embedding.weight[7] / 4).expand(4, -1))
+    torch.testing.assert_close(out.items[9], model.embedding.weight[17] / 4)
+
+
+def test_extra_parameters_are_those_of_the_paper():
+    def count(model):
+        return sum(p.numel() for p in model.parameters())
+
+    graph = larger_graph()
+    backbone = count(InterestGCN(graph, num_interests=1, num_layers=0))
+    assert count(InterestGCN(graph, num_interests=4, num_layers=3)) - backbone == 3 * 4 * 64
+    assert count(InterestGCN(graph, num_interests=4, num_layers=3, share_interests=True)) - backbone == 4 * 64
+    assert count(SeparateInterestGCN(graph, num_interests=4)) == 5 * backbone
+
+
+def test_cagcn_directions_differ():
+    graph = larger_graph()
+    model = InterestGCN(graph, num_interests=1, embedding_dim=8, num_layers=1, weight=CAGCNWeight())
+    to_item = graph["user", "interacts", "item"].edge_index
+    matrix = torch.zeros(18, 18)  # [destination, source]
+    matrix[to_item[1] + 8, to_item[0]] = CAGCNWeight()(to_item, (8, 10))
+    matrix[to_item[0], to_item[1] + 8] = CAGCNWeight()(to_item.flip(0), (10, 8))
+    assert not torch.allclose(matrix, matrix.t())
+    expected = (model.embedding.weight + matrix @ model.embedding.weight) / 2
+    torch.testing.assert_close(model(ALL).interests[:, 0], expected[:8])
+
+
+def test_separate_interests_are_backbones_of_their_own():
+    graph = larger_graph()
+    model = SeparateInterestGCN(graph, num_interests=2, embedding_dim=8)
+    single = InterestGCN(graph, num_interests=1, embedding_dim=8)
+    out = model(ALL)
+    for k in range(3):
+        single.embedding.weight.data = model.embedding.data[k]
+        expected = single(ALL)
+        if k == 0:
+            torch.testing.assert_close(out.items, expected.items)
+        else:
+            torch.testing.assert_close(out.interests[:, k - 1], expected.interests[:, 0])
+
+
+@pytest.mark.parametrize("make", [InterestGCN, SeparateInterestGCN])
+@pytest.mark.parametrize("score", ["user_virtual", "pair_max", "symmetric", "center"])
+def test_every_parameter_learns(make, score):
+    model = make(larger_graph(), num_interests=3, embedding_dim=8, score=score)
+    scores(model(ALL)).square().sum().backward()
+    for name, parameter in model.named_parameters():
+        assert torch.isfinite(parameter.grad).all(), name
+        assert parameter.grad.any() or (score == "center" and "interest" in name), name
+
+
+def test_edges_are_rebuilt_from_the_graph_not_saved():
+    model = InterestGCN(larger_graph())
+    assert set(model.state_dict()) == {"embedding.weight", *(f"convs.{n}.generator.interest" for n in range(3))}
+
+
+def test_popularity_counts_training_users():
+    out = Popularity(make_graph())(Batch(user=torch.tensor([1, 0])))
+    torch.testing.assert_close(scores(out), torch.tensor([[1.0, 2.0, 1.0]] * 2))
+
+
+@pytest.mark.parametrize(
+    "kwargs", [{"embedding_dim": 0}, {"num_layers": -1}, {"num_interests": 0}, {"init_std": 0.0}, {"score": "max"}]
+)
+def test_wrong_arguments_are_named(kwargs):
+    (name,) = kwargs
+    with pytest.raises(ValueError, match=f"'{name}'"):
+        InterestGCN(larger_graph(), **kwargs)
+
+
+def test_a_graph_without_interactions_is_refused():
+    with pytest.raises(ValueError, match="interacts"):
+        InterestGCN(HeteroData({"user": {"num_nodes": 2}, "item": {"num_nodes": 3}}))

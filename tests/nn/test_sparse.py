@@ -1,0 +1,133 @@
+import pytest
+import torch
+from torch.autograd import gradcheck
+from torch_geometric import EdgeIndex
+
+from graphmi.nn.sparse import Adjacency, as_adjacency, edge_dot, propagate
+
+SRC, DST = 5, 4
+EDGES = torch.tensor([[0, 1, 4, 2, 2, 0, 3], [0, 0, 1, 1, 3, 3, 3]])  # destination 2 has no neighbours
+
+
+def dense(edge_index, weight, size=(SRC, DST)):
+    matrix = torch.zeros(size[1], size[0], dtype=weight.dtype)
+    for (src, dst), w in zip(edge_index.t().tolist(), weight, strict=True):
+        matrix[dst, src] += w
+    return matrix
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("lead", [(), (3,)])
+def test_propagate_equals_the_dense_product(dtype, lead):
+    weight = torch.rand(7, dtype=dtype)
+    x = torch.randn(*lead, SRC, 6, dtype=dtype, requires_grad=True)
+    out = propagate(Adjacency.from_edge_index(EDGES, weight, size=(SRC, DST)), x)
+    torch.testing.assert_close(out, dense(EDGES, weight) @ x)
+    grad = torch.randn_like(out)
+    (actual,) = torch.autograd.grad(out, x, grad)
+    torch.testing.assert_close(actual, dense(EDGES, weight).t() @ grad)
+
+
+@pytest.mark.parametrize("lead", [(), (2,)])
+def test_gradients_with_respect_to_vectors_and_weights(lead):
+    weight = torch.rand(7, dtype=torch.double, requires_grad=True)
+    x = torch.randn(*lead, SRC, 3, dtype=torch.double, requires_grad=True)
+    assert gradcheck(lambda w, v: propagate(Adjacency.from_edge_index(EDGES, w, size=(SRC, DST)), v), (weight, x))
+
+
+def test_all_forms_of_edges_give_the_same_adjacency():
+    weight = torch.rand(7)
+    expected = dense(EDGES, weight)
+    order = torch.argsort(EDGES[1] * SRC + EDGES[0])
+    forms = {
+        "edge_index": (EDGES, weight),
+        "EdgeIndex": (EdgeIndex(EDGES[:, order], sparse_size=(SRC, DST), sort_order="col"), weight[order]),
+        "csr": (expected.to_sparse_csr(), None),
+        "adjacency": (Adjacency.from_edge_index(EDGES, weight, size=(SRC, DST)), None),
+    }
+    for name, (edges, edge_weight) in forms.items():
+        adjacency = as_adjacency(edges, edge_weight, size=(SRC, DST))
+        torch.testing.assert_close(propagate(adjacency, torch.eye(SRC)), expected, msg=name)
+        assert type(adjacency.col) is torch.Tensor, name
+
+
+def test_the_stored_transpose_is_the_transpose():
+    adjacency = Adjacency.from_edge_index(EDGES, torch.rand(7), size=(SRC, DST))
+    flipped = Adjacency(
+        adjacency.rowptr_t,
+        adjacency.col_t,
+        adjacency.value_t,
+        adjacency.rowptr,
+        adjacency.col,
+        adjacency.perm,
+        adjacency.value,
+    )
+    torch.testing.assert_close(propagate(flipped, torch.eye(DST)), propagate(adjacency, torch.eye(SRC)).t())
+
+
+def test_edges_come_back():
+    adjacency = Adjacency.from_edge_index(EDGES, size=(SRC, DST))
+    assert set(map(tuple, adjacency.edge_index.t().tolist())) == set(map(tuple, EDGES.t().tolist()))
+    assert adjacency.size == (SRC, DST)
+    assert adjacency.num_edges == 7
+
+
+def test_edge_dot_equals_a_loop():
+    adjacency = Adjacency.from_edge_index(EDGES, size=(SRC, DST))
+    src, dst = torch.randn(SRC, 6), torch.randn(DST, 6)
+    expected = [float(dst[v] @ src[j]) for j, v in adjacency.edge_index.t().tolist()]
+    torch.testing.assert_close(edge_dot(adjacency, dst, src), torch.tensor(expected))
+
+
+def test_low_precision_vectors_are_summed_in_the_weights_precision():
+    adjacency = Adjacency.from_edge_index(EDGES, torch.rand(7), size=(SRC, DST))
+    x = torch.randn(SRC, 6)
+    out = propagate(adjacency, x.bfloat16())
+    assert out.dtype == torch.float32
+    torch.testing.assert_close(out, propagate(adjacency, x.bfloat16().float()))
+
+
+def test_no_edges():
+    adjacency = Adjacency.from_edge_index(torch.empty(2, 0, dtype=torch.long), size=(SRC, DST))
+    x = torch.randn(SRC, 6, requires_grad=True)
+    propagate(adjacency, x).sum().backward()
+    assert not x.grad.any()
+
+
+def test_edges_outside_the_nodes_are_refused():
+    with pytest.raises(ValueError, match="names node 5, but there are 5"):
+        Adjacency.from_edge_index(torch.tensor([[5], [0]]), size=(SRC, DST))
+    with pytest.raises(ValueError, match="names node 4, but there are 4"):
+        Adjacency.from_edge_index(torch.tensor([[0], [4]]), size=(SRC, DST))
+
+
+def test_a_matrix_of_another_size_is_refused():
+    with pytest.raises(ValueError, match=r"\(2, 3\).*\(5, 4\)"):
+        as_adjacency(torch.ones(3, 2).to_sparse_csr(), size=(SRC, DST))
+
+
+def test_other_layouts_are_refused():
+    with pytest.raises(ValueError, match="sparse_coo"):
+        as_adjacency(torch.ones(4, 5).to_sparse(), size=(SRC, DST))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_compiles_without_graph_breaks():
+    adjacency = Adjacency.from_edge_index(EDGES, torch.rand(7), size=(SRC, DST))
+    x = torch.randn(SRC, 6, requires_grad=True)
+    compiled = torch.compile(
+        lambda v: propagate(adjacency, v.sin()).square().sum(), fullgraph=True, backend="aot_eager"
+    )
+    (actual,) = torch.autograd.grad(compiled(x), x)
+    (expected,) = torch.autograd.grad(propagate(adjacency, x.sin()).square().sum(), x)
+    torch.testing.assert_close(actual, expected)
+
+
+def test_custom_operators_obey_torch():
+    adjacency = Adjacency.from_edge_index(EDGES, torch.rand(7), size=(SRC, DST))
+    args = [getattr(adjacency, name) for name in ("rowptr", "col", "value", "rowptr_t", "col_t", "value_t")]
+    args[2] = args[2].requires_grad_()
+    torch.library.opcheck(torch.ops.graphmi.spmm, (*args, torch.randn(SRC, 4, requires_grad=True)))
+    torch.library.opcheck(
+        torch.ops.graphmi.sddmm, (adjacency.rowptr, adjacency.col, torch.randn(DST, 4), torch.randn(SRC, 4))
+    )
