@@ -76,8 +76,7 @@ class SelectReadout(Readout):
         """Return one score per item: ``[batch]`` and ``[batch, num_negatives]``."""
         if self.anchor == "candidate":
             pos, neg = (
-                self.selector.score(interests, items, self.similarity, interest_mask)
-                for items in (positive, negative)
+                self.selector.score(interests, items, self.similarity, interest_mask) for items in (positive, negative)
             )
         else:
             weights = self.selector(interests, positive, interest_mask)  # [batch, num_interests, 1]
@@ -88,14 +87,16 @@ class SelectReadout(Readout):
         linear = self.similarity.linear and items.size(-1) == interests.size(-1)
         if self.selector.hard or linear:  # mix the interests first: num_interests times fewer scores
             mixed = (weights * interests).sum(1, keepdim=True)  # [batch, 1, dim]
-            return self.similarity(mixed, items)[:, 0]
-        return (weights * self.similarity(interests, items)).sum(1)
+            scores: Tensor = self.similarity(mixed, items)
+        else:
+            scores = weights * self.similarity(interests, items)
+        return scores.sum(1)
 
 
 class LogSumExpReadout(Readout):
     r"""All interests speak, the best ones loudest: :math:`s_i = \log \sum_k \exp \langle m_k, e_i \rangle`.
 
-    With the softmax objective this is the multi-interest loss of `BaM <https://arxiv.org/abs/2506.05325>`_.
+    With the softmax objective this is the multi-interest loss of BaM.
 
     Args:
         similarity: The score of an interest and an item; the inner product unless given.

@@ -45,7 +45,8 @@ class Selector(nn.Module, ABC):
     ) -> Tensor:
         """Score each item by the interests that it selects itself, ``[batch, num_items]``."""
         weights = self(interests, items, interest_mask)
-        return (weights * similarity(interests, items)).sum(1)
+        scores: Tensor = weights * similarity(interests, items)
+        return scores.sum(1)
 
 
 class ArgmaxSelector(Selector):
@@ -74,7 +75,9 @@ class ArgmaxSelector(Selector):
         """Return the best score of each item, ``[batch, num_items]``, without building the weights."""
         if type(similarity) is not type(self.similarity):
             return super().score(interests, items, similarity, interest_mask)
-        return mask_interests(similarity(interests, items), interest_mask).amax(1)
+        return (
+            mask_interests(similarity(interests, items), interest_mask).max(1).values
+        )  # unlike amax, one gradient per tie
 
 
 class MeanSelector(Selector):

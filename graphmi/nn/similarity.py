@@ -41,12 +41,13 @@ class Similarity(nn.Module, ABC):
             )
         vectors = items.reshape(*items.shape[:-2], -1, dim)  # [..., num_items * num_vectors, dim]
         if vectors.dim() == 2:  # one matrix product for the whole batch
-            scores = self.pairwise(interests.reshape(-1, dim), vectors).view(*interests.shape[:-1], -1)
+            rows = self.pairwise(interests.reshape(-1, dim), vectors)
+            scores = rows.view(*interests.shape[:-1], vectors.size(0))
         else:
             scores = self.pairwise(interests, vectors)
         if num_vectors == 1:
             return scores
-        return scores.unflatten(-1, (-1, num_vectors)).amax(-1)
+        return scores.view(*scores.shape[:-1], -1, num_vectors).amax(-1)
 
     @abstractmethod
     def pairwise(self, left: Tensor, right: Tensor) -> Tensor:

@@ -1,0 +1,142 @@
+"""The composition of readout, weighting, objective and regularizers, and sums of such losses."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from graphmi.losses.gather import gather
+from graphmi.losses.objectives import Objective
+from graphmi.losses.regularizers import Regularizer
+from graphmi.losses.weighting import UniformWeighting, Weighting
+from graphmi.nn.readout import Readout
+from graphmi.typing import Negatives, Representations
+
+__all__ = ["Loss", "MultiInterestLoss", "SumLoss", "Weighted"]
+
+
+class Loss(nn.Module, ABC):
+    """A loss over representations; losses add up with ``+``."""
+
+    @abstractmethod
+    def terms(self, out: Representations, positive: Tensor, negatives: Negatives) -> dict[str, Tensor]:
+        """Return the scalar terms of the loss by name, weighted, means over users.
+
+        Args:
+            out: The model's output for the batch.
+            positive: Item ids, ``[batch]``.
+            negatives: What the sampler drew for these users and positives.
+        """
+
+    def forward(self, out: Representations, positive: Tensor, negatives: Negatives) -> Tensor:
+        """Return the sum of the terms, a scalar."""
+        first, *rest = self.terms(out, positive, negatives).values()
+        return sum(rest, start=first)
+
+    def __add__(self, other: "Loss") -> "SumLoss":
+        return SumLoss([self, other])
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """A regularizer and its weight.
+
+    Attributes:
+        weight: Multiplies the penalty.
+        regularizer: The penalty.
+    """
+
+    weight: float
+    regularizer: Regularizer
+
+
+class MultiInterestLoss(Loss):
+    """A readout scores, a weighting corrects the negatives, an objective compares; regularizers are added.
+
+    A negative that is the positive itself never counts.
+
+    Args:
+        readout: Turns interests and items into one score per item.
+        objective: The loss of a positive score against negative scores.
+        weighting: Corrects the negative scores; :class:`UniformWeighting` unless given.
+        regularizers: Weighted penalties; a pair ``(weight, regularizer)`` will do as well.
+    """
+
+    def __init__(
+        self,
+        readout: Readout,
+        objective: Objective,
+        weighting: Weighting | None = None,
+        regularizers: Sequence[Weighted | tuple[float, Regularizer]] = (),
+    ) -> None:
+        super().__init__()
+        self.readout = readout
+        self.objective = objective
+        self.weighting = weighting if weighting is not None else UniformWeighting()
+        pairs = [(r.weight, r.regularizer) if isinstance(r, Weighted) else r for r in regularizers]
+        self.weights = [weight for weight, _ in pairs]
+        self.regularizers = nn.ModuleList(regularizer for _, regularizer in pairs)
+
+    def terms(self, out: Representations, positive: Tensor, negatives: Negatives) -> dict[str, Tensor]:
+        """Return the objective and each weighted regularizer by class name."""
+        named = [(type(self.objective).__name__, self._objective(out, positive, negatives))]
+        for weight, regularizer in zip(self.weights, self.regularizers, strict=True):
+            named.append((type(regularizer).__name__, weight * regularizer(out, positive, negatives)))
+        return _unique(named)
+
+    def _objective(self, out: Representations, positive: Tensor, negatives: Negatives) -> Tensor:
+        scores = self.readout(
+            out.interests,
+            gather(out.items, positive).unsqueeze(1),
+            gather(out.items, negatives.item),
+            out.interest_mask,
+        )
+        valid = negatives.item != positive.unsqueeze(-1)  # [batch, num_negatives]
+        if negatives.valid is not None:
+            valid = valid & negatives.valid
+        log_q, pos_log_q = negatives.log_q, negatives.pos_log_q
+        if pos_log_q is not None:
+            pos_log_q = pos_log_q.unsqueeze(-1)
+        if scores.weight is not None:  # a loss per interest: [batch, num_interests, num_negatives]
+            valid = valid.unsqueeze(1)
+            log_q = log_q.unsqueeze(1) if log_q is not None and log_q.dim() == 2 else log_q
+            pos_log_q = None if pos_log_q is None else pos_log_q.unsqueeze(1)
+        correction = self.weighting(scores.neg, log_q, valid, pos_log_q)
+        loss: Tensor = self.objective(scores.pos, scores.neg, correction)
+        return (loss if scores.weight is None else (scores.weight * loss).sum(1)).mean()
+
+
+class SumLoss(Loss):
+    """The sum of several losses on the same negatives.
+
+    Args:
+        losses: What is added up; at least one.
+
+    Raises:
+        ValueError: There is no loss.
+    """
+
+    def __init__(self, losses: Sequence[Loss]) -> None:
+        super().__init__()
+        if not losses:
+            raise ValueError("'losses' must name at least one loss (got none)")
+        self.losses = nn.ModuleList(losses)
+
+    def terms(self, out: Representations, positive: Tensor, negatives: Negatives) -> dict[str, Tensor]:
+        """Return the terms of all losses; a name that repeats is numbered."""
+        named: list[tuple[str, Tensor]] = []
+        for loss in self.losses:
+            assert isinstance(loss, Loss)  # noqa: S101 (for the type checker; ModuleList forgets the class)
+            named.extend(loss.terms(out, positive, negatives).items())
+        return _unique(named)
+
+
+def _unique(named: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
+    terms: dict[str, Tensor] = {}
+    for name, value in named:
+        unique, number = name, 2
+        while unique in terms:
+            unique, number = f"{name}_{number}", number + 1
+        terms[unique] = value
+    return terms

@@ -1,0 +1,64 @@
+"""The two reductions over negatives that every objective is built from; safe where nothing is left."""
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
+
+__all__ = ["log_partition", "negative_weights"]
+
+
+def log_partition(neg: Tensor, correction: Tensor | None = None, temperature: float = 1.0) -> Tensor:
+    r"""Return :math:`\log \sum_j \exp(x_j / \tau + c_j)` over the last dimension.
+
+    It is ``-inf`` with gradient 0 where every correction is ``-inf``. One buffer of the size of the scores serves
+    forward and backward, which halves the time of ``logsumexp``: this is the hot path of a full softmax.
+
+    Args:
+        neg: Scores, ``[..., num_negatives]``, finite.
+        correction: Added after the division, broadcast to the scores; ``None`` is zero.
+        temperature: Divides the scores, positive.
+    """
+    if neg.dtype in (torch.float16, torch.bfloat16):  # autocast: sums of many terms need full precision
+        neg = neg.float()
+    out: Tensor = _LogPartition.apply(neg, correction, 1.0 / temperature)  # type: ignore[no-untyped-call]
+    return out
+
+
+def negative_weights(neg: Tensor, correction: Tensor | None) -> Tensor:
+    """Read a correction as log-weights: return weights, broadcast to ``neg``, that sum to one over the negatives.
+
+    ``-inf`` removes a negative; a row that keeps none has weight 0 throughout.
+    """
+    if correction is None:
+        return neg.new_full((1,), 1.0 / neg.size(-1))
+    correction = correction.expand_as(neg)
+    largest = correction.detach().amax(-1, keepdim=True)
+    weights = (correction - _finite(largest)).exp()
+    return weights / weights.sum(-1, keepdim=True).clamp_min(torch.finfo(neg.dtype).tiny)
+
+
+def _finite(largest: Tensor) -> Tensor:
+    return largest.clamp_min(torch.finfo(largest.dtype).min)
+
+
+class _LogPartition(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, neg: Tensor, correction: Tensor | None, scale: float) -> Tensor:
+        logits = neg * scale if correction is None else torch.add(correction, neg, alpha=scale)
+        largest = _finite(logits.amax(-1, keepdim=True))
+        terms = logits.sub_(largest).exp_()
+        total = terms.sum(-1, keepdim=True)
+        ctx.save_for_backward(terms, total)
+        ctx.scale = scale  # type: ignore[attr-defined]
+        ctx.correction_shape = None if correction is None else correction.shape  # type: ignore[attr-defined]
+        return (total.log() + largest).squeeze(-1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        terms, total = ctx.saved_tensors  # type: ignore[attr-defined]
+        share = grad.unsqueeze(-1) / total.clamp_min(torch.finfo(total.dtype).tiny)  # 0 where nothing is left
+        for_neg, for_correction, _ = ctx.needs_input_grad  # type: ignore[attr-defined]
+        grad_neg = terms * (share * ctx.scale) if for_neg else None  # type: ignore[attr-defined]
+        grad_correction = (terms * share).sum_to_size(ctx.correction_shape) if for_correction else None  # type: ignore[attr-defined]
+        return grad_neg, grad_correction, None
