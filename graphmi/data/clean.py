@@ -1,13 +1,27 @@
 """Columns of ids, times and weights, checked and brought to one type each."""
 
+from typing import Any
+
 import polars as pl
 
 from graphmi.data.errors import DataError
 
-__all__ = ["clean_ids", "clean_time", "clean_weight", "infer_ids"]
+__all__ = ["clean_ids", "clean_time", "clean_weight", "infer_ids", "to_series"]
 
 _WHOLE = r"^(0|-?[1-9][0-9]*)$"  # no leading zeros: "007" and "7" are two ids
 _NUMBER = r"^-?[0-9]+(\.[0-9]*)?$"
+
+
+def to_series(values: Any, what: str) -> pl.Series:
+    """Return values as a series of one type.
+
+    Raises:
+        DataError: If they mix types.
+    """
+    try:
+        return values if isinstance(values, pl.Series) else pl.Series(values)
+    except (TypeError, OverflowError):
+        raise DataError(f"{what} mix types; make them all strings or all integers") from None
 
 
 def infer_ids(ids: pl.Series, what: str) -> pl.Series:

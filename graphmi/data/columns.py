@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+import numpy as np
 import polars as pl
 
+from graphmi.data.clean import to_series
 from graphmi.data.errors import DataError
 
-__all__ = ["Columns", "choose_columns", "plain_names", "to_polars"]
+__all__ = ["Columns", "choose_columns", "column_names", "plain_names", "select_columns"]
 
 TIME_COLUMNS = ("timestamp", "time", "order")
 WEIGHT_COLUMNS = ("rating", "weight")
@@ -58,30 +60,37 @@ def plain_names(names: Iterable[str]) -> list[str]:
     return plain
 
 
-def to_polars(frame: Any) -> pl.LazyFrame:
-    """Return a polars or pandas table as a lazy polars table.
+def column_names(frame: Any) -> list[str]:
+    """Return the columns of a polars or pandas table.
 
     Raises:
-        DataError: If it is neither, or a column mixes types.
+        DataError: If it is neither.
     """
-    if isinstance(frame, pl.LazyFrame):
-        return frame
-    if isinstance(frame, pl.DataFrame):
-        return frame.lazy()
+    if isinstance(frame, pl.DataFrame | pl.LazyFrame):
+        return frame.collect_schema().names()
     if not hasattr(frame, "columns") or not hasattr(frame, "iloc"):
         raise DataError(f"a table is a polars or pandas DataFrame (got {type(frame).__name__})")
-    return pl.LazyFrame({str(name): _from_pandas(frame[name]) for name in frame.columns})
+    return [str(name) for name in frame.columns]
+
+
+def select_columns(frame: Any, names: list[str]) -> pl.DataFrame:
+    """Return these columns of a polars or pandas table.
+
+    Raises:
+        DataError: If a column mixes types.
+    """
+    if isinstance(frame, pl.DataFrame | pl.LazyFrame):
+        return frame.lazy().select(names).collect()
+    return pl.DataFrame({str(name): _from_pandas(frame[name]) for name in frame.columns if str(name) in names})
 
 
 def _from_pandas(column: Any) -> pl.Series:
-    values = column.to_numpy()
-    if values.dtype != object:
+    if isinstance(column.dtype, np.dtype) and column.dtype != object:
+        return pl.Series(column.to_numpy())
+    if column.dtype != object and column.notna().all() and (values := column.to_numpy()).dtype != object:
         return pl.Series(values)
-    # polars reads pandas' own string columns through pyarrow only, which is no dependency
-    try:
-        return pl.Series(column.astype(object).where(column.notna(), None).tolist())
-    except TypeError:
-        raise DataError(f"column '{column.name}' mixes types; convert it to strings or to integers") from None
+    # polars reads pandas' own types through pyarrow only, which is no dependency
+    return to_series(column.astype(object).where(column.notna(), None).tolist(), f"column '{column.name}'")
 
 
 def _require(names: dict[str, str], found: Sequence[str], role: str, name: str) -> str:

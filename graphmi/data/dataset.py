@@ -1,9 +1,11 @@
 """Interactions split into training, validation and test."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from torch import Tensor
+
+from graphmi.data.errors import DataError
 from graphmi.data.fingerprint import digest
 from graphmi.data.graph import to_graph
 from graphmi.data.interactions import Interactions
@@ -11,9 +13,10 @@ from graphmi.data.interactions import Interactions
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
 
-__all__ = ["Dataset", "Part"]
+__all__ = ["Dataset", "Part", "Protocol"]
 
 Part = Literal["valid", "test"]
+Protocol = dict[str, str | int | float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +40,53 @@ class Dataset:
     test: Interactions
     valid_history: Interactions
     test_history: Interactions
-    protocol: Mapping[str, str | int | float]
+    protocol: Protocol
 
     def __post_init__(self) -> None:
         for name in ("valid", "test", "valid_history", "test_history"):
             part: Interactions = getattr(self, name)
             if part.users != self.train.users or part.items != self.train.items:
                 raise ValueError(f"'{name}' must have the vocabularies of 'train'")
+
+    @classmethod
+    def from_rows(
+        cls,
+        interactions: Interactions,
+        *,
+        valid: Tensor,
+        test: Tensor,
+        protocol: Protocol,
+        train: Tensor | None = None,
+        valid_history: Tensor | None = None,
+        test_history: Tensor | None = None,
+    ) -> "Dataset":
+        """Return the dataset of masks over the rows of the interactions, each ``[num_rows]`` bool.
+
+        Args:
+            interactions: The interactions.
+            valid: Targets of validation.
+            test: Targets of the test.
+            protocol: How the masks were made.
+            train: Training rows; all but the targets where not given.
+            valid_history: Rows known in validation; the training rows where not given.
+            test_history: Rows known in the test; the training and validation rows where not given.
+
+        Raises:
+            DataError: If the masks leave nothing for training, validation or test.
+        """
+        train = ~(valid | test) if train is None else train
+        for name, rows in (("training", train), ("validation", valid), ("test", test)):
+            if not rows.any():
+                size = f"{len(interactions):,} interactions of {interactions.num_users:,} users"
+                raise DataError(f"the split of {size} leaves nothing for {name}; use more data or another split")
+        return cls(
+            train=interactions.take(train),
+            valid=interactions.take(valid),
+            test=interactions.take(test),
+            valid_history=interactions.take(train if valid_history is None else valid_history),
+            test_history=interactions.take(train | valid if test_history is None else test_history),
+            protocol=protocol,
+        )
 
     @property
     def num_users(self) -> int:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from graphmi.data.categories import Categories
+from graphmi.data.clean import clean_time, clean_weight
 from graphmi.data.errors import DataError
 from graphmi.data.interactions import Interactions
 from graphmi.data.vocabulary import Vocabulary
@@ -55,16 +56,20 @@ def from_graph(data: "HeteroData") -> Interactions:
         raise DataError(f"the graph has no edges {EDGE} (found: {found}); rename the edge type")
     store = data[EDGE]
     user, item = store.edge_index.cpu()
-    time, weight = store.get("time"), store.get("weight")
+    time, weight = (_attribute(store.get(name)) for name in ("time", "weight"))
     return Interactions(
         user=user,
         item=item,
         users=_node_numbers(data, "user", user),
         items=_node_numbers(data, "item", item),
-        time=None if time is None else time.cpu().long(),
-        weight=None if weight is None else weight.cpu().float(),
+        time=None if time is None else clean_time(time, "edge attribute 'time'").to_torch(),
+        weight=None if weight is None else clean_weight(weight, "edge attribute 'weight'").to_torch(),
         categories=_categories(data),
     )
+
+
+def _attribute(values: Tensor | None) -> pl.Series | None:
+    return None if values is None else pl.Series(values.reshape(-1).cpu().numpy())
 
 
 def _node_numbers(data: "HeteroData", kind: str, index: Tensor) -> Vocabulary:

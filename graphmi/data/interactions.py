@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from graphmi.data.categories import Categories
-from graphmi.data.clean import clean_ids, clean_time, clean_weight
-from graphmi.data.columns import choose_columns, to_polars
+from graphmi.data.clean import clean_ids, clean_time, clean_weight, to_series
+from graphmi.data.columns import choose_columns, column_names, select_columns
 from graphmi.data.errors import DataError
 from graphmi.data.fingerprint import digest
 from graphmi.data.vocabulary import Values, Vocabulary
@@ -81,9 +81,8 @@ class Interactions:
         Raises:
             DataError: If a column is missing, the table has no rows, or a value cannot be used.
         """
-        frame = to_polars(frame)
-        names = choose_columns(frame.collect_schema().names(), user=user, item=item, time=time, weight=weight)
-        table = frame.select(names.used).collect()
+        names = choose_columns(column_names(frame), user=user, item=item, time=time, weight=weight)
+        table = select_columns(frame, names.used)
         if not len(table):
             raise DataError("the table has no rows")
         user_ids = clean_ids(table[names.user], f"column '{names.user}'")
@@ -222,7 +221,8 @@ class Interactions:
         )
 
     def _item_table(self, items: Values, values: Sequence[str] | pl.Series, ignore_unknown: bool) -> pl.DataFrame:
-        table = pl.DataFrame({"item": pl.Series(items), "value": pl.Series(values).cast(pl.String)})
+        table = pl.DataFrame({"item": to_series(items, "the item ids"), "value": to_series(values, "the values")})
+        table = table.with_columns(pl.col("value").cast(pl.String))
         if table["value"].null_count():
             raise DataError(f"{table['value'].null_count():,} items have a missing value; leave those rows out")
         if ignore_unknown:

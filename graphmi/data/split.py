@@ -1,21 +1,17 @@
 """Splits: small values that turn interactions into a dataset when called."""
 
 from dataclasses import dataclass
-from os import PathLike, fspath
-from pathlib import PurePath
 
 import torch
 from torch import Tensor
 
-from graphmi.data.dataset import Dataset
+from graphmi.data.dataset import Dataset, Protocol
 from graphmi.data.errors import DataError
+from graphmi.data.given_split import GivenSplit
 from graphmi.data.interactions import Interactions
 from graphmi.data.order import chronological, rank_per_user, shuffled
-from graphmi.data.reading import read_interactions
 
 __all__ = ["GivenSplit", "HeldOutUsers", "LeaveOneOut", "RandomSplit", "Split", "TemporalSplit"]
-
-Protocol = dict[str, str | int | float]
 
 
 @dataclass(frozen=True)
@@ -33,10 +29,11 @@ class LeaveOneOut:
         """Split the interactions."""
         _require_distinct(interactions)
         rank, count = rank_per_user(interactions, chronological(interactions))
+        _require_three(count)
         from_end = torch.where(count >= 3, count - rank, count + 3)  # 1 is the last row
         order = "row" if interactions.time is None else "time"
         protocol: Protocol = {"split": "leave-one-out", "order": order}
-        return _in_matrix(interactions, from_end == 2, from_end == 1, protocol)
+        return Dataset.from_rows(interactions, valid=from_end == 2, test=from_end == 1, protocol=protocol)
 
 
 @dataclass(frozen=True)
@@ -66,11 +63,12 @@ class RandomSplit:
         """Split the interactions."""
         _require_distinct(interactions)
         rank, count = rank_per_user(interactions, shuffled(interactions, self.seed))
+        _require_three(count)
         num_valid, num_test = (_share(count, ratio).where(count >= 3, 0) for ratio in self.ratios[1:])
         test = rank < num_test
         valid = ~test & (rank < num_test + num_valid)
         protocol: Protocol = {"split": "random", "ratios": "/".join(map(str, self.ratios)), "seed": self.seed}
-        return _in_matrix(interactions, valid, test, protocol)
+        return Dataset.from_rows(interactions, valid=valid, test=test, protocol=protocol)
 
 
 @dataclass(frozen=True)
@@ -101,16 +99,17 @@ class TemporalSplit:
             raise DataError("a temporal split needs times; name their column, or use another split")
         _require_distinct(interactions)
         ordered = interactions.time.sort().values
-        first_valid = ordered[int(len(ordered) * (1 - self.valid - self.test))]
-        first_test = ordered[int(len(ordered) * (1 - self.test))]
+        first_valid, first_test = (
+            ordered[-int(_share(torch.tensor(len(ordered)), share))] for share in (self.valid + self.test, self.test)
+        )
         later = interactions.time >= first_valid
         trained = (~later).new_zeros(interactions.num_users).index_fill(0, interactions.user[~later], True)
         test = interactions.time >= first_test
         cold = later & ~trained[interactions.user]
         protocol: Protocol = {"split": "temporal", "valid": self.valid, "test": self.test}
         protocol["cold_user_interactions_removed"] = int(cold.sum())
-        kept = interactions.take(~cold)
-        return _in_matrix(kept, (later & ~test)[~cold], test[~cold], protocol)
+        valid, test = later & ~test & ~cold, test & ~cold
+        return Dataset.from_rows(interactions, train=~later, valid=valid, test=test, protocol=protocol)
 
 
 @dataclass(frozen=True)
@@ -153,14 +152,14 @@ class HeldOutUsers:
         known = rank < _share(count, self.history)
         protocol: Protocol = {"split": "held-out-users", "valid": self.valid, "test": self.test}
         protocol |= {"history": self.history, "order": "time" if by_time else "random", "seed": self.seed}
-        return _dataset(
+        return Dataset.from_rows(
             interactions,
-            part == 0,
-            (part == 1) & ~known,
-            (part == 2) & ~known,
-            (part == 1) & known,
-            (part == 2) & known,
-            protocol,
+            train=part == 0,
+            valid=(part == 1) & ~known,
+            test=(part == 2) & ~known,
+            valid_history=(part == 1) & known,
+            test_history=(part == 2) & known,
+            protocol=protocol,
         )
 
     def _draw(self, interactions: Interactions) -> Tensor:
@@ -173,72 +172,7 @@ class HeldOutUsers:
         return part
 
 
-@dataclass(frozen=True)
-class GivenSplit:
-    """A split that somebody published, as three files of user and item ids.
-
-    The interactions give vocabularies, times, weights and categories; those in none of the files are left
-    out. Of repeated pairs the earliest row counts.
-
-    Args:
-        train: File with the training pairs, columns ``user_id`` and ``item_id``.
-        valid: File with the validation pairs.
-        test: File with the test pairs.
-
-    Raises:
-        DataError: If a pair is in two files, twice in one, or not among the interactions.
-    """
-
-    train: str | PathLike[str]
-    valid: str | PathLike[str]
-    test: str | PathLike[str]
-
-    def __call__(self, interactions: Interactions) -> Dataset:
-        """Split the interactions."""
-        paths = (self.train, self.valid, self.test)
-        rows = [_rows_of(path, interactions) for path in paths]
-        part = torch.zeros(len(interactions), dtype=torch.int64)
-        part.index_add_(0, torch.cat(rows), torch.ones(sum(map(len, rows)), dtype=torch.int64))
-        if repeated := int((part > 1).sum()):
-            names = ", ".join(fspath(path) for path in paths)
-            raise DataError(f"{repeated:,} pairs come more than once in {names}; every pair belongs to one part")
-        train, valid, test = (torch.zeros(len(part), dtype=torch.bool).index_fill(0, row, True) for row in rows)
-        protocol: Protocol = {"split": "given", "files": ", ".join(PurePath(path).name for path in paths)}
-        return _dataset(interactions, train, valid, test, train, train | valid, protocol)
-
-
 Split = LeaveOneOut | RandomSplit | TemporalSplit | HeldOutUsers | GivenSplit
-
-
-def _in_matrix(interactions: Interactions, valid: Tensor, test: Tensor, protocol: Protocol) -> Dataset:
-    train = ~valid & ~test
-    return _dataset(interactions, train, valid, test, train, train | valid, protocol)
-
-
-def _dataset(
-    interactions: Interactions,
-    train: Tensor,
-    valid: Tensor,
-    test: Tensor,
-    valid_history: Tensor,
-    test_history: Tensor,
-    protocol: Protocol,
-) -> Dataset:
-    for name, rows in (("training", train), ("validation", valid), ("test", test)):
-        if not rows.any():
-            users = len(torch.unique(interactions.user))
-            raise DataError(
-                f"the {protocol['split']} split of {len(interactions):,} interactions of {users:,} users "
-                f"leaves nothing for {name}; use more data or another split"
-            )
-    return Dataset(
-        train=interactions.take(train),
-        valid=interactions.take(valid),
-        test=interactions.take(test),
-        valid_history=interactions.take(valid_history),
-        test_history=interactions.take(test_history),
-        protocol=protocol,
-    )
 
 
 def _share(count: Tensor, ratio: float) -> Tensor:
@@ -256,17 +190,7 @@ def _require_distinct(interactions: Interactions) -> None:
         raise DataError(f"{repeated:,} rows repeat a user-item pair, so a target could be known; use deduplicate")
 
 
-def _rows_of(path: str | PathLike[str], interactions: Interactions) -> Tensor:
-    given = read_interactions(path)
-    try:
-        user = interactions.users.encode(given.users.ids)[given.user]
-        item = interactions.items.encode(given.items.ids)[given.item]
-    except DataError as error:
-        raise DataError(f"{fspath(path)}: {error}") from None
-    wanted = user * interactions.num_items + item
-    first = interactions.distinct_rows()
-    pairs = interactions.pairs()[first]  # sorted
-    position = torch.searchsorted(pairs, wanted).clamp(max=len(pairs) - 1)
-    if missing := int((pairs[position] != wanted).sum()):
-        raise DataError(f"{fspath(path)}: {missing:,} of {len(wanted):,} pairs are not among the interactions")
-    return first[position]
+def _require_three(count: Tensor) -> None:
+    if not (count >= 3).any():
+        most = int(count.max()) if len(count) else 0
+        raise DataError(f"no user has the 3 interactions that this split needs (the most is {most}); use more data")

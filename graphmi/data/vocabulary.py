@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 from torch import Tensor
 
-from graphmi.data.clean import clean_ids
+from graphmi.data.clean import clean_ids, to_series
 from graphmi.data.errors import DataError
 
 __all__ = ["Vocabulary"]
@@ -103,4 +103,4 @@ class Vocabulary:
 
 
 def _series(values: Values) -> pl.Series:
-    return clean_ids(values if isinstance(values, pl.Series) else pl.Series(values, strict=False), "the ids")
+    return clean_ids(to_series(values, "the ids"), "the ids")
