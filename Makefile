@@ -1,0 +1,37 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test slow lint format clean help
+
+demo: $(VENV)/installed  ## train both models on MovieLens-100K and compare them
+	$(BIN)/python examples/quickstart.py --out runs/demo
+
+test: $(VENV)/installed  ## run the test suite
+	$(BIN)/python -m pytest
+
+slow: $(VENV)/installed  ## run the tests on real data, too long for the suite
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/installed  ## check style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(VENV)/installed  ## bring the code into shape
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:  ## remove the environment and caches; runs stay
+	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+help:  ## show this
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	@echo "Installing torch and the package into $(VENV) (a few minutes the first time) ..."
+	$(BIN)/pip install --quiet -c constraints.txt torch
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"
+	@touch $@
