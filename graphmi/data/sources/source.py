@@ -75,6 +75,8 @@ class Source:
         self.fetch(self.folder, **options)
         try:
             return self.parse(self.folder, **options)
+        except DataError as error:
+            raise DataError(f"{self.name} in {self.folder}: {error}") from None
         except _UNREADABLE as error:
             reason = (str(error) or type(error).__name__).splitlines()[0]
             place = f"the files of '{self.name}' in {self.folder}"
