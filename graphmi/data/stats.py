@@ -1,7 +1,7 @@
 """Numbers that describe a data set: sizes, density, degrees, diversity and time span."""
 
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -118,7 +118,7 @@ def time_span(first: int, last: int) -> str:
     """Return the span in words: dates for unix seconds or milliseconds, else positions."""
     for unit, name in ((1, "s"), (1000, "ms")):
         if 10**8 * unit <= first <= last < 10**10 * unit:
-            days = [datetime.fromtimestamp(time / unit, timezone.utc) for time in (first, last)]
+            days = [datetime.fromtimestamp(time / unit, UTC) for time in (first, last)]
             return f"{days[0]:%Y-%m-%d} to {days[1]:%Y-%m-%d} ({(days[1] - days[0]).days:,} days, in {name})"
     return f"positions {first:,} to {last:,}"
 
