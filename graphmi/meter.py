@@ -1,0 +1,62 @@
+"""Means of the loss terms over an epoch, kept on the device."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+__all__ = ["LossMeter"]
+
+
+class LossMeter:
+    """Mean of every named loss term, and the first step at which one of them was not finite.
+
+    :meth:`update` never waits for the device; :meth:`means` does, once. The first bad step is recorded when it
+    happens, because one step later the parameters, and with them all terms, are lost.
+
+    Args:
+        device: Where the terms are.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.names: tuple[str, ...] = ()
+        self.steps = 0
+        self.weight = 0
+        self._sums = torch.zeros(0, device=device)
+        self._bad = torch.zeros(0, dtype=torch.bool, device=device)
+        self._bad_step = torch.zeros((), dtype=torch.int64, device=device)
+
+    def update(self, terms: Mapping[str, Tensor], weight: int) -> None:
+        """Add the terms of one step.
+
+        Args:
+            terms: Scalar tensors by name; the same names at every step.
+            weight: Number of examples behind them, at least 1.
+        """
+        if not self.names:
+            self.names = tuple(terms)
+            self._sums = torch.zeros(len(self.names), dtype=torch.float64, device=self.device)
+            self._bad = torch.zeros(len(self.names), dtype=torch.bool, device=self.device)
+        values = torch.stack([terms[name].detach() for name in self.names]).double()  # [num_terms]
+        fine_so_far = ~self._bad.any()
+        self.steps += 1
+        self.weight += weight
+        self._sums += values * weight
+        self._bad_step += self.steps * (fine_so_far & ~values.isfinite().all())
+        self._bad |= ~values.isfinite() & fine_so_far
+
+    def means(self) -> dict[str, float]:
+        """Return the mean of every term so far; waits for the device.
+
+        Raises:
+            FloatingPointError: If a term was not finite; the message names the first such terms and the step.
+        """
+        values = torch.cat(
+            [self._sums / max(self.weight, 1), self._bad.double(), self._bad_step.double()[None]]
+        ).tolist()
+        size = len(self.names)
+        if bad := [name for name, flag in zip(self.names, values[size:-1], strict=True) if flag]:
+            terms = " and ".join(f"'{name}'" for name in bad)
+            raise FloatingPointError(f"the loss term {terms} is not finite at step {int(values[-1])}")
+        return dict(zip(self.names, values, strict=False))

@@ -1,0 +1,62 @@
+"""What training shows on a terminal."""
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+__all__ = ["TrainingProgress"]
+
+
+class TrainingProgress:
+    """Two bars, epochs and steps, with loss, validation metric and throughput; silent where nobody watches.
+
+    Used as a context manager.
+
+    Args:
+        epochs: Number of epochs in all.
+        steps: Number of steps of an epoch.
+        finished: Epochs finished before, by an interrupted run.
+        enabled: False shows nothing, on a terminal too.
+        console: Where to write; standard error when omitted.
+    """
+
+    def __init__(
+        self, epochs: int, steps: int, *, finished: int = 0, enabled: bool = True, console: Console | None = None
+    ) -> None:
+        console = Console(stderr=True) if console is None else console
+        self._bars = Progress(
+            TextColumn("{task.description:<6}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[text]}"),
+            console=console,
+            disable=not (enabled and console.is_terminal),
+            transient=True,
+        )
+        self._epochs = self._bars.add_task("epochs", total=epochs, completed=finished, text="")
+        self._steps = self._bars.add_task("steps", total=steps, text="")
+
+    def __enter__(self) -> "TrainingProgress":
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def step(self, steps: int, loss: float) -> None:
+        """Show that ``steps`` steps of the epoch are done, at this mean loss."""
+        self._bars.update(self._steps, completed=steps, text=f"loss {loss:.4f}")
+
+    def validating(self) -> None:
+        """Show that the epoch's steps are over and validation runs."""
+        self._bars.update(self._steps, text="validation")
+
+    def epoch(self, epochs: int, text: str) -> None:
+        """Show that ``epochs`` epochs are done, and what came out of them."""
+        self._bars.update(self._epochs, completed=epochs, text=text)
+        self._bars.reset(self._steps, text="")

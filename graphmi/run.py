@@ -1,0 +1,169 @@
+"""The run folder: everything that one training run leaves behind, and needs to be continued or repeated.
+
+========================  ==============================================================================
+``config.yaml``           the resolved configuration; ``graphmi train --config`` repeats the run with it
+``metrics.csv``           one row per epoch: loss terms, validation metrics, seconds, pairs per second
+``result.json``           protocol, metrics, groups, data fingerprint, seed, versions, timings
+``model.safetensors``     the weights of the best epoch on validation
+``per_user.safetensors``  test metrics of every user, for paired tests between runs
+``resume.pt``             the state after the last finished epoch
+========================  ==============================================================================
+
+Every file is written beside its final name and moved into place, so a killed process leaves the old file or the
+new one, never half of one.
+"""
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+__all__ = ["RunFolder"]
+
+
+class RunFolder:
+    """A folder with the files of one run; methods named after the files read and write them.
+
+    Args:
+        path: The folder; it need not exist yet.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
+
+    def create(self) -> "RunFolder":
+        """Make the folder, and refuse one that holds anything.
+
+        Raises:
+            FileExistsError: If the folder has content, or the path is a file.
+        """
+        if self.path.is_file() or (self.path.is_dir() and any(self.path.iterdir())):
+            raise FileExistsError(
+                f"'{self.path}' is not empty, and nothing there is overwritten: name another folder, "
+                "or continue the run in it with --resume"
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def require(self) -> "RunFolder":
+        """Return the folder itself, or say that it holds no run.
+
+        Raises:
+            FileNotFoundError: If there is no ``config.yaml`` in it.
+        """
+        if not (self.path / "config.yaml").is_file():
+            raise FileNotFoundError(f"'{self.path}' is not a run folder: it has no config.yaml")
+        return self
+
+    def write_config(self, text: str) -> None:
+        """Write ``config.yaml``."""
+        self._write("config.yaml", text.encode())
+
+    def read_config(self) -> str:
+        """Return the text of ``config.yaml``."""
+        return self.require()._read("config.yaml").decode()
+
+    def write_metrics(self, rows: Sequence[Mapping[str, float]]) -> None:
+        """Write ``metrics.csv``: one row per epoch, the columns of all rows in order of appearance."""
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        self._write("metrics.csv", text.getvalue().encode())
+
+    def write_result(self, result: Mapping[str, Any], name: str = "result.json") -> None:
+        """Write a result as JSON; a number that is not finite becomes ``null``."""
+        self._write(name, (json.dumps(_plain(result), indent=2, allow_nan=False) + "\n").encode())
+
+    def read_result(self, name: str = "result.json") -> dict[str, Any]:
+        """Return a result.
+
+        Raises:
+            FileNotFoundError: If the run has not ended.
+        """
+        if not (self.path / name).is_file():
+            raise FileNotFoundError(f"'{self.path}' has no {name}: the run has not ended (continue it with --resume)")
+        result: dict[str, Any] = json.loads(self._read(name))
+        return result
+
+    def write_tensors(self, name: str, tensors: Mapping[str, Tensor]) -> None:
+        """Write tensors as ``NAME.safetensors``."""
+        self._write(
+            f"{name}.safetensors", save_tensors({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()})
+        )
+
+    def read_tensors(self, name: str) -> dict[str, Tensor]:
+        """Return the tensors of ``NAME.safetensors`` on the CPU.
+
+        Raises:
+            FileNotFoundError: If the run has not got so far.
+            ValueError: If the file is damaged.
+        """
+        path = self.path / f"{name}.safetensors"
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"'{self.path}' has no {path.name}: the run has not ended (continue it with --resume)"
+            )
+        try:
+            return load_tensors(path.read_bytes())
+        except SafetensorError as error:
+            raise ValueError(f"'{path}' is damaged ({error}); train again") from error
+
+    def write_state(self, state: Mapping[str, Any]) -> None:
+        """Write ``resume.pt``: tensors, numbers, strings, lists and dictionaries."""
+        with self._replacing("resume.pt") as path:
+            torch.save(dict(state), path)
+
+    def read_state(self) -> dict[str, Any] | None:
+        """Return the state after the last finished epoch, on the CPU; ``None`` where no epoch was finished."""
+        path = self.path / "resume.pt"
+        if not path.is_file():
+            return None
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        return state
+
+    def _read(self, name: str) -> bytes:
+        return (self.path / name).read_bytes()
+
+    def _write(self, name: str, content: bytes) -> None:
+        with self._replacing(name) as path:
+            path.write_bytes(content)
+
+    @contextmanager
+    def _replacing(self, name: str) -> Iterator[Path]:
+        """Give a path to write to, then flush it to the disk and give it its name in one step."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        part = self.path / f".{name}.part"
+        yield part
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.replace(self.path / name)
+
+
+def _plain(value: Any) -> Any:
+    """Turn tensors, tuples and non-finite numbers into what JSON can say."""
+    match value:
+        case Tensor():
+            return _plain(value.tolist())
+        case Mapping():
+            return {str(key): _plain(entry) for key, entry in value.items()}
+        case list() | tuple():
+            return [_plain(entry) for entry in value]
+        case float():
+            return value if math.isfinite(value) else None
+    return value

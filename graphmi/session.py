@@ -1,0 +1,192 @@
+"""The moving parts of a training run, and their state."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Protocol
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from graphmi.meter import LossMeter
+from graphmi.seeds import generator, load_rng_state, rng_state
+from graphmi.typing import Batch
+
+__all__ = ["BatchLoader", "History", "Session"]
+
+# Steps between two looks at the loss: each look waits for the device.
+_CHECK_EVERY = 50
+
+
+class BatchLoader(Protocol):
+    """Training batches in an order that comes from one generator."""
+
+    @property
+    def generator(self) -> torch.Generator | None:
+        """The generator; ``None`` for torch's own. With its state put back, a resumed run sees the same batches."""
+        ...
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Go over the training data once."""
+        ...
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        ...
+
+
+@dataclass
+class History:
+    """What training has seen so far.
+
+    Attributes:
+        epochs: Finished epochs.
+        best_epoch: The epoch with the best validation metric; 0 before the first validation.
+        best_metrics: All validation metrics of that epoch.
+        stale: Validations since then.
+        seconds: Seconds spent on training steps, validation not counted.
+        pairs: Training pairs seen.
+        rows: One row per epoch: loss terms, validation metrics, seconds, pairs per second.
+    """
+
+    epochs: int = 0
+    best_epoch: int = 0
+    best_metrics: dict[str, float] = field(default_factory=dict)
+    stale: int = 0
+    seconds: float = 0.0
+    pairs: int = 0
+    rows: list[dict[str, float]] = field(default_factory=list)
+
+
+class Session:
+    """One model in training: it runs epochs, remembers the best weights, and can be saved and put back whole.
+
+    Args:
+        fabric: Device and precision.
+        model: ``forward(batch) -> Representations``, with parameters.
+        loader: Training batches.
+        sampler: ``forward(user, positive, generator) -> Negatives``.
+        loss: Has ``terms(representations, positive, negatives)``.
+        optimizer: Makes the optimizer of a list of parameters.
+        seed: Seed of the negatives.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        model: nn.Module,
+        loader: BatchLoader,
+        sampler: nn.Module,
+        loss: nn.Module,
+        optimizer: Callable[[list[nn.Parameter]], Optimizer],
+        seed: int,
+    ) -> None:
+        self.fabric = fabric
+        self.model, self.loader, self.loss = model, loader, loss
+        self.draws = generator(seed, "sampler", fabric.device)
+        self.history = History()
+        self.best: dict[str, Tensor] = {}
+        step = _Step(model, sampler, loss, self.draws)
+        made = optimizer([parameter for parameter in step.parameters() if parameter.requires_grad])
+        self.step, self.optimizer = fabric.setup(step, made)
+
+    def train_epoch(self, gradient_clip: float | None, on_step: Callable[[int, float], None]) -> dict[str, float]:
+        """Go over the training data once.
+
+        Args:
+            gradient_clip: Largest norm of the gradient; no limit when ``None``.
+            on_step: Called now and then with the steps done and the mean loss so far.
+
+        Returns:
+            The epoch, the mean loss and its terms, the seconds and the pairs per second.
+
+        Raises:
+            FloatingPointError: If a loss term is not finite; the message names it.
+        """
+        self.step.train()
+        meter = LossMeter(self.fabric.device)
+        start = time.perf_counter()
+        for index, batch in enumerate(self.loader, start=1):
+            terms = self.step({entry.name: getattr(batch, entry.name) for entry in fields(batch)})
+            self.optimizer.zero_grad()
+            self.fabric.backward(torch.stack([*terms.values()]).sum())
+            if gradient_clip is not None:
+                # A check for finiteness here would wait for the device at every step; the meter's does not.
+                self.fabric.clip_gradients(self.step, self.optimizer, max_norm=gradient_clip, error_if_nonfinite=False)
+            self.optimizer.step()
+            meter.update(terms, batch.user.numel())
+            if index % _CHECK_EVERY == 0:
+                on_step(index, sum(self._means(meter).values()))
+        means = self._means(meter)
+        seconds = time.perf_counter() - start
+        self.history.epochs += 1
+        self.history.seconds += seconds
+        self.history.pairs += meter.weight
+        return {
+            "epoch": self.history.epochs,
+            "loss": sum(means.values()),
+            **{f"loss/{name}": mean for name, mean in means.items()},
+            "seconds": seconds,
+            "pairs_per_second": meter.weight / seconds,
+        }
+
+    def keep_best(self, metrics: Mapping[str, float], monitor: str) -> None:
+        """Remember the weights if these validation metrics are the best so far."""
+        history = self.history
+        if not self.best or metrics[monitor] > history.best_metrics[monitor]:
+            self.best = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
+            history.best_epoch, history.best_metrics, history.stale = history.epochs, dict(metrics), 0
+        else:
+            history.stale += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of all that changes: what ``torch.load(weights_only=True)`` can read."""
+        return {
+            "model": self.model.state_dict(),
+            "loss": self.loss.state_dict(),
+            "best": self.best,
+            "optimizer": self.optimizer.state_dict(),
+            "precision": self.fabric.strategy.precision.state_dict(),
+            "generators": [source.get_state() for source in self._generators()],
+            "noise": rng_state(self.fabric.device),
+            "history": asdict(self.history),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Put back what :meth:`state_dict` returned."""
+        self.model.load_state_dict(state["model"])
+        self.loss.load_state_dict(state["loss"])
+        self.best = dict(state["best"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.fabric.strategy.precision.load_state_dict(state["precision"])
+        for source, saved in zip(self._generators(), state["generators"], strict=True):
+            source.set_state(saved)
+        load_rng_state(state["noise"], self.fabric.device)
+        self.history = History(**state["history"])
+
+    def _generators(self) -> list[torch.Generator]:
+        return [source for source in (self.draws, self.loader.generator) if source is not None]
+
+    def _means(self, meter: LossMeter) -> dict[str, float]:
+        try:
+            return meter.means()
+        except FloatingPointError as error:
+            raise FloatingPointError(f"{error} of epoch {self.history.epochs + 1}") from None
+
+
+class _Step(nn.Module):
+    """Negatives, model and loss of one step as one module, which is what fabric wraps for precision."""
+
+    def __init__(self, model: nn.Module, sampler: nn.Module, loss: nn.Module, draws: torch.Generator) -> None:
+        super().__init__()
+        self.model, self.sampler, self.loss = model, sampler, loss
+        self.draws = draws
+
+    def forward(self, entries: dict[str, Any]) -> dict[str, Tensor]:
+        # A dictionary, because fabric looks for tensors inside and cannot look into a frozen dataclass.
+        batch = Batch(**entries)
+        negatives = self.sampler(batch.user, batch.positive, self.draws)
+        terms: dict[str, Tensor] = self.loss.terms(self.model(batch), batch.positive, negatives)  # type: ignore[operator]
+        return terms

@@ -1,0 +1,194 @@
+"""One training loop for every model."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal, Protocol
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.loggers.logger import Logger
+from torch import nn
+from torch.optim import Adam, Optimizer
+
+from graphmi.progress import TrainingProgress
+from graphmi.run import RunFolder
+from graphmi.seeds import seeded
+from graphmi.session import BatchLoader, History, Session
+
+__all__ = ["History", "OptimizerFactory", "Trainer"]
+
+
+class OptimizerFactory(Protocol):
+    """Makes an optimizer; any class of :mod:`torch.optim` that knows ``lr`` and ``weight_decay`` is one."""
+
+    def __call__(self, params: Iterable[nn.Parameter], /, *, lr: float, weight_decay: float) -> Optimizer:
+        """Return the optimizer of these parameters."""
+        ...
+
+
+class Trainer:
+    """Fits a model by gradient descent and keeps the weights of the best epoch on validation.
+
+    Args:
+        epochs: Most epochs to train, at least 1.
+        learning_rate: Step size, above 0.
+        weight_decay: L2 penalty on all parameters through the optimizer, at least 0.
+        optimizer: Optimizer class; its other options can be set too, learning rate and decay come from here.
+        gradient_clip: Largest norm of the gradient, above 0; no limit when omitted.
+        monitor: Validation metric that decides on the best epoch and on stopping; higher is better.
+        validate_every: Epochs between two validations, at least 1.
+        patience: Validations without improvement before training stops, at least 1; never when omitted.
+        accelerator: Device to train on; ``auto`` takes a CUDA device where there is one.
+        precision: Number format, as in lightning-fabric.
+        progress: Whether to show progress bars on a terminal.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        epochs: int = 100,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.0,
+        optimizer: OptimizerFactory = Adam,
+        gradient_clip: float | None = None,
+        monitor: str = "ndcg@20",
+        validate_every: int = 1,
+        patience: int | None = 10,
+        accelerator: Literal["auto", "cpu", "cuda"] = "auto",
+        precision: Literal["32-true", "64-true", "bf16-mixed", "16-mixed"] = "32-true",
+        progress: bool = True,
+    ) -> None:
+        for name, count in {"epochs": epochs, "validate_every": validate_every, "patience": patience}.items():
+            if count is not None and count < 1:
+                raise ValueError(f"'{name}' must be at least 1 (got {count})")
+        for name, number in {"learning_rate": learning_rate, "gradient_clip": gradient_clip}.items():
+            if number is not None and not number > 0:
+                raise ValueError(f"'{name}' must be above 0 (got {number})")
+        if weight_decay < 0:
+            raise ValueError(f"'weight_decay' must be at least 0 (got {weight_decay})")
+        if accelerator == "cuda" and not torch.cuda.is_available():
+            raise ValueError("'accelerator' is 'cuda', but there is no CUDA device here; use 'auto' or 'cpu'")
+        self.epochs = epochs
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.optimizer = optimizer
+        self.gradient_clip = gradient_clip
+        self.monitor = monitor
+        self.validate_every = validate_every
+        self.patience = patience
+        self.progress = progress
+        # Not fabric's own "auto": sparse products are not available on every device that it may choose.
+        chosen = "cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+        self.fabric = Fabric(accelerator=chosen, devices=1, precision=precision)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is trained; loaders make their batches there."""
+        return self.fabric.device
+
+    def fit(
+        self,
+        model: nn.Module,
+        loader: BatchLoader,
+        sampler: nn.Module,
+        loss: nn.Module,
+        validate: Callable[[nn.Module], Mapping[str, float]],
+        *,
+        seed: int = 0,
+        folder: RunFolder | None = None,
+        resume: bool = False,
+        loggers: Sequence[Logger] = (),
+        on_epoch: Callable[[int, Mapping[str, float]], None] | None = None,
+    ) -> History:
+        """Train ``model`` and leave the weights of its best epoch in it.
+
+        A run that was interrupted and is resumed gives the same numbers as one that was not: the state of
+        everything that changes is written to ``folder`` after every epoch.
+
+        Args:
+            model: ``forward(batch) -> Representations``, with parameters.
+            loader: Training batches on :attr:`device`.
+            sampler: ``forward(user, positive, generator) -> Negatives``.
+            loss: Has ``terms(representations, positive, negatives)``, a dictionary of scalars to be added up.
+            validate: Gives the validation metrics of a model in evaluation mode.
+            seed: Seed of negatives and dropout.
+            folder: Where ``model.safetensors``, ``metrics.csv`` and ``resume.pt`` are written; nowhere if omitted.
+            resume: Whether to continue from the folder's ``resume.pt``, if it is there.
+            loggers: Get every row of ``metrics.csv`` besides.
+            on_epoch: Called with the epoch and its metrics after each validation; what it raises ends training.
+
+        Returns:
+            The history, with the rows of ``metrics.csv``.
+
+        Raises:
+            FloatingPointError: If a loss term is not finite; the message names it.
+            ValueError: If ``validate`` does not give the monitored metric.
+        """
+        with seeded(seed, "noise", self.device):
+            session = Session(self.fabric, model, loader, sampler, loss, self._make_optimizer, seed)
+            if resume and folder is not None and (state := folder.read_state()) is not None:
+                session.load_state_dict(state)
+            with self._show(session) as shown:
+                while not self._finished(session.history):
+                    metrics = self._epoch(session, validate, shown)
+                    _save(session, folder, loggers)
+                    if on_epoch is not None and metrics:
+                        on_epoch(session.history.epochs, metrics)
+        model.load_state_dict(session.best)
+        if (
+            folder is not None
+        ):  # also where the process was killed between two files, and the resumed one had nothing to do
+            folder.write_tensors("model", session.best)
+            folder.write_metrics(session.history.rows)
+        return session.history
+
+    def _epoch(
+        self,
+        session: Session,
+        validate: Callable[[nn.Module], Mapping[str, float]],
+        shown: TrainingProgress,
+    ) -> Mapping[str, float]:
+        """Train for one epoch, validate if it is time to, and add a row to the history."""
+        history, metrics = session.history, dict[str, float]()
+        row = session.train_epoch(self.gradient_clip, shown.step)
+        if history.epochs % self.validate_every == 0 or history.epochs == self.epochs:
+            shown.validating()
+            metrics = dict(validate(session.model.eval()))
+            if self.monitor not in metrics:
+                raise ValueError(f"'monitor' is '{self.monitor}', but validation gives {', '.join(metrics)}")
+            session.keep_best(metrics, self.monitor)
+        history.rows.append({**row, **metrics})
+        shown.epoch(history.epochs, self._summary(history, row))
+        return metrics
+
+    def _finished(self, history: History) -> bool:
+        stopped = self.patience is not None and history.stale >= self.patience
+        return stopped or history.epochs >= self.epochs
+
+    def _make_optimizer(self, parameters: list[nn.Parameter]) -> Optimizer:
+        return self.optimizer(parameters, lr=self.learning_rate, weight_decay=self.weight_decay)
+
+    def _show(self, session: Session) -> TrainingProgress:
+        return TrainingProgress(
+            self.epochs, len(session.loader), finished=session.history.epochs, enabled=self.progress
+        )
+
+    def _summary(self, history: History, row: Mapping[str, float]) -> str:
+        text = f"loss {row['loss']:.4f}  {row['pairs_per_second']:,.0f} pairs/s"
+        if history.best_epoch:
+            text += f"  best {self.monitor} {history.best_metrics[self.monitor]:.4f} at epoch {history.best_epoch}"
+        return text
+
+
+def _save(session: Session, folder: RunFolder | None, loggers: Sequence[Logger]) -> None:
+    """Write what the epoch left behind; ``resume.pt`` is the one file that a resumed run reads."""
+    history = session.history
+    if folder is not None:
+        folder.write_state(session.state_dict())
+        folder.write_metrics(history.rows)
+        if history.best_epoch and history.best_epoch == history.epochs:
+            folder.write_tensors("model", session.best)
+    for logger in loggers:
+        logger.log_metrics(dict(history.rows[-1]), step=history.epochs)

@@ -1,0 +1,352 @@
+"""The training loop against a hand-written one, and resumed runs against uninterrupted ones."""
+
+import csv
+import io
+import signal
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from lightning_fabric.loggers import TensorBoardLogger
+from rich.console import Console
+from torch import nn
+from torch.nn.functional import softplus
+
+from graphmi.progress import TrainingProgress
+from graphmi.run import RunFolder
+from graphmi.seeds import generator
+from graphmi.trainer import Trainer
+from graphmi.typing import Batch, Negatives, Representations
+
+NUM_USERS, NUM_ITEMS, DIM = 12, 20, 4
+USER = torch.arange(NUM_USERS).repeat_interleave(3)
+ITEM = (USER * 7 + torch.arange(36) * 5) % NUM_ITEMS
+
+
+class Factors(nn.Module):
+    """Matrix factorisation with dropout, so that the noise of the loop counts too."""
+
+    def __init__(self, dropout=0.0):
+        super().__init__()
+        draws = torch.Generator().manual_seed(1)
+        self.users = nn.Parameter(torch.randn(NUM_USERS, DIM, generator=draws))
+        self.items = nn.Parameter(torch.randn(NUM_ITEMS, DIM, generator=draws))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, batch):
+        return Representations(self.dropout(self.users[batch.user]).unsqueeze(1), self.items)
+
+
+class Loader:
+    def __init__(self, batch_size=10, seed=0):
+        self.batch_size = batch_size
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def __len__(self):
+        return -(-len(USER) // self.batch_size)
+
+    def __iter__(self):
+        for rows in torch.randperm(len(USER), generator=self.generator).split(self.batch_size):
+            yield Batch(USER[rows], ITEM[rows])
+
+
+class Sampler(nn.Module):
+    def forward(self, user, positive, generator=None):
+        return Negatives(torch.randint(NUM_ITEMS, (len(user), 2), generator=generator))
+
+
+class Loss(nn.Module):
+    """BPR and a penalty, with a parameter of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def terms(self, out, positive, negatives):
+        user = out.interests[:, 0] * self.scale
+        pos = (user * out.items[positive]).sum(-1, keepdim=True)
+        neg = (user.unsqueeze(1) * out.items[negatives.item]).sum(-1)
+        return {"bpr": softplus(neg - pos).mean(), "norm": 1e-3 * out.items.square().mean()}
+
+
+def score(model):
+    assert not model.training
+    with torch.no_grad():
+        scores = model.users @ model.items.t()
+        return {"ndcg@20": torch.sigmoid(scores[USER, ITEM] - scores.mean()).mean().item()}
+
+
+def fit(epochs, model=None, loss=None, **options):
+    model = Factors(0.2) if model is None else model
+    settings = {"learning_rate": 0.02, "patience": None, "accelerator": "cpu", **options.pop("settings", {})}
+    trainer = Trainer(epochs=epochs, **settings)
+    options.setdefault("validate", score)
+    history = trainer.fit(model, Loader(), Sampler(), Loss() if loss is None else loss, seed=5, **options)
+    return model, history
+
+
+def numbers(history):
+    """All rows without what a clock measured."""
+    return [{k: v for k, v in row.items() if k not in ("seconds", "pairs_per_second")} for row in history.rows]
+
+
+def test_equals_a_loop_written_out():
+    model, history = fit(3, Factors(), settings={"gradient_clip": 0.05, "weight_decay": 0.1})
+    other, loss, loader = Factors(), Loss(), Loader()
+    draws = generator(5, "sampler")
+    optimizer = torch.optim.Adam([*other.parameters(), *loss.parameters()], lr=0.02, weight_decay=0.1)
+    best, kept = -1.0, {}
+    for row in history.rows:
+        total = 0.0
+        for batch in loader:
+            negatives = Sampler()(batch.user, batch.positive, draws)
+            terms = loss.terms(other(batch), batch.positive, negatives)
+            value = terms["bpr"] + terms["norm"]
+            optimizer.zero_grad()
+            value.backward()
+            nn.utils.clip_grad_norm_([*other.parameters(), *loss.parameters()], 0.05)
+            optimizer.step()
+            total += value.item() * len(batch.user)
+        assert row["loss"] == pytest.approx(total / len(USER), rel=1e-6)
+        assert row["loss"] == pytest.approx(row["loss/bpr"] + row["loss/norm"])
+        other.eval()
+        assert row["ndcg@20"] == score(other)["ndcg@20"]
+        other.train()
+        if row["ndcg@20"] > best:
+            best, kept = row["ndcg@20"], {name: value.clone() for name, value in other.state_dict().items()}
+    assert history.best_metrics == {"ndcg@20": best}
+    assert all(torch.equal(value, kept[name]) for name, value in model.state_dict().items())
+
+
+def test_the_best_epoch_is_kept_not_the_last():
+    values = iter([0.1, 0.5, 0.2, 0.3])
+    states = []
+
+    def validate(model):
+        states.append(model.users.detach().clone())
+        return {"ndcg@20": next(values), "recall@20": 0.0}
+
+    model, history = fit(4, validate=validate)
+    assert (history.best_epoch, history.epochs, history.stale) == (2, 4, 2)
+    assert history.best_metrics == {"ndcg@20": 0.5, "recall@20": 0.0}
+    assert torch.equal(model.users, states[1])
+
+
+def test_stops_after_patience_validations():
+    values = iter([0.5, 0.4, 0.6, 0.5, 0.6, 0.1, 0.9])
+    _, history = fit(7, validate=lambda model: {"ndcg@20": next(values)}, settings={"patience": 2})
+    assert (history.epochs, history.best_epoch) == (5, 3)  # an equal value is no improvement
+
+
+def test_validates_every_second_epoch_and_at_the_end():
+    _, history = fit(5, settings={"validate_every": 2})
+    assert [row["epoch"] for row in history.rows if "ndcg@20" in row] == [2, 4, 5]
+
+
+def test_torch_is_left_as_it_was():
+    before = torch.get_rng_state()
+    fit(1)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_callback_sees_every_validation_and_can_end_training(tmp_path):
+    seen = []
+
+    def on_epoch(epoch, metrics):
+        seen.append((epoch, metrics["ndcg@20"]))
+        if epoch == 2:
+            raise StopIteration
+
+    with pytest.raises(StopIteration):
+        fit(5, on_epoch=on_epoch, folder=RunFolder(tmp_path))
+    assert [epoch for epoch, _ in seen] == [1, 2]
+    assert RunFolder(tmp_path).read_state()["history"]["epochs"] == 2
+
+
+def test_unknown_monitor_gets_a_sentence():
+    with pytest.raises(ValueError, match=r"'monitor' is 'ndgc@20', but validation gives ndcg@20"):
+        fit(1, settings={"monitor": "ndgc@20"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("epochs", 0), ("patience", 0), ("validate_every", 0), ("learning_rate", 0.0), ("learning_rate", float("nan")),
+     ("gradient_clip", -1.0), ("weight_decay", -0.1)],
+)  # fmt: skip
+def test_bad_arguments_are_named(name, value):
+    with pytest.raises(ValueError, match=rf"'{name}' must be .* \(got {value}\)"):
+        Trainer(**{name: value})
+
+
+class Breaks(Loss):
+    """The penalty is lost at one step; a step later everything is."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.at, self.steps = at, 0
+
+    def terms(self, out, positive, negatives):
+        self.steps += 1
+        terms = super().terms(out, positive, negatives)
+        if self.steps == self.at:
+            terms["norm"] = terms["norm"] * torch.tensor(float("inf"))
+        return terms
+
+
+def test_a_loss_that_is_not_finite_names_the_term_that_broke_first(tmp_path):
+    with pytest.raises(FloatingPointError, match=r"^the loss term 'norm' is not finite at step 2 of epoch 3"):
+        fit(5, loss=Breaks(at=4 * 2 + 2), folder=RunFolder(tmp_path))
+    assert RunFolder(tmp_path).read_state()["history"]["epochs"] == 2  # the last good epoch
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-mixed"])
+def test_precision(precision):
+    model, history = fit(2, settings={"precision": precision})
+    assert model.users.dtype == (torch.float64 if precision == "64-true" else torch.float32)
+    assert history.rows[1]["loss"] < history.rows[0]["loss"]
+
+
+def test_another_optimizer():
+    model, _ = fit(1, settings={"optimizer": partial(torch.optim.SGD, momentum=0.9)})
+    other, _ = fit(1)
+    assert not torch.equal(model.users, other.users)
+
+
+def interrupt_in_epoch(epoch):
+    """Ctrl-C in the middle of an epoch."""
+
+    class Interrupts(Loss):
+        steps = 0
+
+        def terms(self, out, positive, negatives):
+            self.steps += 1
+            if self.steps == 4 * (epoch - 1) + 3:
+                raise KeyboardInterrupt
+            return super().terms(out, positive, negatives)
+
+    return Interrupts()
+
+
+def test_resumed_equals_uninterrupted(tmp_path):
+    whole, through = fit(6, folder=RunFolder(tmp_path / "whole"))
+    parts = RunFolder(tmp_path / "parts")
+    with pytest.raises(KeyboardInterrupt):
+        fit(6, loss=interrupt_in_epoch(3), folder=parts)
+    with pytest.raises(KeyboardInterrupt):
+        fit(6, loss=interrupt_in_epoch(2), folder=parts, resume=True)  # the second epoch of this part is the fourth
+    resumed, history = fit(6, folder=parts, resume=True)
+    assert numbers(history) == numbers(through)
+    assert history.best_epoch == through.best_epoch
+    for name, value in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], value)
+    final, again = (RunFolder(tmp_path / name).read_state() for name in ("whole", "parts"))
+    torch.testing.assert_close(again["optimizer"], final["optimizer"], rtol=0, atol=0)
+    assert torch.equal(again["noise"]["cpu"], final["noise"]["cpu"])
+    assert torch.equal(parts.read_tensors("model")["users"], whole.users)
+
+
+def test_early_stopping_survives_a_resume(tmp_path):
+    values = [0.5, 0.4, 0.3, 0.2, 0.1]
+    folder = RunFolder(tmp_path)
+
+    def validate(model):
+        return {"ndcg@20": values[len(folder.read_state()["history"]["rows"]) if folder.read_state() else 0]}
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(5, loss=interrupt_in_epoch(3), folder=folder, validate=validate, settings={"patience": 3})
+    _, history = fit(5, folder=folder, validate=validate, settings={"patience": 3}, resume=True)
+    assert (history.epochs, history.best_epoch, history.stale) == (4, 1, 3)
+    _, again = fit(5, folder=folder, validate=validate, settings={"patience": 3}, resume=True)
+    assert again == history  # a finished run has nothing to resume
+
+
+def test_more_epochs_can_be_added(tmp_path):
+    _, through = fit(5)
+    fit(3, folder=RunFolder(tmp_path))
+    _, history = fit(5, folder=RunFolder(tmp_path), resume=True)
+    assert numbers(history) == numbers(through)
+
+
+def test_resume_without_state_starts(tmp_path):
+    _, history = fit(2, folder=RunFolder(tmp_path), resume=True)
+    assert history.epochs == 2
+
+
+class Dies(RunFolder):
+    """Ends in the middle of its ``at``-th write, with half a file on the disk."""
+
+    def __init__(self, path, at, end):
+        super().__init__(path)
+        self.writes, self.at, self.end = 0, at, end
+
+    def _replacing(self, name):
+        self.writes += 1
+        if self.writes == self.at:
+            (self.path / f".{name}.part").write_bytes(b"half")
+            self.end()
+        return super()._replacing(name)
+
+
+def stop():
+    raise KeyboardInterrupt
+
+
+def check_resumed(path):
+    _, through = fit(4)
+    resumed, history = fit(4, folder=RunFolder(path), resume=True)
+    assert numbers(history) == numbers(through)
+    assert torch.equal(RunFolder(path).read_tensors("model")["users"], resumed.users)
+    with (path / "metrics.csv").open() as file:
+        assert len(file.readlines()) == 5
+
+
+@pytest.mark.parametrize("at", [1, 4, 5, 6])  # resume.pt; resume.pt, metrics.csv, model.safetensors of epoch 2
+def test_ended_while_writing_then_resumed(tmp_path, at):
+    with pytest.raises(KeyboardInterrupt):
+        fit(4, folder=Dies(tmp_path, at, stop))
+    check_resumed(tmp_path)
+
+
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[1])
+from test_trainer import Dies, fit
+fit(4, folder=Dies(sys.argv[2], 5, lambda: os.kill(os.getpid(), signal.SIGKILL)))
+"""
+
+
+def test_killed_then_resumed(tmp_path):
+    here = str(Path(__file__).parent)
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", KILLED, here, str(tmp_path)], timeout=120)
+    assert done.returncode == -signal.SIGKILL
+    check_resumed(tmp_path)
+
+
+def test_metrics_file_and_loggers(tmp_path):
+    logger = TensorBoardLogger(tmp_path, name="tensorboard", version="")
+    _, history = fit(2, folder=RunFolder(tmp_path), loggers=[logger])
+    with (tmp_path / "metrics.csv").open(newline="") as file:
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    assert rows == history.rows
+    logger.finalize("success")
+    assert list((tmp_path / "tensorboard").glob("events.*"))
+
+
+def test_progress_is_silent_away_from_a_terminal(capfd):
+    fit(2)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_progress_on_a_terminal_shows_what_matters():
+    console = Console(file=io.StringIO(), force_terminal=True, width=160)
+    with TrainingProgress(3, 4, finished=1, console=console) as shown:
+        shown.step(2, 0.5)
+        shown.validating()
+        shown.epoch(2, "loss 0.5000  1,000 pairs/s")
+    text = console.file.getvalue()
+    assert "epochs" in text
+    assert "2/3" in text
+    assert "1,000 pairs/s" in text
