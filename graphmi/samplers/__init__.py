@@ -1,0 +1,8 @@
+"""Samplers of negatives, on the device, from the training graph alone."""
+
+from graphmi.samplers.all_items import AllItemsSampler
+from graphmi.samplers.base import Sampler
+from graphmi.samplers.popularity import PopularitySampler
+from graphmi.samplers.uniform import UniformSampler
+
+__all__ = ["AllItemsSampler", "PopularitySampler", "Sampler", "UniformSampler"]

@@ -1,0 +1,53 @@
+"""Negatives drawn by popularity."""
+
+from torch import Generator, Tensor
+from torch_geometric.data import HeteroData
+
+from graphmi.samplers.base import Sampler, at_least, item_degrees
+from graphmi.samplers.proposal import Proposal
+from graphmi.typing import Negatives
+
+__all__ = ["PopularitySampler"]
+
+
+class PopularitySampler(Sampler):
+    r"""Draws items in proportion to :math:`\text{degree}^\text{power}` in the training graph, with replacement.
+
+    With ``reject_known`` each user's negatives follow this law on the items that it does not know, exactly: ``log_q``
+    sums to one over those. ``pos_log_q`` is the positive's value by the same formula. Items without training
+    interactions are never drawn, unless ``power`` is 0. The default power is word2vec's
+    (`Mikolov et al., 2013 <https://arxiv.org/abs/1310.4546>`_).
+
+    Args:
+        graph: The training graph.
+        num_negatives: How many, at least 1.
+        power: Flattens the popularity, at least 0; 0 is uniform, 1 draws as often as users choose.
+        shared: Draw once for the batch instead of once per user; what a user knows is then invalid.
+        reject_known: Leave out the user's training items.
+
+    Raises:
+        ValueError: ``num_negatives`` is below 1, ``power`` is negative, or the graph has no interactions.
+    """
+
+    def __init__(
+        self,
+        graph: HeteroData,
+        num_negatives: int = 1,
+        power: float = 0.75,
+        shared: bool = False,
+        reject_known: bool = True,
+    ) -> None:
+        super().__init__()
+        at_least("power", power, 0)
+        weight = item_degrees(graph).double() ** power
+        self.proposal = Proposal(graph, weight, num_negatives=num_negatives, shared=shared, reject_known=reject_known)
+
+    def forward(self, user: Tensor, positive: Tensor, generator: Generator | None = None) -> Negatives:
+        """Return ``[num_negatives]`` (shared) or ``[batch, num_negatives]`` items with their ``log_q``."""
+        item, valid = self.proposal.draw(user, generator)
+        pos_log_q = self.log_prob(user, positive.unsqueeze(-1)).squeeze(-1)
+        return Negatives(item, log_q=self.log_prob(user, item), pos_log_q=pos_log_q, valid=valid)
+
+    def log_prob(self, user: Tensor, item: Tensor) -> Tensor:
+        """Return the log probability of each item, of the shape of ``item``."""
+        return self.proposal.log_prob(user, item)

@@ -1,0 +1,106 @@
+"""Draws from fixed item weights, exactly and in one go, leaving out what each user knows."""
+
+import torch
+from torch import Generator, Tensor, nn
+from torch_geometric.data import HeteroData
+
+from graphmi.samplers.base import KnownItems, at_least
+
+__all__ = ["Proposal"]
+
+_RANGE = 2**62  # of the random integers; the remainder of a division by at most 2**40 is uniform to 2**-22
+_MAX_TOTAL = 2**40
+
+
+class Proposal(nn.Module):
+    r"""Draws items with probability proportional to their weights.
+
+    Weights are integers, so that prefix sums are exact. Lay the items side by side, each as wide as its weight:
+    a uniform integer below the total falls on an item with the right probability. To leave out the items that a
+    user knows, draw below the width of the *unknown* items, and skip the known ones that lie before: known item
+    :math:`m` lies before :math:`r` when the unknown width before it, which grows with :math:`m`, is at most
+    :math:`r`. One binary search over all users' known items counts them; nothing is drawn twice.
+
+    Args:
+        graph: The training graph.
+        weight: Relative probabilities, ``[num_items]``, at least 0, float64; ``None`` for uniform.
+        num_negatives: How many items are drawn, for the batch or for each user.
+        shared: Draw once for the batch, and mark as invalid what a user knows.
+        reject_known: Leave out what each user knows.
+
+    Raises:
+        ValueError: There is nothing to draw, or ``num_negatives`` is not positive.
+    """
+
+    cdf: Tensor
+    log_weight: Tensor
+    free: Tensor
+    skip_key: Tensor
+    skip_width: Tensor
+
+    def __init__(
+        self,
+        graph: HeteroData,
+        weight: Tensor | None = None,
+        *,
+        num_negatives: int,
+        shared: bool,
+        reject_known: bool,
+    ) -> None:
+        super().__init__()
+        at_least("num_negatives", num_negatives, 1)
+        self.num_users, self.num_items = int(graph["user"].num_nodes), int(graph["item"].num_nodes)
+        self.num_negatives, self.shared, self.reject_known = num_negatives, shared, reject_known
+        self.known = KnownItems(graph) if reject_known else None
+        self.uniform = weight is None
+        width = torch.ones(self.num_items, dtype=torch.int64) if weight is None else self._quantise(weight)
+        self.total = int(width.sum())
+        if self.total == 0:
+            raise ValueError("no item can be drawn as a negative: the training graph has no interactions")
+        self.register_buffer("cdf", width.cumsum(0), persistent=False)
+        self.register_buffer("log_weight", width.clamp_min(1).double().log().float(), persistent=False)
+        self._register_skips(width)
+
+    def _quantise(self, weight: Tensor) -> Tensor:
+        total = min(_MAX_TOTAL, _RANGE // max(self.num_users, 1)) - self.num_items  # room for rounding up
+        share = weight / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
+        return (share * total).ceil().long()
+
+    def _register_skips(self, width: Tensor) -> None:
+        if self.known is None or self.shared:
+            self.saturated = False
+            return
+        user, item, rowptr = self.known.user, self.known.item, self.known.rowptr
+        passed = nn.functional.pad(width[item].cumsum(0), (1, 0))  # known width before each pair, over all users
+        before = (width.cumsum(0) - width)[item] - (passed[:-1] - passed[rowptr[user]])  # unknown width before it
+        free = self.total - (passed[rowptr[1:]] - passed[rowptr[:-1]])
+        self.saturated = bool((free == 0).any())
+        self.register_buffer("skip_width", passed, persistent=False)
+        self.register_buffer("skip_key", user * (self.total + 1) + before, persistent=False)
+        self.register_buffer("free", free, persistent=False)
+
+    def draw(self, user: Tensor, generator: Generator | None = None) -> tuple[Tensor, Tensor | None]:
+        """Return items, ``[num_negatives]`` or ``[batch, num_negatives]``, and which are valid (``None``: all)."""
+        if self.shared or self.known is None:
+            shape = (self.num_negatives,) if self.shared else (user.numel(), self.num_negatives)
+            item = self._at(self._integers(shape, user.device, generator) % self.total)
+            return item, None if self.known is None else ~self.known.contains(user, item)
+        user = user.unsqueeze(-1)
+        free = self.free[user]  # [batch, 1]
+        rank = self._integers((user.numel(), self.num_negatives), user.device, generator) % free.clamp_min(1)
+        passed = torch.searchsorted(self.skip_key, user * (self.total + 1) + rank, right=True)
+        skipped = self.skip_width[passed] - self.skip_width[self.known.rowptr[user]]
+        return self._at(rank + skipped), (free > 0).expand_as(rank) if self.saturated else None
+
+    def log_prob(self, user: Tensor, item: Tensor) -> Tensor:
+        """Return the log probability of each item, of the shape of ``item``."""
+        if self.shared or self.known is None:
+            return self.log_weight[item] - self.cdf[-1].log()
+        return self.log_weight[item] - self.free[user].clamp_min(1).log().unsqueeze(-1)
+
+    def _at(self, position: Tensor) -> Tensor:
+        item = position if self.uniform else torch.searchsorted(self.cdf, position, right=True)
+        return item.clamp_max(self.num_items - 1)  # a user who knows all items draws an invalid last one
+
+    def _integers(self, shape: tuple[int, ...], device: torch.device, generator: Generator | None) -> Tensor:
+        return torch.randint(_RANGE, shape, device=device, generator=generator)
