@@ -3,7 +3,8 @@
 import csv
 import gzip
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,8 @@ def read_interactions(
     try:
         table = read_table(path, separator=separator, columns=columns)
         names = choose_columns(table.collect_schema().names(), user=user, item=item, time=time, weight=weight)
-        frame = _collect(table.select(names.used))
+        with _readable():
+            frame = table.select(names.used).collect()
         texts = [name for name in (names.user, names.item) if frame.schema[name] == pl.String and _is_text(path)]
         frame = frame.with_columns(infer_ids(frame[name], f"column '{name}'") for name in texts)
         return Interactions.from_frame(frame, user=names.user, item=names.item, time=names.time, weight=names.weight)
@@ -158,13 +160,15 @@ def _scan_text(path: Path, separator: str, names: list[str], *, skip: bool, enco
     if encoding == "utf-8":
         table = pl.scan_csv(path, **options)
     else:
-        table = pl.read_csv(path, encoding=encoding, **options).lazy()
+        with _readable():
+            table = pl.read_csv(path, encoding=encoding, **options).lazy()
     return table.with_columns(pl.all().str.strip_chars()).filter(~pl.all_horizontal(pl.all().is_null()))
 
 
 def _split_lines(lines: pl.LazyFrame, separator: str, names: list[str]) -> pl.LazyFrame:
     fields = pl.col("line").str.split_exact(separator, len(names)).struct.rename_fields([*names, _NEVER_IN_TEXT])
-    table = _collect(lines.select(fields).unnest("line"))
+    with _readable():
+        table = lines.select(fields).unnest("line").collect()
     if ragged := len(table) - table[_NEVER_IN_TEXT].null_count():
         raise DataError(f"{ragged:,} lines have more than the {len(names)} columns of the first line")
     return table.drop(_NEVER_IN_TEXT).lazy()
@@ -174,11 +178,15 @@ def _scan_parquet(path: Path) -> pl.LazyFrame:
     files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
     if not files:
         raise DataError("the directory has no .parquet files")
-    return pl.scan_parquet(files)
+    table = pl.scan_parquet(files)
+    with _readable():
+        table.collect_schema()
+    return table
 
 
-def _collect(table: pl.LazyFrame) -> pl.DataFrame:
+@contextmanager
+def _readable() -> Iterator[None]:
     try:
-        return table.collect()
-    except pl.exceptions.PolarsError as error:
+        yield
+    except (pl.exceptions.PolarsError, UnicodeDecodeError, OSError) as error:
         raise DataError(f"the file cannot be read: {str(error).strip().splitlines()[0]}") from None

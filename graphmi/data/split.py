@@ -40,8 +40,8 @@ class LeaveOneOut:
 class RandomSplit:
     """A random share of each user's interactions is validation, another the test, the rest training.
 
-    A user with n interactions gives ``floor(n * ratio)`` of them to validation and test, but at least one;
-    users with fewer than 3 stay in training.
+    A user with n interactions gives ``floor(n * ratio)`` of them to validation and test, but at least one, and
+    keeps at least one in training; users with fewer than 3 stay in training.
 
     Args:
         ratios: Shares of training, validation and test; they add up to 1.
@@ -64,9 +64,10 @@ class RandomSplit:
         _require_distinct(interactions)
         rank, count = rank_per_user(interactions, shuffled(interactions, self.seed))
         _require_three(count)
-        num_valid, num_test = (_share(count, ratio).where(count >= 3, 0) for ratio in self.ratios[1:])
-        test = rank < num_test
-        valid = ~test & (rank < num_test + num_valid)
+        num_test = torch.minimum(_share(count, self.ratios[2]), count - 2)
+        num_valid = torch.minimum(_share(count, self.ratios[1]), count - 1 - num_test)  # one stays in training
+        test = (rank < num_test) & (count >= 3)
+        valid = (rank < num_test + num_valid) & (count >= 3) & ~test
         protocol: Protocol = {"split": "random", "ratios": "/".join(map(str, self.ratios)), "seed": self.seed}
         return Dataset.from_rows(interactions, valid=valid, test=test, protocol=protocol)
 
@@ -99,9 +100,9 @@ class TemporalSplit:
             raise DataError("a temporal split needs times; name their column, or use another split")
         _require_distinct(interactions)
         ordered = interactions.time.sort().values
-        first_valid, first_test = (
-            ordered[-int(_share(torch.tensor(len(ordered)), share))] for share in (self.valid + self.test, self.test)
-        )
+        size = torch.tensor(len(ordered))
+        first_valid = ordered[-_share(size, self.valid + self.test)]
+        first_test = ordered[-_share(size, self.test)]
         later = interactions.time >= first_valid
         trained = (~later).new_zeros(interactions.num_users).index_fill(0, interactions.user[~later], True)
         test = interactions.time >= first_test
@@ -176,8 +177,8 @@ Split = LeaveOneOut | RandomSplit | TemporalSplit | HeldOutUsers | GivenSplit
 
 
 def _share(count: Tensor, ratio: float) -> Tensor:
-    # the small number keeps 10 * 0.1 from falling below 1
-    return (count * ratio + 1e-9).floor().long().clamp(min=1)
+    # the small number keeps 10 * 0.3 from falling below 3
+    return (count.double() * ratio + 1e-9).floor().long().clamp(min=1)
 
 
 def _check_shares(valid: float, test: float) -> None:

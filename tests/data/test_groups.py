@@ -1,0 +1,105 @@
+import math
+from collections import Counter
+
+import polars as pl
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from graphmi.data import (
+    DataError,
+    Interactions,
+    category_entropy,
+    controlled_groups,
+    distinct_categories,
+    quantile_groups,
+    simpson,
+)
+
+
+def of(users, items):
+    return Interactions.from_frame(pl.DataFrame({"user_id": users, "item_id": items}))
+
+
+def test_vectors():
+    """Counts [3, 1, 0, 0] of METHODS S0."""
+    data = of(["u"] * 4 + ["v"] * 2, [1, 2, 3, 4, 5, 6]).with_categories([1, 2, 3, 4, 5, 6], list("aaabcd"))
+    assert category_entropy(data)[0].item() == pytest.approx(0.562335, abs=5e-7)
+    assert simpson(data)[0].item() == pytest.approx(0.375)
+    assert category_entropy(data)[0].exp().item() == pytest.approx(1.754765, abs=5e-7)  # effective number
+    assert distinct_categories(data).tolist() == [2, 2]
+    assert category_entropy(data)[1].item() == pytest.approx(math.log(2))
+
+
+def test_users_without_categories_have_no_diversity():
+    data = of([1, 2], [1, 2]).with_categories([1], ["x"])
+    for measure in (category_entropy, simpson, distinct_categories):
+        values = measure(data)
+        assert values.dtype == torch.float64
+        assert values.isnan().tolist() == [False, True]
+    with pytest.raises(DataError, match="no item categories"):
+        simpson(of([1], [1]))
+
+
+@given(st.data())
+def test_diversity_equals_a_naive_loop(data):
+    items = st.integers(0, 5)
+    pairs = data.draw(st.lists(st.tuples(st.integers(0, 4), items), min_size=1, max_size=30))
+    known = {item for _, item in pairs}
+    labels = data.draw(st.sets(st.tuples(st.sampled_from(sorted(known)), st.sampled_from("abc")), min_size=1))
+    train = of(*map(list, zip(*pairs, strict=True)))
+    train = train.with_categories(*map(list, zip(*sorted(labels), strict=True)))
+    for index, user in enumerate(sorted({user for user, _ in pairs})):
+        counts = Counter(label for who, item in pairs for what, label in labels if (who, item) == (user, what))
+        shares = [count / counts.total() for count in counts.values()]
+        expected = [-sum(p * math.log(p) for p in shares), 1 - sum(p * p for p in shares), len(shares)]
+        got = [measure(train)[index].item() for measure in (category_entropy, simpson, distinct_categories)]
+        assert got == pytest.approx(expected if counts else [math.nan] * 3, nan_ok=True, abs=1e-12)
+
+
+@given(st.lists(st.integers(0, 5) | st.just(math.nan), max_size=40), st.integers(1, 6))
+def test_quantile_groups(values, num_groups):
+    groups = quantile_groups(torch.tensor(values, dtype=torch.float64), num_groups).tolist()
+    assert [group == -1 for group in groups] == [math.isnan(value) for value in values]
+    ranked = sorted((value, user) for user, value in enumerate(values) if not math.isnan(value))
+    assert [groups[user] for _, user in ranked] == sorted(group for group in groups if group >= 0)
+    sizes = torch.tensor([group for group in groups if group >= 0], dtype=torch.int64).bincount(minlength=num_groups)
+    assert sizes.max() - sizes.min() <= 1
+
+
+def test_quantile_groups_of_any_dtype():
+    assert quantile_groups(torch.tensor([5, 1, 3, 2]), 2).tolist() == [1, 0, 1, 0]
+
+
+def test_controlled_groups_have_the_same_activity():
+    generator = torch.Generator().manual_seed(0)
+    activity = torch.randint(5, 500, (2000,), generator=generator)
+    values = activity.log() + 0.3 * torch.randn(2000, generator=generator, dtype=torch.float64)  # correlated
+    plain, controlled = quantile_groups(values), controlled_groups(values, activity)
+    means = [torch.stack([activity[groups == g].double().mean() for g in range(5)]) for groups in (plain, controlled)]
+    assert means[0].max() > 3 * means[0].min()
+    assert means[1].max() < 1.1 * means[1].min()
+    assert controlled.bincount().tolist() == [400] * 5
+    diversity = torch.stack([values[controlled == group].mean() for group in range(5)])
+    assert (diversity.diff() > 0).all()
+
+
+def test_controlled_groups_by_hand():
+    activity = torch.tensor([1, 1, 1, 9, 9, 9, 9, 1])
+    values = torch.tensor([0.3, 0.1, 0.2, 9.0, 7.0, 8.0, 6.0, 0.0])
+    assert controlled_groups(values, activity, num_groups=2, num_strata=2).tolist() == [1, 0, 1, 1, 0, 1, 0, 0]
+    values[3] = torch.nan
+    assert controlled_groups(values, activity, num_groups=2, num_strata=2)[3] == -1
+
+
+def test_controlled_groups_use_fewer_strata_for_few_users():
+    values = torch.arange(7.0)
+    assert controlled_groups(values, values, num_groups=5, num_strata=10).tolist() == quantile_groups(values).tolist()
+
+
+def test_group_arguments():
+    with pytest.raises(ValueError, match="must be at least 1"):
+        quantile_groups(torch.zeros(3), 0)
+    with pytest.raises(ValueError, match="'activity' must have the shape"):
+        controlled_groups(torch.zeros(3), torch.zeros(2))

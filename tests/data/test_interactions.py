@@ -1,0 +1,315 @@
+import gzip
+from dataclasses import replace
+
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from torch_geometric.data import HeteroData
+
+from graphmi.data import DataError, Interactions, read_interactions, read_table
+
+ROWS = [("b", 7, 5.0, 30), ("a", 7, 4.0, 10), ("b", 3, 1.0, 20)]
+NAMES = ["user_id", "item_id", "rating", "timestamp"]
+
+
+def frame() -> pl.DataFrame:
+    return pl.DataFrame(ROWS, schema=NAMES, orient="row")
+
+
+def text(separator: str, header: str | None = None) -> str:
+    lines = [header or separator.join(NAMES), *(separator.join(map(str, row)) for row in ROWS)]
+    return "\n".join(lines) + "\n"
+
+
+def check(interactions: Interactions) -> None:
+    assert interactions.users.ids.to_list() == ["a", "b"]
+    assert interactions.items.ids.to_list() == [3, 7]
+    assert interactions.user.tolist() == [1, 0, 1]
+    assert interactions.item.tolist() == [1, 1, 0]
+    assert interactions.time.tolist() == [30, 10, 20]
+    assert interactions.weight.tolist() == [5, 4, 1]
+    assert interactions.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize("separator", [",", "\t", ";", "|", "::", " "])
+def test_text_files(tmp_path, separator):
+    path = tmp_path / "data.txt"
+    path.write_text(text(separator))
+    check(read_interactions(path))
+    check(read_interactions(path, separator=separator))
+
+
+@pytest.mark.parametrize("separator", [",", "::"])
+def test_gzipped_text(tmp_path, separator):
+    path = tmp_path / "data.csv.gz"
+    path.write_bytes(gzip.compress(text(separator).encode()))
+    check(read_interactions(path))
+
+
+def test_text_in_the_forms_that_other_programs_write(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + text(",").replace("\n", "\r\n").encode() + b"\r\n")  # mark, CRLF, empty line
+    check(read_interactions(path))
+    path.write_text(text(", ").replace("user_id", '"user_id"').replace("b", '"b"'))  # quotes and blanks
+    check(read_interactions(path))
+
+
+def test_typed_headers_of_atomic_files(tmp_path):
+    path = tmp_path / "data.inter"
+    path.write_text(text("\t", "user_id:token\titem_id:token\trating:float\ttimestamp:float"))
+    check(read_interactions(path))
+
+
+def test_a_file_without_header(tmp_path):
+    path = tmp_path / "ratings.dat"
+    path.write_text(text("::").split("\n", 1)[1])
+    check(read_interactions(path, columns=NAMES))
+    with pytest.raises(DataError, match="4 columns need as many different names"):
+        read_interactions(path, columns=NAMES[:3])
+
+
+def test_parquet_file_and_directory(tmp_path):
+    frame().write_parquet(tmp_path / "data.parquet")
+    check(read_interactions(tmp_path / "data.parquet"))
+    parts = tmp_path / "parts"
+    (parts / "more").mkdir(parents=True)
+    frame()[:1].write_parquet(parts / "0.parquet")
+    frame()[1:].write_parquet(parts / "more" / "1.parquet")
+    check(read_interactions(parts))
+
+
+def test_strings_of_digits_stay_strings_where_the_table_says_so(tmp_path):
+    path = tmp_path / "data.parquet"
+    pl.DataFrame({"user_id": ["1"], "item_id": [1]}).write_parquet(path)
+    interactions = read_interactions(path)
+    assert (interactions.users.ids.to_list(), interactions.items.ids.to_list()) == (["1"], [1])
+
+
+@pytest.mark.parametrize("ids", [["007", "7"], ["-0", "0"], ["1a", "2"], ["1e3", "5"], ["1.5", "x"]])
+def test_ids_in_text_that_are_not_integers_stay_strings(tmp_path, ids):
+    path = tmp_path / "data.csv"
+    path.write_text("user_id,item_id\n" + "".join(f"{value},1\n" for value in ids))
+    assert read_interactions(path).users.ids.to_list() == sorted(ids)
+
+
+def test_polars_and_pandas_tables():
+    check(Interactions.from_frame(frame()))
+    check(Interactions.from_frame(frame().lazy()))
+    check(Interactions.from_frame(pd.DataFrame(ROWS, columns=NAMES)))
+    typed = pd.DataFrame(ROWS, columns=NAMES).astype({"user_id": "category", "item_id": "Int64"})
+    check(Interactions.from_frame(typed.assign(note=[1, "mixed", None])))
+
+
+def test_columns_under_other_names():
+    renamed = frame().rename({"user_id": "who", "item_id": "what", "rating": "stars", "timestamp": "when"})
+    check(Interactions.from_frame(renamed, user="who", item="what", time="when", weight="stars"))
+    plain = Interactions.from_frame(renamed, user="who", item="what")
+    assert plain.time is None
+    assert plain.weight is None
+
+
+def test_dates_become_unix_seconds(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text("user_id,item_id,time\n1,1,1970-01-02\n1,2,1970-01-01\n")
+    assert read_interactions(path).time.tolist() == [86400, 0]
+    dates = pd.DataFrame({"user_id": [1], "item_id": [1], "time": pd.to_datetime(["1970-01-01 00:01"])})
+    assert Interactions.from_frame(dates).time.tolist() == [60]
+
+
+def test_times_beyond_float_precision(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text(f"user_id,item_id,time\n1,1,{2**53 + 1}\n1,2,{2**53}\n")
+    assert read_interactions(path).time.tolist() == [2**53 + 1, 2**53]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "the file is empty"),
+        ("user_id,item_id\n", "the table has no rows"),
+        ("user_id\n1\n", "only one column, 'user_id', was found .tried tab, '::', comma, semicolon, '|', space."),
+        ("userId,item_id\n1,1\n", "no column 'user_id' among 'userId', 'item_id'; .* user='userId'"),
+        ("user_id,movie\n1,1\n", "no column 'item_id' among 'user_id', 'movie'; name the item column"),
+        ("user_id,item_id\n1,1\n,2\n", "'user_id' has 1 missing values, the first in row 2"),
+        ("user_id,item_id\n1,1\n2\n", "'item_id' has 1 missing values, the first in row 2"),
+        ("user_id,item_id\n1,1\n1,2,3\n", "cannot be read"),
+        ("user_id::item_id\n1::1\n1::2::3\n", "1 lines have more than the 2 columns"),
+        ("user_id,item_id\n1,1.5\n1,2\n", "'item_id' has floating-point ids such as 1.5"),
+        ("user_id,item_id\n1,9223372036854775808\n1,2\n", "beyond 64-bit integers, 9223372036854775808"),
+        ("user_id,item_id,rating\n1,1,nan\n", "'rating' has a non-finite value, nan, in row 1"),
+        ("user_id,item_id,rating\n1,1,1e39\n", "'rating' has a non-finite value, inf"),
+        ("user_id,item_id,rating\n1,1,good\n", "'rating' has a value that is no number: 'good'"),
+        ("user_id,item_id,rating\n1,1,\n", "'rating' has 1 missing values"),
+        ("user_id,item_id,time\n1,1,inf\n", "'time' has a non-finite value, inf, in row 1"),
+        ("user_id,item_id,time\n1,1,1.5\n", "'time' has a fraction, 1.5"),
+        ("user_id,item_id,time\n1,1,soon\n", "'time' has values that are neither numbers nor dates.*'soon'"),
+    ],
+)
+def test_files_that_cannot_be_used_get_one_sentence(tmp_path, content, message):
+    path = tmp_path / "data.csv"
+    path.write_text(content)
+    with pytest.raises(DataError, match=message) as error:
+        read_interactions(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+    assert path.read_text() == content
+
+
+def test_separators_that_do_not_fit(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text(text(","))
+    with pytest.raises(DataError, match=r"separator ';' finds only one column, .* it looks like comma"):
+        read_interactions(path, separator=";")
+    path.write_text(text("@@"))
+    with pytest.raises(DataError, match="only one column"):
+        read_interactions(path)
+    check(read_interactions(path, separator="@@"))
+
+
+def test_other_files_that_cannot_be_used(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no file or directory"):
+        read_interactions(tmp_path / "absent.csv")
+    with pytest.raises(DataError, match=r"no \.parquet files"):
+        read_interactions(tmp_path)
+    path = tmp_path / "data"
+    path.write_bytes(b"user_id,item_id\n\xe9,1\n")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_interactions(path)
+    path.write_bytes(b"\xff\x00\n")
+    with pytest.raises(DataError, match="not utf-8 text"):
+        read_interactions(path)
+    path.write_bytes(gzip.compress(text(",").encode())[:-20])
+    with pytest.raises(DataError, match=r"damaged|cannot be read"):
+        read_interactions(path)
+    path.write_bytes(b"PAR1 and no more")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_interactions(path)
+    with pytest.raises(DataError, match=r"polars or pandas DataFrame \(got list"):
+        Interactions.from_frame([1, 2])
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ({"user_id": [0.5, 1.0, 2.0]}, "floating-point ids such as 0.5"),
+        ({"item_id": [1, None, 2]}, "'item_id' has 1 missing values, the first in row 2"),
+        ({"timestamp": [1.0, float("nan"), 2.0]}, "'timestamp' has a non-finite value"),
+        ({"rating": [1.0, 2.0, float("-inf")]}, "'rating' has a non-finite value, -inf, in row 3"),
+    ],
+)
+def test_tables_that_cannot_be_used(column, message):
+    with pytest.raises(DataError, match=message):
+        Interactions.from_frame(frame().with_columns(**{name: pl.Series(values) for name, values in column.items()}))
+
+
+def test_other_encodings(tmp_path):
+    path = tmp_path / "items.txt"
+    path.write_text("1|Amélie\n2|Léon\n", encoding="latin-1")
+    table = read_table(path, columns=["item_id", "title"], encoding="latin-1").collect()
+    assert table["title"].to_list() == ["Amélie", "Léon"]
+
+
+def test_hetero_round_trip():
+    data = HeteroData()
+    data["user"].num_nodes, data["item"].num_nodes = 3, 2
+    data["user", "interacts", "item"].edge_index = torch.tensor([[2, 0], [1, 0]])
+    data["user", "interacts", "item"].time = torch.tensor([5, 4])
+    data["user", "interacts", "item"].weight = torch.tensor([0.5, 1.0])
+    data["item"].category = torch.tensor([[1.0, 0.0], [1.0, 1.0]])
+    interactions = Interactions.from_hetero(data)
+    assert (interactions.num_users, interactions.num_items, len(interactions)) == (3, 2, 2)
+    assert interactions.user.tolist() == [2, 0]
+    assert interactions.time.tolist() == [5, 4]
+    assert interactions.weight.tolist() == [0.5, 1.0]
+    assert interactions.categories.names == ("0", "1")
+    assert torch.equal(interactions.categories.matrix(2), data["item"].category)
+
+
+def test_hetero_that_cannot_be_used():
+    data = HeteroData()
+    data["user"].num_nodes, data["item"].num_nodes = 1, 1
+    data["user", "buys", "item"].edge_index = torch.tensor([[0], [0]])
+    with pytest.raises(DataError, match=r"no edges .*interacts.* .found: .*buys"):
+        Interactions.from_hetero(data)
+    data["user", "interacts", "item"].edge_index = torch.tensor([[0], [4]])
+    with pytest.raises(DataError, match="edges name item 4, but the graph has 1 item nodes"):
+        Interactions.from_hetero(data)
+
+
+def test_categories_are_multi_label():
+    base = Interactions.from_frame(frame())
+    with_categories = base.with_categories([3, 7, 7, 7], ["x", "y", "x", "y"])
+    assert with_categories.categories.names == ("x", "y")
+    assert with_categories.categories.matrix(2).tolist() == [[1, 0], [1, 1]]
+    with pytest.raises(DataError, match=r"99.*ignore_unknown"):
+        base.with_categories([3, 99], ["x", "y"])
+    assert base.with_categories([3, 99], ["x", "y"], ignore_unknown=True).categories.names == ("x",)
+    with pytest.raises(DataError, match="missing value"):
+        base.with_categories([3], [None])
+
+
+def test_titles():
+    base = Interactions.from_frame(frame())
+    assert base.with_titles([7], ["seven"]).titles == ("3", "seven")
+    with pytest.raises(DataError, match="8"):
+        base.with_titles([8], ["eight"])
+
+
+def test_take_and_compact():
+    full = Interactions.from_frame(frame()).with_categories([3, 7], ["x", "y"]).with_titles([3, 7], ["t", "s"])
+    part = full.take(torch.tensor([2]))
+    assert (part.num_users, part.num_items, part.time.tolist()) == (2, 2, [20])
+    small = part.compact()
+    assert (small.users.ids.to_list(), small.items.ids.to_list()) == (["b"], [3])
+    assert (small.user.tolist(), small.item.tolist(), small.titles) == ([0], [0], ("t",))
+    assert small.categories.matrix(1).tolist() == [[1, 0]]
+
+
+FINGERPRINT = "a2423a18a2f1568b5bd0dd4dc8f2e21120ccc0c8ce2b4f4bcb010919ab79ca9a"  # on every machine, in every version
+
+
+def test_fingerprint():
+    base = Interactions.from_frame(frame())
+    assert base.fingerprint() == FINGERPRINT
+    chunked = pl.concat([frame()[:1], frame()[1:]], rechunk=False)
+    assert Interactions.from_frame(chunked).fingerprint() == FINGERPRINT
+    others = [
+        replace(base, time=base.time + 1),
+        replace(base, time=None),
+        replace(base, weight=None),
+        base.take(torch.tensor([1, 0, 2])),
+        base.with_categories([3], ["x"]),
+        Interactions.from_frame(frame().with_columns(user_id=pl.Series(["bb", "a", "bb"]))),
+    ]
+    assert len({FINGERPRINT, *(other.fingerprint() for other in others)}) == len(others) + 1
+
+
+def test_wrong_values_by_hand():
+    base = Interactions.from_frame(frame())
+    with pytest.raises(ValueError, match=r"'item' must be in \[0, 2\)"):
+        replace(base, item=torch.tensor([0, 1, 2]))
+    with pytest.raises(ValueError, match=r"'time' must be torch\.int64 of shape"):
+        replace(base, time=torch.tensor([1.0, 2.0, 3.0]))
+    with pytest.raises(ValueError, match="'titles' must hold 2"):
+        replace(base, titles=("one",))
+
+
+def test_movielens_1m(shared_data):
+    interactions = read_interactions(shared_data / "ml-1m" / "ratings.chronological.tsv.gz")
+    assert (interactions.num_users, interactions.num_items, len(interactions)) == (6040, 3416, 999611)
+    assert set(interactions.weight.unique().tolist()) == {1, 2, 3, 4, 5}
+    assert int(interactions.time.min()) == 0
+
+
+def test_movietweetings_without_header(shared_data):
+    path = shared_data / "movietweetings-100k" / "ratings.dat"
+    interactions = read_interactions(path, columns=NAMES)
+    assert (interactions.num_users, interactions.num_items, len(interactions)) == (16554, 10506, 100000)
+
+
+def test_amazon_toys_with_dates(shared_data):
+    path = shared_data / "amazon-toys" / "interactions.csv.gz"
+    interactions = read_interactions(path, time="reviewTime", weight="overall")
+    assert (interactions.num_users, interactions.num_items, len(interactions)) == (19412, 11924, 167597)
+    assert (int(interactions.time.min()), int(interactions.time.max())) == (964742400, 1406073600)  # from date(1)

@@ -1,0 +1,251 @@
+import math
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+from hypothesis import assume, given, reject
+from hypothesis import strategies as st
+
+from graphmi.data import (
+    DataError,
+    GivenSplit,
+    HeldOutUsers,
+    Interactions,
+    LeaveOneOut,
+    RandomSplit,
+    TemporalSplit,
+    deduplicate,
+    read_interactions,
+)
+
+
+@st.composite
+def tables(draw, min_per_user=1):
+    """Distinct pairs of up to 12 users in any order, with times that tie."""
+    rows = []
+    for user in range(draw(st.integers(3, 12))):
+        rows += [(user, item) for item in draw(st.sets(st.integers(0, 15), min_size=min_per_user, max_size=12))]
+    rows = draw(st.permutations(rows))
+    times = draw(st.lists(st.integers(0, 20), min_size=len(rows), max_size=len(rows)))
+    table = pl.DataFrame({"user_id": [u for u, _ in rows], "item_id": [i for _, i in rows], "time": times})
+    return Interactions.from_frame(table)
+
+
+def of(users, items, **columns):
+    return Interactions.from_frame(pl.DataFrame({"user_id": users, "item_id": items, **columns}))
+
+
+def rows(part):
+    return list(zip(part.user.tolist(), part.item.tolist(), part.time.tolist(), strict=True))
+
+
+def is_partition(data, *parts):
+    return sorted(rows(data)) == sorted(row for part in parts for row in rows(part))
+
+
+def check_in_matrix(data, dataset):
+    assert is_partition(data, dataset.train, dataset.valid, dataset.test)
+    assert rows(dataset.known("valid")) == rows(dataset.train)
+    assert sorted(rows(dataset.known("test"))) == sorted(rows(dataset.train) + rows(dataset.valid))
+    assert dataset.targets("valid") is dataset.valid
+    assert dataset.targets("test") is dataset.test
+
+
+@given(tables())
+def test_leave_one_out_equals_a_naive_loop(data):
+    assume(max(data.user.bincount()) >= 3)
+    dataset = LeaveOneOut()(data)
+    check_in_matrix(data, dataset)
+    valid, test = [], []
+    for user in range(data.num_users):
+        history = [row for row in rows(data) if row[0] == user]
+        history.sort(key=lambda row: row[2])  # stable: ties by row
+        if len(history) >= 3:
+            valid.append(history[-2])
+            test.append(history[-1])
+    assert sorted(rows(dataset.valid)) == sorted(valid)
+    assert sorted(rows(dataset.test)) == sorted(test)
+
+
+def test_leave_one_out_without_times_goes_by_row():
+    dataset = LeaveOneOut()(of([1, 2, 1, 1, 2], [9, 8, 3, 5, 7]))
+    assert dataset.test.items.decode(dataset.test.item) == [5]
+    assert dataset.valid.items.decode(dataset.valid.item) == [3]
+    assert dataset.train.users.decode(dataset.train.user) == [1, 2, 2]  # user 2 has too few to give any
+    assert dataset.protocol == {"split": "leave-one-out", "order": "row"}
+
+
+@given(tables(), st.sampled_from([(0.8, 0.1, 0.1), (0.6, 0.2, 0.2), (0.1, 0.45, 0.45)]), st.integers(0, 3))
+def test_random_split_sizes(data, ratios, seed):
+    assume(max(data.user.bincount()) >= 3)
+    dataset = RandomSplit(ratios, seed)(data)
+    check_in_matrix(data, dataset)
+    for user, count in enumerate(data.user.bincount().tolist()):
+        valid, test = ((part.user == user).sum().item() for part in (dataset.valid, dataset.test))
+        if count < 3:
+            assert valid == test == 0
+        else:
+            assert test == min(count - 2, max(1, math.floor(round(count * ratios[2], 9))))
+            assert valid == min(count - 1 - test, max(1, math.floor(round(count * ratios[1], 9))))
+
+
+def test_random_split_is_decided_by_its_seed_and_uniform():
+    data = of([0] * 10, list(range(10)), time=[0] * 10)
+    splits = [RandomSplit(seed=seed)(data) for seed in range(400)]
+    assert RandomSplit(seed=7)(data).fingerprint() == splits[7].fingerprint()
+    counts = torch.cat([dataset.test.item for dataset in splits]).bincount(minlength=10)
+    assert ((counts - 40).double() ** 2 / 40).sum() < 27.9  # chi-square with 9 degrees of freedom, p = .001
+
+
+@given(tables(), st.floats(0.05, 0.4), st.floats(0.05, 0.4))
+def test_temporal_split_has_no_future_in_training(data, valid, test):
+    try:
+        dataset = TemporalSplit(valid, test)(data)
+    except DataError:  # too few moments for three parts
+        reject()
+    later = [row for row in rows(data) if row[2] >= int(dataset.valid.time.min())]
+    trained = {row[0] for row in rows(dataset.train)}
+    assert is_partition(data.take(data.time < dataset.train.time.max() + 1), dataset.train)
+    assert dataset.train.time.max() < dataset.valid.time.min()
+    assert dataset.valid.time.max() < dataset.test.time.min()
+    kept = rows(dataset.valid) + rows(dataset.test)
+    assert set(kept) <= {row for row in rows(data) if row[0] in trained}
+    assert len(dataset.train) + len(kept) + dataset.protocol["cold_user_interactions_removed"] == len(data)
+    assert {row for row in later if row[0] in trained} <= set(kept)
+
+
+def test_temporal_split_by_hand():
+    data = of([1] * 8 + [2, 1], list(range(10)), time=list(range(10)))
+    dataset = TemporalSplit(0.3, 0.2)(data)
+    assert dataset.train.time.tolist() == [0, 1, 2, 3, 4]
+    assert dataset.valid.time.tolist() == [5, 6, 7]
+    assert dataset.test.time.tolist() == [9]  # 8 is of a user without training interactions
+    assert dataset.protocol["cold_user_interactions_removed"] == 1
+
+
+def test_temporal_split_that_cannot_be_made():
+    with pytest.raises(DataError, match="needs times"):
+        TemporalSplit()(of([1, 1, 1], [1, 2, 3]))
+    with pytest.raises(DataError, match="leaves nothing for training"):
+        TemporalSplit()(of([1, 1, 1], [1, 2, 3], time=[5, 5, 5]))
+
+
+@given(tables(min_per_user=2), st.floats(0.1, 0.9), st.integers(0, 3))
+def test_held_out_users(data, share, seed):
+    dataset = HeldOutUsers(0.2, 0.2, share, seed)(data)
+    assert is_partition(data, dataset.train, dataset.valid, dataset.test, dataset.known("valid"), dataset.known("test"))
+    users = [set(part.user.tolist()) for part in (dataset.train, dataset.valid, dataset.test)]
+    assert [len(group) for group in users[1:]] == [max(1, round(0.2 * data.num_users))] * 2
+    assert not users[0] & users[1]
+    assert not users[0] & users[2]
+    assert not users[1] & users[2]
+    for part in ("valid", "test"):
+        targets, known = dataset.targets(part), dataset.known(part)
+        for user in set(targets.user.tolist()):
+            history = sorted((row for row in rows(data) if row[0] == user), key=lambda row: row[2])
+            cut = max(1, math.floor(round(share * len(history), 9)))
+            assert sorted(rows(known.take(known.user == user))) == sorted(history[:cut])
+            assert sorted(rows(targets.take(targets.user == user))) == sorted(history[cut:])
+
+
+def test_held_out_users_without_times_draws_the_history():
+    data = of([user for user in range(10) for _ in range(5)], list(range(5)) * 10)
+    histories = {tuple(HeldOutUsers(seed=seed)(data).known("test").item.tolist()) for seed in range(20)}
+    assert len(histories) > 1
+    assert HeldOutUsers()(data).protocol["order"] == "random"
+
+
+def test_held_out_users_need_two_interactions():
+    with pytest.raises(DataError, match=r"2 users have only 1 interaction .* k_core"):
+        HeldOutUsers()(of([1, 2, 3, 3], [1, 1, 1, 2]))
+    with pytest.raises(DataError, match="leaves nothing for training"):
+        HeldOutUsers()(of([1, 1, 2, 2], [1, 2, 1, 2]))
+
+
+@pytest.mark.parametrize("split", [LeaveOneOut(), RandomSplit(), TemporalSplit()])
+def test_repeated_pairs_are_refused(split):
+    data = of([1, 1, 1, 1, 1], [1, 2, 3, 4, 1], time=[1, 2, 3, 4, 5])
+    with pytest.raises(DataError, match=r"1 rows repeat a user-item pair.*deduplicate"):
+        split(data)
+    assert len(split(deduplicate(of([1] * 12, [*range(11), 0], time=range(12)))).test)
+
+
+@pytest.mark.parametrize("split", [LeaveOneOut(), RandomSplit()])
+def test_too_few_interactions(split):
+    with pytest.raises(DataError, match=r"no user has the 3 interactions .*the most is 2"):
+        split(of([1, 1, 2], [1, 2, 1]))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: RandomSplit((0.8, 0.1, 0.2)),
+        lambda: RandomSplit((1.0, 0.0, 0.0)),
+        lambda: TemporalSplit(0.5, 0.5),
+        lambda: HeldOutUsers(0, 0.1),
+        lambda: HeldOutUsers(history=1),
+    ],
+)
+def test_shares_out_of_range(make):
+    with pytest.raises(ValueError, match="must be"):
+        make()
+
+
+def given_split(folder: Path, **parts: list[tuple[object, object]]) -> GivenSplit:
+    for name, pairs in parts.items():
+        lines = ["user_id,item_id", *(f"{user},{item}" for user, item in pairs)]
+        (folder / name).write_text("\n".join(lines) + "\n")
+    return GivenSplit(train=folder / "train", valid=folder / "valid", test=str(folder / "test"))
+
+
+def test_given_split_takes_what_the_interactions_know(tmp_path):
+    data = of([1, 1, 1, 2, 2], [10, 20, 30, 10, 10], time=[5, 6, 7, 9, 8]).with_categories([20], ["x"])
+    split = given_split(tmp_path, train=[(2, 10), (1, 30)], valid=[(1, 10)], test=[(1, 20)])
+    dataset = split(data)
+    assert (dataset.num_users, dataset.num_items) == (2, 3)
+    assert rows(dataset.train) == [(0, 2, 7), (1, 0, 8)]  # the earlier of the repeated pair
+    assert rows(dataset.valid) == [(0, 0, 5)]
+    assert rows(dataset.test) == [(0, 1, 6)]
+    assert len(dataset.known("test")) == 3
+    assert dataset.train.categories is data.categories
+    assert dataset.protocol == {"split": "given", "files": "train, valid, test"}
+
+
+@pytest.mark.parametrize(
+    ("test", "message"),
+    [
+        ([(2, 20)], r"test: 1 of 1 pairs are not among the interactions"),
+        ([(3, 20)], r"test: 1 of 1 ids are not in the vocabulary: 3"),
+        ([(1, 10)], r"1 pairs come more than once in .*train.*valid.*test"),
+        ([(1, 20), (1, 20)], r"1 pairs come more than once"),
+    ],
+)
+def test_given_pairs_that_do_not_fit(tmp_path, test, message):
+    data = of([1, 1, 1, 2], [10, 20, 30, 10])
+    split = given_split(tmp_path, train=[(2, 10), (1, 30)], valid=[(1, 10)], test=test)
+    with pytest.raises(DataError, match=message):
+        split(data)
+
+
+def test_given_split_of_movielens_100k(shared_data):
+    names = {part: shared_data / "splits" / f"ml-100k-random-811.{part}.tsv.gz" for part in ("train", "valid", "test")}
+    tables = {part: pl.read_csv(path, separator="\t") for part, path in names.items()}
+    data = Interactions.from_frame(pl.concat(tables.values()).sample(fraction=1, shuffle=True, seed=0))
+    dataset = GivenSplit(**names)(data)
+    assert (dataset.num_users, dataset.num_items) == (943, 1682)
+    for part, size in (("train", 80808), ("valid", 9596), ("test", 9596)):
+        got: Interactions = getattr(dataset, part)
+        assert len(got) == size
+        pairs = set(zip(got.users.decode(got.user), got.items.decode(got.item), strict=True))
+        assert pairs == set(tables[part].iter_rows())
+    assert dataset.graph()["user", "interacts", "item"].edge_index.shape == (2, 80808)
+
+
+def test_leave_one_out_of_movielens_1m(shared_data):
+    data = read_interactions(shared_data / "ml-1m" / "ratings.chronological.tsv.gz")
+    dataset = LeaveOneOut()(data)
+    assert len(dataset.test) == len(dataset.valid) == 6040
+    position = data.time.new_zeros(6040).scatter_reduce(0, data.user, data.time, "amax")
+    assert torch.equal(dataset.test.time, position[dataset.test.user])
+    assert torch.equal(dataset.valid.time, position[dataset.valid.user] - 1)

@@ -1,0 +1,79 @@
+import polars as pl
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from graphmi.data import DataError, Vocabulary
+
+INT64 = st.integers(-(2**63), 2**63 - 1)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+
+
+@given(st.lists(INT64, min_size=1) | st.lists(TEXT, min_size=1))
+def test_round_trip_and_order(values):
+    vocabulary = Vocabulary.of(values)
+    index = vocabulary.encode(values)
+    assert vocabulary.decode(index) == values
+    key = (lambda value: value.encode()) if isinstance(values[0], str) else None  # strings by their bytes
+    assert vocabulary.ids.to_list() == sorted(set(values), key=key)
+    assert index.dtype == torch.int64
+    assert index.tolist() == [vocabulary.ids.to_list().index(value) for value in values]
+
+
+def test_large_integers_stay_exact():
+    # neighbours that float32 and float64 cannot tell apart
+    ids = [2**24, 2**24 + 1, 2**53, 2**53 + 1, 2**62, 2**62 + 1]
+    assert Vocabulary.of(ids).encode(ids).tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_the_order_of_values_and_chunks_does_not_matter():
+    chunked = pl.concat([pl.Series(["c", "a"]), pl.Series(["b", "a"])], rechunk=False)
+    assert Vocabulary.of(chunked) == Vocabulary.of(["a", "b", "c"])
+    assert Vocabulary.of(["a"]) != Vocabulary.of(["b"])
+    assert Vocabulary.of([1]) != Vocabulary.of(["1"])
+
+
+def test_unknown_ids_are_named():
+    vocabulary = Vocabulary.of([10, 20])
+    with pytest.raises(DataError, match=r"2 of 3 ids are not in the vocabulary: 7, 8"):
+        vocabulary.encode([10, 7, 8])
+    assert vocabulary.contains([10, 7, 20]).tolist() == [True, False, True]
+
+
+def test_text_finds_integer_ids_and_back():
+    assert Vocabulary.of([10, 20]).encode(["20"]).tolist() == [1]
+    assert Vocabulary.of(["10", "9"]).encode([9]).tolist() == [1]
+    assert not Vocabulary.of([1]).contains(["one"]).any()
+
+
+@pytest.mark.parametrize("dtype", [pl.Int8, pl.UInt32, pl.UInt64])
+def test_any_integer_width_becomes_int64(dtype):
+    assert Vocabulary.of(pl.Series([2, 1], dtype=dtype)).ids.dtype == pl.Int64
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([1.5, 2.0], "floating-point ids such as 1.5"),
+        ([2**63], "beyond 64-bit integers, 9223372036854775808"),
+        ([2**80], "beyond 64-bit integers, 1208925819614629174706176"),
+        (["a", None], "1 missing values, the first in row 2"),
+        ([1, "a"], "mix types"),
+        ([True], "must be strings or integers"),
+    ],
+)
+def test_ids_that_cannot_be_used(values, message):
+    with pytest.raises(DataError, match=message):
+        Vocabulary.of(values)
+
+
+@pytest.mark.parametrize("ids", [[2, 1], [1, 1], [1, None]])
+def test_ids_of_a_vocabulary_are_distinct_and_ordered(ids):
+    with pytest.raises(DataError, match="distinct and in increasing order"):
+        Vocabulary(pl.Series(ids, dtype=pl.Int64))
+
+
+def test_decode_rejects_indices_outside():
+    with pytest.raises(DataError, match=r"must be in \[0, 2\)"):
+        Vocabulary.of(["a", "b"]).decode(torch.tensor([-1]))
