@@ -98,7 +98,7 @@ def _require(names: dict[str, str], found: Sequence[str], role: str, name: str) 
         return names[name]
     near = get_close_matches(name.lower(), [plain.lower() for plain in names], n=1, cutoff=0.5)
     hint = next((plain for plain in names if near and plain.lower() == near[0]), "NAME")
-    columns = ", ".join(repr(column) for column in found)
+    columns = ", ".join(map(repr, found[:20])) + (", ..." if len(found) > 20 else "")
     raise DataError(f"there is no column '{name}' among {columns}; name the {role} column, such as {role}='{hint}'")
 
 

@@ -91,9 +91,9 @@ def read_table(
     first = _first_line(path, encoding)
     separator = _check_separator(first, separator) if separator else find_separator(first)
     fields = _split(first, separator)
-    names = fields if columns is None else list(columns)
+    names = _header(first, fields) if columns is None else list(columns)
     if len(set(names)) != len(fields):
-        raise DataError(f"{len(fields)} columns need as many different names (got {', '.join(map(repr, names))})")
+        raise DataError(f"the file has {len(fields)} columns; 'columns' must name each once (got {names})")
     return _scan_text(path, separator, names, skip=columns is None, encoding=encoding)
 
 
@@ -107,14 +107,24 @@ def find_separator(line: str) -> str:
         if separator in line:
             return separator
     tried = ", ".join(SEPARATORS.values())
-    raise DataError(f"only one column, {line!r}, was found (tried {tried}); name the separator")
+    raise DataError(f"only one column, {_shorten(line)}, was found (tried {tried}); name the separator")
+
+
+def _header(line: str, fields: list[str]) -> list[str]:
+    if len(set(fields)) < len(fields) or all(field.lstrip("-").isdigit() for field in fields):
+        raise DataError(f"the first line, {_shorten(line)}, is no header; name the columns with 'columns'")
+    return fields
+
+
+def _shorten(line: str) -> str:
+    return repr(line if len(line) <= 60 else f"{line[:60]}...")
 
 
 def _check_separator(line: str, separator: str) -> str:
     if separator in line:
         return separator
     likely = next((f"; it looks like {SEPARATORS[other]}" for other in SEPARATORS if other in line), "")
-    raise DataError(f"separator {separator!r} finds only one column, {line!r}{likely}")
+    raise DataError(f"separator {separator!r} finds only one column, {_shorten(line)}{likely}")
 
 
 def _split(line: str, separator: str) -> list[str]:

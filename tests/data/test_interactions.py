@@ -65,7 +65,7 @@ def test_a_file_without_header(tmp_path):
     path = tmp_path / "ratings.dat"
     path.write_text(text("::").split("\n", 1)[1])
     check(read_interactions(path, columns=NAMES))
-    with pytest.raises(DataError, match="4 columns need as many different names"):
+    with pytest.raises(DataError, match="has 4 columns; 'columns' must name each once"):
         read_interactions(path, columns=NAMES[:3])
 
 
@@ -128,6 +128,8 @@ def test_times_beyond_float_precision(tmp_path):
     [
         ("", "the file is empty"),
         ("user_id,item_id\n", "the table has no rows"),
+        ("1::7::5\n", "the first line, '1::7::5', is no header; name the columns with 'columns'"),
+        ("a b b " + "b " * 100, r"the first line, 'a( b){29} \.\.\.', is no header"),
         ("user_id\n1\n", "only one column, 'user_id', was found .tried tab, '::', comma, semicolon, '|', space."),
         ("userId,item_id\n1,1\n", "no column 'user_id' among 'userId', 'item_id'; .* user='userId'"),
         ("user_id,movie\n1,1\n", "no column 'item_id' among 'user_id', 'movie'; name the item column"),
