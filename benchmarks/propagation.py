@@ -1,9 +1,10 @@
 """Propagation, forward and backward: graphmi against PyG, autograd's CSR and the bare products.
 
-Run ``python benchmarks/run.py propagation``. The graph has the size of MovieLens-1M (6,040 x 3,706, 1,000,209 pairs, both
-directions; drawn with skewed popularity, seed 0), d = 64. Bytes are counted: each direction reads every entry (4 bytes of
-index, 4 of weight), reads ``x`` once and writes the result once; what the caches save or lose is in the share of the
-copy bandwidth.
+Run ``python benchmarks/run.py propagation``. The graph has the size of MovieLens-1M (6,040 x 3,706, 1,000,209 pairs,
+both directions; drawn with skewed degrees, seed 0), d = 64. Bytes are counted: each direction reads every entry once
+(4 bytes of index, 4 of weight), reads ``x`` once and writes the result once; what the caches gain or lose shows in the
+share of the copy bandwidth.
+
 """
 
 import resource
