@@ -1,19 +1,32 @@
 """Losses: objectives, weightings and regularizers, and :class:`MultiInterestLoss`, which composes them."""
 
 from graphmi.losses.multi_interest import Loss, MultiInterestLoss, SumLoss, Weighted
-from graphmi.losses.objectives import BPRLoss, Objective, SampledSoftmaxLoss
-from graphmi.losses.regularizers import EmbeddingNorm, Regularizer
-from graphmi.losses.weighting import UniformWeighting, Weighting
+from graphmi.losses.objectives import BCELoss, BPRLoss, GBCELoss, Objective, SampledSoftmaxLoss, TripletLoss
+from graphmi.losses.regularizers import (
+    AlignmentUniformity,
+    EmbeddingNorm,
+    InterestRepulsion,
+    Regularizer,
+    RoutingVariance,
+)
+from graphmi.losses.weighting import HardNegativeWeighting, UniformWeighting, Weighting
 
 __all__ = [
+    "AlignmentUniformity",
+    "BCELoss",
     "BPRLoss",
     "EmbeddingNorm",
+    "GBCELoss",
+    "HardNegativeWeighting",
+    "InterestRepulsion",
     "Loss",
     "MultiInterestLoss",
     "Objective",
     "Regularizer",
+    "RoutingVariance",
     "SampledSoftmaxLoss",
     "SumLoss",
+    "TripletLoss",
     "UniformWeighting",
     "Weighted",
     "Weighting",

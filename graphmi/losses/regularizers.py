@@ -1,13 +1,18 @@
 """Penalties on representations: each a scalar, a mean over the users of the batch."""
 
+import math
 from abc import ABC, abstractmethod
+from typing import Literal
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphmi.losses.gather import gather
+from graphmi.nn.select import mask_interests
 from graphmi.typing import Negatives, Representations
 
-__all__ = ["EmbeddingNorm", "Regularizer"]
+__all__ = ["AlignmentUniformity", "EmbeddingNorm", "InterestRepulsion", "Regularizer", "RoutingVariance"]
 
 
 class Regularizer(nn.Module, ABC):
@@ -41,3 +46,116 @@ class EmbeddingNorm(Regularizer):
         vectors = (users, gather(items, positive), gather(items, negatives.item))
         norms = [v.square().sum(-1).mean() for v in vectors]
         return 0.5 * (norms[0] + norms[1] + norms[2])
+
+
+class RoutingVariance(Regularizer):
+    r"""The squared variances of the routing weights over a history, against interests that hold one item only.
+
+    .. math:: \sum_k r_k^2, \quad r_k = \frac{1}{\text{norm}} \sum_l (A_{kl} - \bar A_k)^2
+
+    REMI's routing regularization (`Xie et al., RecSys 2023 <https://arxiv.org/abs/2302.14532>`_); 0 where an interest
+    looks at all positions alike. For the published scale set ``norm`` to the embedding width, ``reduction="sum"`` and
+    ``masked=False``.
+
+    Args:
+        norm: Divides the variances, positive.
+        reduction: Over the users of the batch; the sum grows with the batch.
+        masked: Take the mean over the real positions; else over the padded length, where padding has weight 0.
+
+    Raises:
+        ValueError: ``norm`` is not positive, ``reduction`` unknown, or the model gives no routing weights.
+    """
+
+    def __init__(self, norm: float = 1.0, reduction: Literal["mean", "sum"] = "mean", masked: bool = True) -> None:
+        super().__init__()
+        if not norm > 0:
+            raise ValueError(f"'norm' must be positive (got {norm})")
+        if reduction not in ("mean", "sum"):
+            raise ValueError(f"'reduction' must be 'mean' or 'sum' (got {reduction!r})")
+        self.norm, self.reduction, self.masked = norm, reduction, masked
+
+    def forward(self, out: Representations, positive: Tensor, negatives: Negatives) -> Tensor:
+        """Return the penalty, a scalar."""
+        if out.routing is None:
+            raise ValueError("RoutingVariance needs routing weights: the model gives none, remove the regularizer")
+        routing = out.routing  # [batch, num_interests, length]
+        real = torch.ones_like(routing[:, :1])
+        if self.masked and out.mask is not None:
+            real = out.mask.unsqueeze(1).to(routing)
+        mean = (routing * real).sum(-1, keepdim=True) / real.sum(-1, keepdim=True).clamp_min(1.0)
+        variance = ((routing - mean).square() * real).sum(-1) / self.norm  # [batch, num_interests]
+        penalty = variance.square().sum(1)
+        return penalty.mean() if self.reduction == "mean" else penalty.sum()
+
+
+class InterestRepulsion(Regularizer):
+    r"""Minus the mean distance between a user's interests, so that they spread.
+
+    .. math:: -\frac{2}{K(K-1)} \sum_{j<k} \|u_j - u_k\|
+
+    A reconstruction of the repel term of `MTMI <https://arxiv.org/abs/2403.05122>`_. It has no lower bound unless the
+    model normalises its interests. Only active interests count; a user with a single one has penalty 0.
+    """
+
+    def forward(self, out: Representations, positive: Tensor, negatives: Negatives) -> Tensor:
+        """Return the penalty, a scalar."""
+        interests = out.interests
+        first, second = torch.triu_indices(interests.size(1), interests.size(1), 1, device=interests.device)
+        # [batch, pairs]; the norm has gradient 0 at 0, so that equal interests stay finite
+        distance = torch.linalg.vector_norm(interests[:, first] - interests[:, second], dim=-1)
+        active = torch.ones_like(distance)
+        if out.interest_mask is not None:
+            active = (out.interest_mask[:, first] & out.interest_mask[:, second]).to(distance)
+        return -((distance * active).sum(1) / active.sum(1).clamp_min(1.0)).mean()
+
+
+class AlignmentUniformity(Regularizer):
+    r"""Positives close to their user, and users and items spread over the sphere.
+
+    On L2-normalised vectors, a user being its best interest for the positive:
+
+    .. math::
+        \operatorname{mean} \|u - i_+\|^2 + \frac{\gamma}{2} \sum_{x \in \{u, i_+\}}
+        \log \operatorname{mean}_{a \ne b} e^{-2\|x_a - x_b\|^2}
+
+    `Wang et al., KDD 2022 <https://arxiv.org/abs/2206.12811>`_ (DirectAU). Uniformity compares the examples of a batch,
+    so it needs a batch of two or more, and is 0 below.
+
+    Args:
+        gamma: Weight of the uniformity, at least 0.
+
+    Raises:
+        ValueError: ``gamma`` is negative.
+    """
+
+    def __init__(self, gamma: float = 1.0) -> None:
+        super().__init__()
+        if not gamma >= 0:
+            raise ValueError(f"'gamma' must be at least 0 (got {gamma})")
+        self.gamma = gamma
+
+    def forward(self, out: Representations, positive: Tensor, negatives: Negatives) -> Tensor:
+        """Return the penalty, a scalar."""
+        user, item = _best_pair(out, gather(out.items, positive))
+        alignment = (user - item).square().sum(-1).mean()
+        return alignment + 0.5 * self.gamma * (_uniformity(user) + _uniformity(item))
+
+
+def _best_pair(out: Representations, items: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the interest and the item vector of each user that fit best, normalised, ``[batch, dim]`` each."""
+    interests = out.interests
+    vectors = items.view(items.size(0), -1, interests.size(-1))  # [batch, num_vectors, dim]
+    scores = mask_interests(interests @ vectors.transpose(1, 2), out.interest_mask)
+    best = scores.flatten(1).argmax(1)
+    row = torch.arange(best.numel(), device=best.device)
+    user, item = interests[row, best // vectors.size(1)], vectors[row, best % vectors.size(1)]
+    return F.normalize(user, dim=-1), F.normalize(item, dim=-1)
+
+
+def _uniformity(x: Tensor) -> Tensor:
+    size = x.size(0)
+    if size < 2:
+        return x.new_zeros(())
+    exponent = 4 * (x @ x.T) - 4  # -2 |a - b|^2 of unit vectors
+    exponent = exponent.masked_fill(torch.eye(size, dtype=torch.bool, device=x.device), -torch.inf)
+    return exponent.flatten().logsumexp(0) - math.log(size * (size - 1))

@@ -8,7 +8,9 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-__all__ = ["UniformWeighting", "Weighting", "mask_invalid"]
+from graphmi.losses.partition import log_partition
+
+__all__ = ["HardNegativeWeighting", "UniformWeighting", "Weighting", "mask_invalid"]
 
 
 class Weighting(nn.Module, ABC):
@@ -61,3 +63,48 @@ class UniformWeighting(Weighting):
         if pos_log_q is not None:
             correction = pos_log_q if correction is None else correction + pos_log_q
         return mask_invalid(correction, valid, neg)
+
+
+class HardNegativeWeighting(Weighting):
+    r"""Negatives weighted towards the hard ones, as if drawn in proportion to :math:`p(j)\,e^{\beta x_j}`.
+
+    REMI's interest-aware hard negatives (`Xie et al., RecSys 2023 <https://arxiv.org/abs/2302.14532>`_) by importance
+    sampling: the correction is :math:`\log w_j = \log\operatorname{softmax}_j(\beta x_j - \log q_j) + \log n` over the
+    :math:`n` valid negatives. This is logQ and the hard-negative weight in one; the weights have mean one, so a
+    ``pos_log_q`` has nothing to correct.
+
+    Args:
+        beta: How hard, at least 0; 0 leaves logQ alone. In units of the raw score, before any temperature.
+        detach_importance: Let no gradient through the weights. As published they carry one, and at ``beta`` 1 it pulls
+            easy negatives closer.
+
+    Raises:
+        ValueError: ``beta`` is negative.
+    """
+
+    def __init__(self, beta: float, detach_importance: bool = False) -> None:
+        super().__init__()
+        if not beta >= 0:
+            raise ValueError(f"'beta' must be at least 0 (got {beta})")
+        self.beta = beta
+        self.detach_importance = detach_importance
+
+    def forward(
+        self,
+        neg: Tensor,
+        log_q: Tensor | None = None,
+        valid: Tensor | None = None,
+        pos_log_q: Tensor | None = None,
+    ) -> Tensor:
+        """Return the log-weights, of the shape of ``neg``, ``-inf`` for invalid negatives."""
+        drawn = neg > -torch.inf if valid is None else valid & (neg > -torch.inf)
+        logits = self.beta * (neg.detach() if self.detach_importance else neg)
+        if log_q is not None:
+            logits = logits - log_q
+        logits = torch.where(drawn, logits, logits.new_full((), -torch.inf))
+        mean = log_partition(logits).unsqueeze(-1) - drawn.sum(-1, keepdim=True).clamp_min(1).log()
+        return logits - mean.clamp_min(torch.finfo(mean.dtype).min)  # a row without negatives stays at -inf
+
+    def extra_repr(self) -> str:
+        """Show the arguments when printed."""
+        return f"beta={self.beta}, detach_importance={self.detach_importance}"

@@ -8,9 +8,17 @@ from graphmi.nn.conv import (
     MultiInterestConv,
     VirtualInterestGenerator,
 )
-from graphmi.nn.readout import LogSumExpReadout, Readout, Scores, SelectReadout
-from graphmi.nn.select import ArgmaxSelector, MeanSelector, Selector
-from graphmi.nn.similarity import Cosine, InnerProduct, NegativeDistance, Similarity
+from graphmi.nn.readout import ExpectedReadout, LogSumExpReadout, Readout, Scores, SelectReadout
+from graphmi.nn.select import (
+    ArgmaxSelector,
+    InverseDistanceSelector,
+    LabelAwareSelector,
+    MeanSelector,
+    SampledSelector,
+    Selector,
+    SoftmaxSelector,
+)
+from graphmi.nn.similarity import Cosine, InnerProduct, NegativeDistance, ProjectedInnerProduct, Similarity
 from graphmi.nn.sparse import Adjacency, propagate
 
 __all__ = [
@@ -20,17 +28,23 @@ __all__ = [
     "CenterAggregator",
     "Cosine",
     "EdgeWeight",
+    "ExpectedReadout",
     "InnerProduct",
+    "InverseDistanceSelector",
+    "LabelAwareSelector",
     "LightGCNWeight",
     "LogSumExpReadout",
     "MeanSelector",
     "MultiInterestConv",
     "NegativeDistance",
+    "ProjectedInnerProduct",
     "Readout",
+    "SampledSelector",
     "Scores",
     "SelectReadout",
     "Selector",
     "Similarity",
+    "SoftmaxSelector",
     "VirtualInterestGenerator",
     "propagate",
 ]

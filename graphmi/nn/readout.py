@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from graphmi.nn.select import ArgmaxSelector, Selector, mask_interests
 from graphmi.nn.similarity import InnerProduct, Similarity
 
-__all__ = ["LogSumExpReadout", "Readout", "Scores", "SelectReadout"]
+__all__ = ["ExpectedReadout", "LogSumExpReadout", "Readout", "Scores", "SelectReadout"]
 
 
 class Scores(NamedTuple):
@@ -115,3 +115,28 @@ class LogSumExpReadout(Readout):
             for items in (positive, negative)
         )
         return Scores(pos.squeeze(-1), neg)
+
+
+class ExpectedReadout(Readout):
+    """Every interest makes a loss of its own, weighted by a selector anchored on the positive.
+
+    Over a :class:`~graphmi.nn.SoftmaxSelector` this is the expectation of the loss that
+    :class:`~graphmi.nn.SampledSelector` draws, without its variance and with gradients to the probabilities.
+
+    Args:
+        selector: The weights of the losses.
+        similarity: The score of an interest and an item; the inner product unless given.
+    """
+
+    def __init__(self, selector: Selector, similarity: Similarity | None = None) -> None:
+        super().__init__()
+        self.selector = selector
+        self.similarity = similarity if similarity is not None else InnerProduct()
+
+    def forward(
+        self, interests: Tensor, positive: Tensor, negative: Tensor, interest_mask: Tensor | None = None
+    ) -> Scores:
+        """Return scores per interest and their weights."""
+        weight = self.selector(interests, positive, interest_mask)
+        pos, neg = (self.similarity(interests, items) for items in (positive, negative))
+        return Scores(pos.squeeze(-1), neg, weight.squeeze(-1))

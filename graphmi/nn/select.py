@@ -9,9 +9,18 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from graphmi.nn.similarity import InnerProduct, Similarity
+from graphmi.nn.similarity import InnerProduct, NegativeDistance, Similarity
 
-__all__ = ["ArgmaxSelector", "MeanSelector", "Selector", "mask_interests"]
+__all__ = [
+    "ArgmaxSelector",
+    "InverseDistanceSelector",
+    "LabelAwareSelector",
+    "MeanSelector",
+    "SampledSelector",
+    "Selector",
+    "SoftmaxSelector",
+    "mask_interests",
+]
 
 
 def mask_interests(scores: Tensor, interest_mask: Tensor | None) -> Tensor:
@@ -67,7 +76,7 @@ class ArgmaxSelector(Selector):
     def forward(self, interests: Tensor, anchor: Tensor, interest_mask: Tensor | None = None) -> Tensor:
         """Return one-hot weights, ``[batch, num_interests, num_anchors]``."""
         scores = mask_interests(self.similarity(interests, anchor), interest_mask)
-        return torch.zeros_like(scores).scatter_(1, scores.argmax(1, keepdim=True), 1.0)
+        return _one_hot_of_largest(scores)
 
     def score(
         self, interests: Tensor, items: Tensor, similarity: Similarity, interest_mask: Tensor | None = None
@@ -80,6 +89,15 @@ class ArgmaxSelector(Selector):
         )  # unlike amax, one gradient per tie
 
 
+def _one_hot_of_largest(scores: Tensor) -> Tensor:
+    return torch.zeros_like(scores).scatter_(1, scores.argmax(1, keepdim=True), 1.0)
+
+
+def _at_least_zero(name: str, value: float) -> None:
+    if not value >= 0:
+        raise ValueError(f"{name!r} must be at least 0 (got {value})")
+
+
 class MeanSelector(Selector):
     """Every active interest counts alike."""
 
@@ -88,3 +106,116 @@ class MeanSelector(Selector):
         active = torch.ones_like(interests[..., 0]) if interest_mask is None else interest_mask.to(interests)
         weights = active / active.sum(1, keepdim=True).clamp_min(1.0)
         return weights.unsqueeze(-1).expand(-1, -1, anchor.size(-2))
+
+
+class SoftmaxSelector(Selector):
+    r"""Interests in proportion to :math:`\exp(\tau c_k)`, :math:`c_k` their affinity to the item.
+
+    Args:
+        temperature: :math:`\tau`, which *multiplies* the affinity, as BaM writes it; at least 0. 0 is the mean,
+            and the larger it is the closer to the argmax.
+        similarity: The affinity; the inner product unless given.
+
+    Raises:
+        ValueError: The temperature is negative.
+    """
+
+    def __init__(self, temperature: float = 1.0, similarity: Similarity | None = None) -> None:
+        super().__init__()
+        _at_least_zero("temperature", temperature)
+        self.temperature = temperature
+        self.similarity = similarity if similarity is not None else InnerProduct()
+
+    def forward(self, interests: Tensor, anchor: Tensor, interest_mask: Tensor | None = None) -> Tensor:
+        """Return softmax weights, ``[batch, num_interests, num_anchors]``."""
+        scores = self.temperature * self.similarity(interests, anchor)
+        return mask_interests(scores, interest_mask).softmax(1)
+
+
+class SampledSelector(Selector):
+    r"""Draws one interest per user and item, with probability :math:`\propto \exp(\tau c_k)`.
+
+    BaM-p with the inner product as affinity, BaM-l with :class:`~graphmi.nn.ProjectedInnerProduct`. The draw carries
+    no gradient; :class:`~graphmi.nn.ExpectedReadout` over a :class:`SoftmaxSelector` has the expected loss instead.
+
+    Args:
+        temperature: :math:`\tau`, which *multiplies* the affinity, as BaM writes it; at least 0. 0 draws uniformly.
+        similarity: The affinity; the inner product unless given.
+
+    Raises:
+        ValueError: The temperature is negative.
+    """
+
+    hard = True
+
+    def __init__(self, temperature: float = 1.0, similarity: Similarity | None = None) -> None:
+        super().__init__()
+        _at_least_zero("temperature", temperature)
+        self.temperature = temperature
+        self.similarity = similarity if similarity is not None else InnerProduct()
+
+    def forward(self, interests: Tensor, anchor: Tensor, interest_mask: Tensor | None = None) -> Tensor:
+        """Return one-hot weights, ``[batch, num_interests, num_anchors]``."""
+        with torch.no_grad():
+            scores = self.temperature * self.similarity(interests, anchor)
+            gumbel = -torch.empty_like(scores).exponential_().log()  # the largest sum is a draw from the softmax
+            return _one_hot_of_largest(mask_interests(scores + gumbel, interest_mask))
+
+
+class InverseDistanceSelector(Selector):
+    r"""Weighs interests by :math:`(d_k + \epsilon)^{-\alpha}`, :math:`d_k` their Euclidean distance to the item.
+
+    A reconstruction of the inverse-distance weighting of `MTMI <https://arxiv.org/abs/2403.05122>`_, whose text gives
+    no formula. With ``similarity=NegativeDistance()`` in the readout the weighted distance is the mean for alpha 0, the
+    harmonic mean for 1, and tends to the minimum. For alpha above 1 it is not monotone in each distance unless the
+    weights are detached.
+
+    Args:
+        alpha: How much closer interests count more, at least 0.
+        eps: Keeps the weight finite at distance 0, positive.
+        detach_weights: Let no gradient through the weights.
+
+    Raises:
+        ValueError: ``alpha`` is negative or ``eps`` not positive.
+    """
+
+    def __init__(self, alpha: float = 1.0, eps: float = 1e-6, detach_weights: bool = False) -> None:
+        super().__init__()
+        _at_least_zero("alpha", alpha)
+        if not eps > 0:
+            raise ValueError(f"'eps' must be positive (got {eps})")
+        self.alpha, self.eps, self.detach_weights = alpha, eps, detach_weights
+        self.similarity = NegativeDistance()
+
+    def forward(self, interests: Tensor, anchor: Tensor, interest_mask: Tensor | None = None) -> Tensor:
+        """Return the weights, ``[batch, num_interests, num_anchors]``."""
+        distance = -self.similarity(interests, anchor)
+        weights = mask_interests(-self.alpha * (distance + self.eps).log(), interest_mask).softmax(1)
+        return weights.detach() if self.detach_weights else weights
+
+
+class LabelAwareSelector(Selector):
+    r"""MIND's label-aware attention: softmax over the interests of their scores to a power.
+
+    The power keeps the sign, :math:`\operatorname{sign}(s)|s|^p`, so that a negative score stays one.
+    `Li et al., CIKM 2019 <https://arxiv.org/abs/1904.08030>`_.
+
+    Args:
+        power: Positive; 1 is plain attention, large values approach the argmax.
+
+    Raises:
+        ValueError: The power is not positive.
+    """
+
+    def __init__(self, power: float = 1.0) -> None:
+        super().__init__()
+        if not power > 0:
+            raise ValueError(f"'power' must be positive (got {power})")
+        self.power = power
+        self.similarity = InnerProduct()
+
+    def forward(self, interests: Tensor, anchor: Tensor, interest_mask: Tensor | None = None) -> Tensor:
+        """Return the weights, ``[batch, num_interests, num_anchors]``."""
+        scores = self.similarity(interests, anchor)
+        size = scores.abs().clamp_min(torch.finfo(scores.dtype).eps)  # a finite slope at 0 for powers below 1
+        return mask_interests(scores.sign() * size**self.power, interest_mask).softmax(1)

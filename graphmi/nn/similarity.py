@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Cosine", "InnerProduct", "NegativeDistance", "Similarity"]
+__all__ = ["Cosine", "InnerProduct", "NegativeDistance", "ProjectedInnerProduct", "Similarity"]
 
 
 class Similarity(nn.Module, ABC):
@@ -87,3 +87,32 @@ class NegativeDistance(Similarity):
     def pairwise(self, left: Tensor, right: Tensor) -> Tensor:
         """Return the negative distances of all pairs of rows."""
         return -torch.cdist(left, right)
+
+
+class ProjectedInnerProduct(Similarity):
+    """The inner product after one linear map for interests and another for items.
+
+    The affinity of BaM-l. Where it only decides which interest is drawn, no gradient reaches the maps and they stay
+    random projections; in a soft selector (:class:`~graphmi.nn.SoftmaxSelector`) they learn.
+
+    Args:
+        embedding_dim: Width of interests and items, at least 1.
+        projected_dim: Width of the space in which they meet, at least 1.
+
+    Raises:
+        ValueError: A width is below 1.
+    """
+
+    def __init__(self, embedding_dim: int, projected_dim: int = 16) -> None:
+        super().__init__()
+        if min(embedding_dim, projected_dim) < 1:
+            raise ValueError(
+                f"'embedding_dim' and 'projected_dim' must be at least 1 (got {embedding_dim} and {projected_dim})"
+            )
+        self.interest = nn.Linear(embedding_dim, projected_dim)
+        self.item = nn.Linear(embedding_dim, projected_dim)
+
+    def pairwise(self, left: Tensor, right: Tensor) -> Tensor:
+        """Return the inner products of all pairs of mapped rows."""
+        scores: Tensor = self.interest(left) @ self.item(right).transpose(-1, -2)
+        return scores

@@ -96,7 +96,8 @@ class Proposal(nn.Module):
         """Return the log probability of each item, of the shape of ``item``."""
         if self.shared or self.known is None:
             return self.log_weight[item] - self.cdf[-1].log()
-        return self.log_weight[item] - self.free[user].clamp_min(1).log().unsqueeze(-1)
+        free = self.free[user].unsqueeze(-1)
+        return self.log_weight[item] - torch.where(free > 0, free, self.total).log()
 
     def _at(self, position: Tensor) -> Tensor:
         item = position if self.uniform else torch.searchsorted(self.cdf, position, right=True)

@@ -1,0 +1,42 @@
+"""The other positives of the batch as negatives."""
+
+from torch import Generator, Tensor
+from torch_geometric.data import HeteroData
+
+from graphmi.samplers.base import KnownItems, Sampler, item_degrees
+from graphmi.typing import Negatives
+
+__all__ = ["InBatchSampler"]
+
+
+class InBatchSampler(Sampler):
+    """Takes the positives of the whole batch as negatives of each user.
+
+    Batches of training pairs hold an item as often as users chose it, so ``log_q`` is its share of the training
+    interactions (`Yi et al., RecSys 2019 <https://doi.org/10.1145/3298689.3346996>`_). A user's own positive is left
+    out, also where it stands in the batch again.
+
+    Args:
+        graph: The training graph.
+        reject_known: Leave out the user's other training items too.
+    """
+
+    log_popularity: Tensor
+
+    def __init__(self, graph: HeteroData, reject_known: bool = True) -> None:
+        super().__init__()
+        self.known = KnownItems(graph) if reject_known else None
+        degree = item_degrees(graph).clamp_min(1).double()  # an item outside the training graph counts as a rare one
+        self.register_buffer("log_popularity", (degree / degree.sum()).log().float(), persistent=False)
+
+    def forward(self, user: Tensor, positive: Tensor, generator: Generator | None = None) -> Negatives:
+        """Return the positives as shared negatives, ``[batch]``, with their ``log_q``."""
+        valid = positive != positive.unsqueeze(-1)  # [batch, batch]
+        if self.known is not None:
+            valid = valid & ~self.known.contains(user, positive)
+        log_q = self.log_popularity[positive]
+        return Negatives(positive, log_q=log_q, pos_log_q=log_q, valid=valid)
+
+    def log_prob(self, user: Tensor, item: Tensor) -> Tensor:
+        """Return the log share of each item in the training interactions, of the shape of ``item``."""
+        return self.log_popularity[item]
