@@ -26,17 +26,19 @@ class ItemTable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Users, and in training one positive item each.
+    """Users, and in training their positive items: one each, or with ``row`` any number.
 
     Attributes:
         user: User ids, ``[batch]``, int64.
-        positive: Item ids, ``[batch]``, int64; ``None`` in evaluation.
+        positive: Item ids, ``[batch]`` or ``[num_positives]``, int64; ``None`` in evaluation.
+        row: Which row of ``user`` each positive belongs to, ``[num_positives]``; ``None`` where it is one each.
         history: Item ids of the user's history, left-aligned, ``[batch, length]``; ``None`` for graph models.
         mask: ``[batch, length]``, True where the history is real.
     """
 
     user: Tensor
     positive: Tensor | None = None
+    row: Tensor | None = None
     history: Tensor | None = None
     mask: Tensor | None = None
 

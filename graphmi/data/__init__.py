@@ -13,7 +13,7 @@ from graphmi.data.groups import (
     simpson,
 )
 from graphmi.data.interactions import Interactions
-from graphmi.data.loader import InteractionLoader
+from graphmi.data.loader import InteractionLoader, UserLoader
 from graphmi.data.planted import planted
 from graphmi.data.reading import read_interactions, read_table
 from graphmi.data.sources import SOURCES, load, open_data
@@ -33,6 +33,7 @@ __all__ = [
     "RandomSplit",
     "Split",
     "TemporalSplit",
+    "UserLoader",
     "Vocabulary",
     "category_entropy",
     "controlled_groups",

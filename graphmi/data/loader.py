@@ -1,4 +1,4 @@
-"""Mini-batches of training pairs."""
+"""Mini-batches of training pairs, drawn one by one or user by user."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Union
@@ -12,7 +12,7 @@ from graphmi.typing import Batch
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
 
-__all__ = ["InteractionLoader"]
+__all__ = ["InteractionLoader", "UserLoader"]
 
 
 class InteractionLoader:
@@ -54,6 +54,54 @@ class InteractionLoader:
         order = torch.randperm(len(self.user), generator=self.generator, device=source).to(self.user.device)
         for rows in torch.split(order, self.batch_size):
             yield Batch(user=self.user[rows], positive=self.item[rows])
+
+
+class UserLoader:
+    """All training pairs once per epoch, users in a fresh random order, each with all of its items.
+
+    What a loss needs once per user (the scores of all items for a full softmax) is then computed once per user instead of
+    once per pair. The pairs of a batch are those of ``users_per_batch`` whole users, so their number varies.
+
+    Args:
+        train: Training interactions, or a graph with ``('user', 'interacts', 'item')`` edges.
+        users_per_batch: Users per batch, at least 1; the last batch of an epoch may be smaller.
+        generator: Source of the order, on the CPU.
+        device: Where the batches lie.
+
+    Raises:
+        ValueError: If ``users_per_batch`` is below 1.
+    """
+
+    def __init__(
+        self,
+        train: Union[Interactions, "HeteroData"],
+        users_per_batch: int = 64,
+        generator: torch.Generator | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if users_per_batch < 1:
+            raise ValueError(f"'users_per_batch' must be at least 1 (got {users_per_batch})")
+        user, item = (part.cpu() for part in _pairs(train))
+        order = torch.argsort(user, stable=True)
+        # Sizes stay on the CPU: nothing has to wait for the device to learn how long a batch is.
+        self.users, self.lengths = torch.unique_consecutive(user[order], return_counts=True)
+        self.starts = self.lengths.cumsum(0) - self.lengths
+        self.item = item[order].to(device)
+        self.users_per_batch = users_per_batch
+        self.generator = generator
+
+    def __len__(self) -> int:
+        return -(-len(self.users) // self.users_per_batch)
+
+    def __iter__(self) -> Iterator[Batch]:
+        order = torch.randperm(len(self.users), generator=self.generator)
+        for chosen in torch.split(order, self.users_per_batch):
+            lengths = self.lengths[chosen]
+            row = torch.arange(len(chosen)).repeat_interleave(lengths)  # [num_pairs]
+            first = lengths.cumsum(0) - lengths
+            index = torch.arange(len(row)) + (self.starts[chosen] - first)[row]
+            device = self.item.device
+            yield Batch(user=self.users[chosen].to(device), positive=self.item[index.to(device)], row=row.to(device))
 
 
 def _pairs(train: Union[Interactions, "HeteroData"]) -> tuple[Tensor, Tensor]:

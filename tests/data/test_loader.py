@@ -1,8 +1,9 @@
 import polars as pl
 import pytest
 import torch
+from torch_geometric.data import HeteroData
 
-from graphmi.data import InteractionLoader, Interactions, to_graph
+from graphmi.data import InteractionLoader, Interactions, UserLoader, to_graph
 
 
 def train() -> Interactions:
@@ -61,3 +62,33 @@ def test_batches_lie_on_the_device(source):
     loader = InteractionLoader(train(), 4, torch.Generator(source).manual_seed(0), device="cuda")
     assert all(batch.user.is_cuda and batch.positive.is_cuda for batch in loader)
     assert len(set(epoch(loader))) == 28
+
+
+def test_user_batches_hold_every_pair_of_their_users_once():
+    user, item = torch.tensor([3, 1, 3, 0, 3, 1]), torch.tensor([5, 2, 4, 7, 9, 8])
+    graph = HeteroData({"user": {"num_nodes": 5}, "item": {"num_nodes": 10}})
+    graph["user", "interacts", "item"].edge_index = torch.stack([user, item])
+    loader = UserLoader(graph, users_per_batch=2, generator=torch.Generator().manual_seed(0))
+    for _ in range(3):
+        batches = list(loader)
+        assert len(batches) == len(loader) == 2  # users 2 and 4 have nothing
+        seen = [(int(b.user[r]), int(p)) for b in batches for r, p in zip(b.row, b.positive, strict=True)]
+        assert sorted(seen) == sorted(zip(user.tolist(), item.tolist(), strict=True))
+        assert sorted(torch.cat([b.user for b in batches]).tolist()) == [0, 1, 3]
+
+
+def test_user_batches_are_shuffled_by_the_generator_alone():
+    graph = HeteroData({"user": {"num_nodes": 50}, "item": {"num_nodes": 1}})
+    graph["user", "interacts", "item"].edge_index = torch.stack([torch.arange(50), torch.zeros(50, dtype=torch.long)])
+
+    def epochs(seed):
+        loader = UserLoader(graph, 8, torch.Generator().manual_seed(seed))
+        return [torch.cat([b.user for b in loader]).tolist() for _ in range(2)]
+
+    assert epochs(0) == epochs(0) != epochs(1)
+    assert epochs(0)[0] != epochs(0)[1]
+
+
+def test_users_per_batch_is_checked():
+    with pytest.raises(ValueError, match="'users_per_batch' must be at least 1"):
+        UserLoader(HeteroData(), 0)
