@@ -1,0 +1,189 @@
+"""Full ranking of all items for all users with a target."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from graphmi.metrics import GroupedResult, grouped, ranking_metrics, values_per_user
+from graphmi.retrieval import top_k
+from graphmi.typing import Batch, Representations
+
+__all__ = ["Evaluation", "Evaluator", "Pairs"]
+
+
+class Pairs(Protocol):
+    """Users and items side by side, such as :class:`graphmi.data.Interactions`."""
+
+    @property
+    def user(self) -> Tensor:
+        """User ids, ``[num_pairs]`` int64."""
+        ...
+
+    @property
+    def item(self) -> Tensor:
+        """Item ids, ``[num_pairs]`` int64."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """How well a model ranks.
+
+    Attributes:
+        metrics: Means over the users with a target, by keys such as ``"ndcg@20"``.
+        groups: Results by user group, by keys such as ``"diversity/ndcg@20"``.
+        per_user: The values behind the means, ``[num_users]`` float32 on the CPU, for paired tests.
+        users: The ids of these users, ``[num_users]``, ascending.
+        protocol: The conventions; only results of one protocol can be compared.
+    """
+
+    metrics: dict[str, float]
+    groups: dict[str, GroupedResult]
+    per_user: dict[str, Tensor]
+    users: Tensor
+    protocol: dict[str, str | int | list[int]]
+
+    def to_dict(self) -> dict[str, object]:
+        """Return metrics, groups and protocol as plain numbers and text for JSON."""
+        return {
+            "metrics": self.metrics,
+            "groups": {name: result.to_dict() for name, result in self.groups.items()},
+            "num_users": len(self.users),
+            "protocol": self.protocol,
+        }
+
+
+class Evaluator:
+    """Ranks all items for every user with a target, and averages ranking metrics over these users.
+
+    All items are candidates: sampled candidates can reverse the order of models (Krichene and Rendle, KDD 2020,
+    https://dl.acm.org/doi/10.1145/3394486.3403226). Items that are known for a user are never recommended to
+    them. A target that is itself known can thus not be found; it counts as missed.
+
+    Args:
+        targets: The pairs to find; repeated pairs count once.
+        known: The pairs known when the model is asked, left out of the ranking.
+        k: Lengths of the ranking, each at least 1.
+        groups: Named groups of users, each ``[num_users]`` int64 by user id, ``-1`` for none.
+        batch_size: Users at once, at least 1.
+        replicates: Bootstrap samples for the intervals of the group results; 0 for none.
+        seed: Seed of the bootstrap.
+
+    Raises:
+        ValueError: If there is no target, or an argument is out of range.
+
+    Example:
+        >>> evaluator = Evaluator(dataset.targets("valid"), dataset.known("valid"))  # doctest: +SKIP
+        >>> evaluator(model).metrics["ndcg@20"]  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        targets: Pairs,
+        known: Pairs,
+        k: Sequence[int] = (10, 20, 50),
+        groups: Mapping[str, Tensor] | None = None,
+        batch_size: int = 2048,
+        replicates: int = 0,
+        seed: int = 0,
+    ) -> None:
+        if not len(targets.user):
+            raise ValueError("There is nothing to evaluate: 'targets' holds no interaction.")
+        if batch_size < 1 or not k:
+            raise ValueError(f"'batch_size' must be at least 1 and 'k' not empty (got {batch_size}, {list(k)}).")
+        self.users = torch.unique(targets.user)
+        self.targets = _csr(targets, self.users)
+        self.known = _csr(known, self.users)
+        self.metrics = ranking_metrics(k)
+        self.k = sorted(set(k))
+        self.groups = {name: group.cpu()[self.users] for name, group in (groups or {}).items()}
+        self.batch_size, self.replicates, self.seed = batch_size, replicates, seed
+
+    def __call__(self, model: nn.Module) -> Evaluation:
+        """Return how well the model ranks; its training mode is as before.
+
+        Args:
+            model: ``model(Batch(user=ids))`` gives :class:`graphmi.typing.Representations`.
+
+        Raises:
+            ValueError: If a score is NaN, or if the model does not answer with a row per user.
+        """
+        with _evaluating(model), torch.no_grad():
+            device = next((tensor.device for tensor in chain(model.parameters(), model.buffers())), torch.device("cpu"))
+            batches = [self._batch(model, start, device) for start in range(0, len(self.users), self.batch_size)]
+        per_user = {name: torch.cat([batch[name] for batch in batches]).cpu() for name in batches[0]}
+        return Evaluation(
+            metrics={name: float(values.double().mean()) for name, values in per_user.items()},
+            groups={
+                f"{group}/{name}": self._grouped(values, self.groups[group])
+                for group in self.groups
+                for name, values in per_user.items()
+            },
+            per_user=per_user,
+            users=self.users,
+            protocol=self.protocol,
+        )
+
+    @property
+    def protocol(self) -> dict[str, str | int | list[int]]:
+        """The conventions of the result."""
+        return {
+            "k": self.k,
+            "candidates": "all items",
+            "seen items": "known items are left out of the ranking",
+            "users": "mean over the users with a target",
+            "ndcg": "ideal DCG over min(k, relevant)",
+            "map": "average precision over min(k, relevant)",
+            "ties": "lower item id first",
+        }
+
+    def _batch(self, model: nn.Module, start: int, device: torch.device) -> dict[str, Tensor]:
+        """Return each metric's values of the users from ``start`` on."""
+        users = self.users[start : start + self.batch_size].to(device)
+        out: Representations = model(Batch(user=users))
+        if out.interests.size(0) != len(users):
+            raise ValueError(f"The model must give a row for each of {len(users)} users (got {out.interests.size(0)}).")
+        rowptr, item = _rows(self.targets, start, len(users), device)
+        row = torch.arange(len(users), device=device).repeat_interleave(rowptr.diff(), output_size=len(item))
+        known = _rows(self.known, start, len(users), device)
+        ranking = top_k(out.interests, out.items, self.k[-1], exclude=known, interest_mask=out.interest_mask)
+        metrics = {name: metric.to(device) for name, metric in self.metrics.items()}
+        return values_per_user(metrics, ranking.ids, torch.stack([row, item]))
+
+    def _grouped(self, values: Tensor, group: Tensor) -> GroupedResult:
+        generator = torch.Generator().manual_seed(self.seed)
+        return grouped(values, group, replicates=self.replicates, generator=generator)
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Put the model into evaluation mode, and each of its parts back as it was."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _csr(pairs: Pairs, users: Tensor) -> tuple[Tensor, Tensor]:
+    """Return row pointers and items, ascending and once each, of these ascending users."""
+    row = torch.searchsorted(users, pairs.user).clamp(max=len(users) - 1)
+    wanted = users[row] == pairs.user
+    row, item = row[wanted], pairs.item[wanted]
+    num_items = int(item.max()) + 1 if len(item) else 1
+    flat = torch.unique(row * num_items + item)
+    count = flat.div(num_items, rounding_mode="floor").bincount(minlength=len(users))
+    return torch.cat([count.new_zeros(1), count.cumsum(0)]), flat % num_items
+
+
+def _rows(csr: tuple[Tensor, Tensor], start: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return some rows of a CSR pair."""
+    rowptr = csr[0][start : start + size + 1]
+    return (rowptr - rowptr[0]).to(device), csr[1][rowptr[0] : rowptr[-1]].to(device)

@@ -1,0 +1,48 @@
+"""Metrics of rankings: PyG's, by user group, and in paired comparison.
+
+The metrics are those of :mod:`torch_geometric.metrics` and are given here by their own names.
+"""
+
+from torch_geometric.metrics import (
+    LinkPredAveragePopularity,
+    LinkPredCoverage,
+    LinkPredDiversity,
+    LinkPredF1,
+    LinkPredHitRatio,
+    LinkPredMAP,
+    LinkPredMetricCollection,
+    LinkPredMRR,
+    LinkPredNDCG,
+    LinkPredPersonalization,
+    LinkPredPrecision,
+    LinkPredRecall,
+)
+
+from graphmi.metrics.grouped import GroupedMetric, GroupedResult, Interval, grouped
+from graphmi.metrics.paired import PairedResult, holm, paired
+from graphmi.metrics.ranking import METRICS, ranking_metrics, values_per_user
+
+__all__ = [
+    "METRICS",
+    "GroupedMetric",
+    "GroupedResult",
+    "Interval",
+    "LinkPredAveragePopularity",
+    "LinkPredCoverage",
+    "LinkPredDiversity",
+    "LinkPredF1",
+    "LinkPredHitRatio",
+    "LinkPredMAP",
+    "LinkPredMRR",
+    "LinkPredMetricCollection",
+    "LinkPredNDCG",
+    "LinkPredPersonalization",
+    "LinkPredPrecision",
+    "LinkPredRecall",
+    "PairedResult",
+    "grouped",
+    "holm",
+    "paired",
+    "ranking_metrics",
+    "values_per_user",
+]

@@ -1,0 +1,128 @@
+"""Are two models different on the same users? Paired tests, overall and by group."""
+
+import math
+from dataclasses import asdict, dataclass
+
+import torch
+from scipy import stats
+from torch import Tensor
+
+from graphmi.metrics.grouped import Interval, grouped
+
+__all__ = ["PairedResult", "holm", "paired"]
+
+
+@dataclass(frozen=True, slots=True)
+class PairedResult:
+    """Comparison of two models on the same users.
+
+    Attributes:
+        count: Number of users.
+        difference: Mean of the first model less that of the second.
+        interval: Bootstrap confidence interval of the difference.
+        t: p-value of the paired t test.
+        wilcoxon: p-value of the Wilcoxon signed-rank test.
+        t_holm: The same after Holm's correction over the groups; equal to ``t`` overall.
+        wilcoxon_holm: The same after Holm's correction over the groups.
+    """
+
+    count: int
+    difference: float
+    interval: Interval
+    t: float
+    wilcoxon: float
+    t_holm: float
+    wilcoxon_holm: float
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain numbers for JSON; what is not defined for fewer than two users is ``None``."""
+        numbers = {**asdict(self), "interval": [self.interval.low, self.interval.high]}
+        return {key: None if isinstance(one, float) and math.isnan(one) else one for key, one in numbers.items()}
+
+
+def paired(
+    first: Tensor,
+    second: Tensor,
+    group: Tensor | None = None,
+    *,
+    replicates: int = 1000,
+    level: float = 0.95,
+    generator: torch.Generator | None = None,
+) -> dict[str, PairedResult]:
+    """Test two models' values of the same users, overall and in each group.
+
+    Both tests are two-sided. Users without a difference say nothing in the Wilcoxon test. Within groups the
+    p-values are also given after Holm's correction for the number of groups.
+
+    Args:
+        first: Values of the first model, ``[num_users]``.
+        second: Values of the second model for the same users in the same order, ``[num_users]``.
+        group: The group of each user, ``[num_users]`` int64; ``-1`` counts overall only.
+        replicates: Bootstrap samples for the interval, at least 1.
+        level: Share of the samples within the interval.
+        generator: Source of the bootstrap.
+
+    Returns:
+        Results by ``"all"`` and the index of each group that has users, as text.
+
+    Raises:
+        ValueError: If the shapes differ or there are no users.
+    """
+    if first.shape != second.shape or first.dim() != 1 or not len(first):
+        raise ValueError(
+            "Both models need values of the same users, at least one "
+            f"(got shapes {list(first.shape)} and {list(second.shape)})."
+        )
+    if group is not None and group.shape != first.shape:
+        raise ValueError(f"'group' must have one entry per user, {len(first)} (got {list(group.shape)}).")
+    difference = first.double() - second.double()
+    numbers = [] if group is None else torch.unique(group[group >= 0]).tolist()
+    parts = {str(number): difference[group == number] for number in numbers}
+    tests = {name: (_t_test(part), _wilcoxon(part)) for name, part in parts.items()}
+    t_holm = holm([t for t, _ in tests.values()])
+    wilcoxon_holm = holm([wilcoxon for _, wilcoxon in tests.values()])
+    overall = (_t_test(difference), _wilcoxon(difference))
+    tests = {"all": overall, **tests}
+    corrected = [overall, *zip(t_holm, wilcoxon_holm, strict=True)]
+    out = {}
+    for (name, p_values), p_holm in zip(tests.items(), corrected, strict=True):
+        part = difference if name == "all" else parts[name]
+        interval = _interval(part, replicates, level, generator)
+        out[name] = PairedResult(len(part), float(part.mean()), interval, *p_values, *p_holm)
+    return out
+
+
+def holm(p_values: list[float]) -> list[float]:
+    """Return p-values adjusted for their number (Holm, 1979, https://www.jstor.org/stable/4615733).
+
+    The smallest is multiplied by their number, the next by one less, and so on, never falling; NaN is not
+    counted and stays.
+    """
+    order = sorted((p, index) for index, p in enumerate(p_values) if not math.isnan(p))
+    adjusted, highest = list(p_values), 0.0
+    for rank, (p, index) in enumerate(order):
+        highest = max(highest, min(1.0, p * (len(order) - rank)))
+        adjusted[index] = highest
+    return adjusted
+
+
+def _t_test(difference: Tensor) -> float:
+    if len(difference) < 2:
+        return math.nan
+    if difference.min() == difference.max():  # no variance: certain, or no difference at all
+        return 1.0 if difference[0] == 0 else 0.0
+    return float(stats.ttest_1samp(difference.cpu().numpy(), 0.0).pvalue)
+
+
+def _wilcoxon(difference: Tensor) -> float:
+    if len(difference) < 2:
+        return math.nan
+    if not difference.any():
+        return 1.0
+    return float(stats.wilcoxon(difference.cpu().numpy()).pvalue)
+
+
+def _interval(difference: Tensor, replicates: int, level: float, generator: torch.Generator | None) -> Interval:
+    one_group = torch.zeros(len(difference), dtype=torch.int64, device=difference.device)
+    result = grouped(difference, one_group, replicates=replicates, level=level, generator=generator)
+    return result.intervals["0"]
