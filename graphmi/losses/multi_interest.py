@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
@@ -10,7 +10,7 @@ from graphmi.losses.gather import gather
 from graphmi.losses.objectives import Objective
 from graphmi.losses.regularizers import Regularizer
 from graphmi.losses.weighting import UniformWeighting, Weighting
-from graphmi.nn.readout import Readout
+from graphmi.nn.readout import Readout, Scores
 from graphmi.typing import Negatives, Representations
 
 __all__ = ["Loss", "MultiInterestLoss", "SumLoss", "Weighted"]
@@ -20,18 +20,23 @@ class Loss(nn.Module, ABC):
     """A loss over representations; losses add up with ``+``."""
 
     @abstractmethod
-    def terms(self, out: Representations, positive: Tensor, negatives: Negatives) -> dict[str, Tensor]:
-        """Return the scalar terms of the loss by name, weighted, means over users.
+    def terms(
+        self, out: Representations, positive: Tensor, negatives: Negatives, row: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Return the scalar terms of the loss by name, weighted, means over positives.
 
         Args:
             out: The model's output for the batch.
-            positive: Item ids, ``[batch]``.
-            negatives: What the sampler drew for these users and positives.
+            positive: Item ids, ``[batch]``, or ``[num_positives]`` with ``row``.
+            negatives: What the sampler drew for these users.
+            row: Which user of the batch each positive belongs to, ``[num_positives]``; ``None`` where it is one each.
         """
 
-    def forward(self, out: Representations, positive: Tensor, negatives: Negatives) -> Tensor:
+    def forward(
+        self, out: Representations, positive: Tensor, negatives: Negatives, row: Tensor | None = None
+    ) -> Tensor:
         """Return the sum of the terms, a scalar."""
-        first, *rest = self.terms(out, positive, negatives).values()
+        first, *rest = self.terms(out, positive, negatives, row).values()
         return sum(rest, start=first)
 
     def __add__(self, other: "Loss") -> "SumLoss":
@@ -54,7 +59,8 @@ class Weighted:
 class MultiInterestLoss(Loss):
     """A readout scores, a weighting corrects the negatives, an objective compares; regularizers are added.
 
-    A negative that is the positive itself never counts.
+    A negative that is the positive itself never counts. Several positives of one user (``row``) give the same loss as the
+    same pairs one by one; where readout and objective allow it, their negatives are scored and summed once per user.
 
     Args:
         readout: Turns interests and items into one score per item.
@@ -78,9 +84,15 @@ class MultiInterestLoss(Loss):
         self.weights = [weight for weight, _ in pairs]
         self.regularizers = nn.ModuleList(regularizer for _, regularizer in pairs)
 
-    def terms(self, out: Representations, positive: Tensor, negatives: Negatives) -> dict[str, Tensor]:
+    def terms(
+        self, out: Representations, positive: Tensor, negatives: Negatives, row: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Return the objective and each weighted regularizer by class name."""
-        named = [(type(self.objective).__name__, self._objective(out, positive, negatives))]
+        shared = None if row is None else self._shared(out, positive, negatives, row)
+        if row is not None and (shared is None or len(self.regularizers)):
+            out, negatives = pair_by_pair(out, negatives, row)
+        objective = self._objective(out, positive, negatives) if shared is None else shared
+        named = [(type(self.objective).__name__, objective)]
         for weight, regularizer in zip(self.weights, self.regularizers, strict=True):
             named.append((type(regularizer).__name__, weight * regularizer(out, positive, negatives)))
         return _unique(named)
@@ -92,19 +104,60 @@ class MultiInterestLoss(Loss):
             gather(out.items, negatives.item),
             out.interest_mask,
         )
-        valid = negatives.item != positive.unsqueeze(-1)  # [batch, num_negatives]
-        if negatives.valid is not None:
-            valid = valid & negatives.valid
+        valid = negatives.valid
+        if not negatives.excludes_known:
+            other = negatives.item != positive.unsqueeze(-1)  # [batch, num_negatives]
+            valid = other if valid is None else valid & other
+        loss: Tensor = self.objective(scores.pos, scores.neg, self._correction(scores, negatives, valid))
+        return _weighted_mean(loss, scores.weight)
+
+    def _shared(self, out: Representations, positive: Tensor, negatives: Negatives, row: Tensor) -> Tensor | None:
+        """Return the objective with the negatives scored once per user, or ``None`` where that is not possible."""
+        if not negatives.excludes_known or negatives.pos_log_q is not None:
+            return None
+        vectors = gather(out.items, positive), gather(out.items, negatives.item)
+        scores = self.readout.grouped(out.interests, *vectors, row, out.interest_mask)
+        if scores is None:
+            return None
+        correction = self._correction(scores, negatives, negatives.valid)
+        return _weighted_mean(self.objective.grouped(scores.pos, scores.neg, correction, row), scores.weight)
+
+    def _correction(self, scores: Scores, negatives: Negatives, valid: Tensor | None) -> Tensor | None:
         log_q, pos_log_q = negatives.log_q, negatives.pos_log_q
         if pos_log_q is not None:
             pos_log_q = pos_log_q.unsqueeze(-1)
         if scores.weight is not None:  # a loss per interest: [batch, num_interests, num_negatives]
-            valid = valid.unsqueeze(1)
+            valid = valid.unsqueeze(1) if valid is not None else None
             log_q = log_q.unsqueeze(1) if log_q is not None and log_q.dim() == 2 else log_q
             pos_log_q = None if pos_log_q is None else pos_log_q.unsqueeze(1)
-        correction = self.weighting(scores.neg, log_q, valid, pos_log_q)
-        loss: Tensor = self.objective(scores.pos, scores.neg, correction)
-        return (loss if scores.weight is None else (scores.weight * loss).sum(1)).mean()
+        correction: Tensor | None = self.weighting(scores.neg, log_q, valid, pos_log_q)
+        return correction
+
+
+def pair_by_pair(out: Representations, negatives: Negatives, row: Tensor) -> tuple[Representations, Negatives]:
+    """Repeat what belongs to a user for each of its positives, so that there is one positive per row."""
+
+    def repeat(part: Tensor | None, per_user: bool = True) -> Tensor | None:
+        return part[row] if part is not None and per_user else part
+
+    own = negatives.item.dim() == 2
+    return replace(
+        out,
+        interests=out.interests[row],
+        routing=repeat(out.routing),
+        mask=repeat(out.mask),
+        interest_mask=repeat(out.interest_mask),
+        ego_users=repeat(out.ego_users),
+    ), replace(
+        negatives,
+        item=negatives.item[row] if own else negatives.item,
+        log_q=repeat(negatives.log_q, own),
+        valid=repeat(negatives.valid),
+    )
+
+
+def _weighted_mean(loss: Tensor, weight: Tensor | None) -> Tensor:
+    return (loss if weight is None else (weight * loss).sum(1)).mean()
 
 
 class SumLoss(Loss):
@@ -123,12 +176,14 @@ class SumLoss(Loss):
             raise ValueError("'losses' must name at least one loss (got none)")
         self.losses = nn.ModuleList(losses)
 
-    def terms(self, out: Representations, positive: Tensor, negatives: Negatives) -> dict[str, Tensor]:
+    def terms(
+        self, out: Representations, positive: Tensor, negatives: Negatives, row: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Return the terms of all losses; a name that repeats is numbered."""
         named: list[tuple[str, Tensor]] = []
         for loss in self.losses:
             assert isinstance(loss, Loss)  # noqa: S101 (for the type checker; ModuleList forgets the class)
-            named.extend(loss.terms(out, positive, negatives).items())
+            named.extend(loss.terms(out, positive, negatives, row).items())
         return _unique(named)
 
 

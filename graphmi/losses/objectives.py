@@ -32,6 +32,19 @@ class Objective(nn.Module, ABC):
             correction: Added to the negative scores, or read as log-weights; broadcast to ``neg``.
         """
 
+    def grouped(self, pos: Tensor, neg: Tensor, correction: Tensor | None, row: Tensor) -> Tensor:
+        """Return the loss of each positive, where ``row`` says which row of ``neg`` its negatives are.
+
+        Args:
+            pos: ``[num_positives, ...]``.
+            neg: ``[batch, ..., num_negatives]``.
+            correction: Broadcast to ``neg``.
+            row: ``[num_positives]``.
+        """
+        if correction is not None:
+            correction = correction.expand_as(neg)[row]
+        return self(pos, neg[row], correction)  # type: ignore[no-any-return]
+
 
 class BPRLoss(Objective):
     r"""Bayesian personalised ranking: :math:`\sum_j w_j \log(1 + e^{x_j - x_+})`, with weights that sum to one.
@@ -73,6 +86,11 @@ class SampledSoftmaxLoss(Objective):
     def forward(self, pos: Tensor, neg: Tensor, correction: Tensor | None = None) -> Tensor:
         """Return the loss of each row, ``[...]``; 0 where no negative is left."""
         return F.softplus(log_partition(neg, correction, self.temperature) - pos / self.temperature)
+
+    def grouped(self, pos: Tensor, neg: Tensor, correction: Tensor | None, row: Tensor) -> Tensor:
+        """Return the loss of each positive; the sum over the negatives is taken once per row of ``neg``."""
+        partition = log_partition(neg, correction, self.temperature)[row]
+        return F.softplus(partition - pos / self.temperature)
 
     def extra_repr(self) -> str:
         """Show the temperature when printed."""

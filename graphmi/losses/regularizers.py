@@ -102,7 +102,7 @@ class InterestRepulsion(Regularizer):
         interests = out.interests
         first, second = torch.triu_indices(interests.size(1), interests.size(1), 1, device=interests.device)
         # [batch, pairs]; the norm has gradient 0 at 0, so that equal interests stay finite
-        distance = torch.linalg.vector_norm(interests[:, first] - interests[:, second], dim=-1)
+        distance: Tensor = torch.linalg.vector_norm(interests[:, first] - interests[:, second], dim=-1)
         active = torch.ones_like(distance)
         if out.interest_mask is not None:
             active = (out.interest_mask[:, first] & out.interest_mask[:, second]).to(distance)

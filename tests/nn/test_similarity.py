@@ -1,0 +1,71 @@
+import math
+
+import pytest
+import torch
+
+from graphmi.nn import Cosine, InnerProduct, NegativeDistance, ProjectedInnerProduct
+
+SIMILARITIES = {
+    "inner": (InnerProduct(), lambda a, b: sum(x * y for x, y in zip(a, b, strict=True))),
+    "cosine": (
+        Cosine(),
+        lambda a, b: sum(x * y for x, y in zip(a, b, strict=True)) / (math.hypot(*a) * math.hypot(*b)),
+    ),
+    "distance": (NegativeDistance(), lambda a, b: -math.dist(a, b)),
+}
+
+
+@pytest.mark.parametrize("name", SIMILARITIES)
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("num_vectors", [1, 3])
+def test_equals_a_loop_over_pairs(name, shared, num_vectors):
+    similarity, pair = SIMILARITIES[name]
+    torch.manual_seed(0)
+    interests = torch.randn(2, 3, 4, dtype=torch.float64)
+    items = torch.randn(*([5] if shared else [2, 5]), num_vectors * 4, dtype=torch.float64)
+    scores = similarity(interests, items)
+    assert scores.shape == (2, 3, 5)
+    for user in range(2):
+        for k in range(3):
+            for n in range(5):
+                row = (items[n] if shared else items[user, n]).tolist()
+                vectors = [row[4 * j : 4 * j + 4] for j in range(num_vectors)]
+                best = max(pair(interests[user, k].tolist(), vector) for vector in vectors)
+                assert scores[user, k, n].item() == pytest.approx(best, abs=1e-9)
+
+
+def test_projection_is_two_affine_maps():
+    similarity = ProjectedInnerProduct(3, projected_dim=2).double()
+    m, e = torch.randn(1, 1, 3, dtype=torch.float64), torch.randn(1, 3, dtype=torch.float64)
+    w1, b1, w2, b2 = (p.tolist() for p in similarity.parameters())
+    left = [sum(w * x for w, x in zip(row, m[0, 0].tolist(), strict=True)) + b for row, b in zip(w1, b1, strict=True)]
+    right = [sum(w * x for w, x in zip(row, e[0].tolist(), strict=True)) + b for row, b in zip(w2, b2, strict=True)]
+    assert similarity(m, e).item() == pytest.approx(left[0] * right[0] + left[1] * right[1])
+
+
+@pytest.mark.parametrize(
+    "similarity", [InnerProduct(), Cosine(), NegativeDistance(), ProjectedInnerProduct(3).double()]
+)
+def test_gradients(similarity):
+    torch.manual_seed(1)
+    interests = torch.randn(2, 2, 3, dtype=torch.float64, requires_grad=True)
+    items = torch.randn(4, 6, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(similarity, (interests, items))
+
+
+def test_zero_vectors_and_zero_distances_have_finite_gradients():
+    for similarity in (Cosine(), NegativeDistance()):
+        interests = torch.zeros(1, 2, 3, requires_grad=True)
+        similarity(interests, torch.zeros(4, 3)).sum().backward()
+        assert interests.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("width", [0, 3, 5])
+def test_width_must_fit(width):
+    with pytest.raises(ValueError, match="multiple of the interests' 4 dimensions"):
+        InnerProduct()(torch.zeros(1, 1, 4), torch.zeros(2, width))
+
+
+def test_projection_needs_a_width():
+    with pytest.raises(ValueError, match="at least 1"):
+        ProjectedInnerProduct(4, projected_dim=0)
