@@ -80,9 +80,12 @@ class Negatives:
         pos_log_q: Log proposal probability of the positives, ``[batch]``.
         valid: ``[batch, num_negatives]``, False where a negative must not count for this user (a known
             positive); ``None`` where all count.
+        excludes_known: True where no negative that counts is a training positive of its user, so that nothing has to
+            look for positives among the negatives.
     """
 
     item: Tensor
     log_q: Tensor | None = None
     pos_log_q: Tensor | None = None
     valid: Tensor | None = None
+    excludes_known: bool = False

@@ -59,8 +59,8 @@ class Weighted:
 class MultiInterestLoss(Loss):
     """A readout scores, a weighting corrects the negatives, an objective compares; regularizers are added.
 
-    A negative that is the positive itself never counts. Several positives of one user (``row``) give the same loss as the
-    same pairs one by one; where readout and objective allow it, their negatives are scored and summed once per user.
+    A negative that is the positive itself never counts. Several positives of one user (``row``) give the same loss
+    as the same pairs one by one; where readout and objective allow it, their negatives are scored once per user.
 
     Args:
         readout: Turns interests and items into one score per item.

@@ -43,6 +43,24 @@ class Readout(nn.Module, ABC):
     ) -> Scores:
         """Return the :class:`Scores`."""
 
+    def grouped(
+        self, interests: Tensor, positive: Tensor, negative: Tensor, row: Tensor, interest_mask: Tensor | None = None
+    ) -> Scores | None:
+        """Score any number of positives per user, but the negatives only once per user.
+
+        Args:
+            interests: ``[batch, num_interests, dim]``.
+            positive: ``[num_positives, dim]``.
+            negative: ``[num_negatives, dim]`` or ``[batch, num_negatives, dim]``.
+            row: The user of each positive, ``[num_positives]``.
+            interest_mask: ``[batch, num_interests]``.
+
+        Returns:
+            ``pos`` and ``weight`` with ``num_positives`` rows, ``neg`` with ``batch`` rows; ``None`` where the score
+            of a negative depends on the positive, so that it cannot be shared.
+        """
+        return None
+
 
 class SelectReadout(Readout):
     """Scores items by the interests that a selector chooses.
@@ -83,6 +101,17 @@ class SelectReadout(Readout):
             pos, neg = (self._score(interests, weights, items) for items in (positive, negative))
         return Scores(pos.squeeze(-1), neg)
 
+    def grouped(
+        self, interests: Tensor, positive: Tensor, negative: Tensor, row: Tensor, interest_mask: Tensor | None = None
+    ) -> Scores | None:
+        """Return scores per item (``"candidate"``) or per interest (a hard choice); ``None`` for soft choices."""
+        if self.anchor == "positive":
+            expected = ExpectedReadout(self.selector, self.similarity)
+            return expected.grouped(interests, positive, negative, row, interest_mask) if self.selector.hard else None
+        mask = None if interest_mask is None else interest_mask[row]
+        pos = self.selector.score(interests[row], positive.unsqueeze(1), self.similarity, mask)
+        return Scores(pos.squeeze(-1), self.selector.score(interests, negative, self.similarity, interest_mask))
+
     def _score(self, interests: Tensor, weights: Tensor, items: Tensor) -> Tensor:
         linear = self.similarity.linear and items.size(-1) == interests.size(-1)
         if self.selector.hard or linear:  # mix the interests first: num_interests times fewer scores
@@ -94,27 +123,43 @@ class SelectReadout(Readout):
 
 
 class LogSumExpReadout(Readout):
-    r"""All interests speak, the best ones loudest: :math:`s_i = \log \sum_k \exp \langle m_k, e_i \rangle`.
+    r"""All interests speak, the best loudest: :math:`s_i = \tau \log \sum_k \exp(\langle m_k, e_i \rangle / \tau)`.
 
     With the softmax objective this is the multi-interest loss of BaM.
 
     Args:
         similarity: The score of an interest and an item; the inner product unless given.
+        temperature: :math:`\tau`, positive; towards 0 it is the maximum that serves users. BaM has 1.
+
+    Raises:
+        ValueError: The temperature is not positive.
     """
 
-    def __init__(self, similarity: Similarity | None = None) -> None:
+    def __init__(self, similarity: Similarity | None = None, temperature: float = 1.0) -> None:
         super().__init__()
+        if not temperature > 0:
+            raise ValueError(f"'temperature' must be positive (got {temperature})")
         self.similarity = similarity if similarity is not None else InnerProduct()
+        self.temperature = temperature
 
     def forward(
         self, interests: Tensor, positive: Tensor, negative: Tensor, interest_mask: Tensor | None = None
     ) -> Scores:
         """Return one score per item: ``[batch]`` and ``[batch, num_negatives]``."""
-        pos, neg = (
-            torch.logsumexp(mask_interests(self.similarity(interests, items), interest_mask), 1)
-            for items in (positive, negative)
-        )
+        pos, neg = (self._score(interests, items, interest_mask) for items in (positive, negative))
         return Scores(pos.squeeze(-1), neg)
+
+    def grouped(
+        self, interests: Tensor, positive: Tensor, negative: Tensor, row: Tensor, interest_mask: Tensor | None = None
+    ) -> Scores:
+        """Return one score per item: ``[num_positives]`` and ``[batch, num_negatives]``."""
+        mask = None if interest_mask is None else interest_mask[row]
+        pos = self._score(interests[row], positive.unsqueeze(1), mask)
+        return Scores(pos.squeeze(-1), self._score(interests, negative, interest_mask))
+
+    def _score(self, interests: Tensor, items: Tensor, interest_mask: Tensor | None) -> Tensor:
+        scores = mask_interests(self.similarity(interests, items), interest_mask)
+        return torch.logsumexp(scores / self.temperature, 1) * self.temperature
 
 
 class ExpectedReadout(Readout):
@@ -140,3 +185,12 @@ class ExpectedReadout(Readout):
         weight = self.selector(interests, positive, interest_mask)
         pos, neg = (self.similarity(interests, items) for items in (positive, negative))
         return Scores(pos.squeeze(-1), neg, weight.squeeze(-1))
+
+    def grouped(
+        self, interests: Tensor, positive: Tensor, negative: Tensor, row: Tensor, interest_mask: Tensor | None = None
+    ) -> Scores:
+        """Return scores per interest, and the weights that each positive gives them."""
+        own, positive = interests[row], positive.unsqueeze(1)
+        weight = self.selector(own, positive, None if interest_mask is None else interest_mask[row])
+        pos = self.similarity(own, positive)
+        return Scores(pos.squeeze(-1), self.similarity(interests, negative), weight.squeeze(-1))

@@ -32,7 +32,9 @@ class AllItemsSampler(Sampler):
 
     def forward(self, user: Tensor, positive: Tensor, generator: Generator | None = None) -> Negatives:
         """Return all items, shared, ``[num_items]``; ``valid`` is False at the user's known items."""
-        return Negatives(self.item, valid=None if self.known is None else ~self.known.rows(user))
+        if self.known is None:
+            return Negatives(self.item)
+        return Negatives(self.item, valid=~self.known.rows(user), excludes_known=True)
 
     def log_prob(self, user: Tensor, item: Tensor) -> Tensor:
         """Return minus the log number of items, of the shape of ``item``."""

@@ -8,7 +8,7 @@ from torch_geometric.data import HeteroData
 
 from graphmi.typing import Negatives
 
-__all__ = ["KnownItems", "Sampler", "at_least", "item_degrees"]
+__all__ = ["KnownItems", "Sampler", "at_least", "item_degrees", "one_positive_each"]
 
 _MAX_TABLE = 64 * 1024 * 1024  # entries (bytes) of a dense user-item table
 
@@ -26,7 +26,7 @@ class Sampler(nn.Module, ABC):
 
         Args:
             user: User ids, ``[batch]``.
-            positive: Item ids, ``[batch]``.
+            positive: Item ids, ``[batch]``, or any number of them where users have several.
             generator: The source of randomness, on the device of ``user``.
         """
 
@@ -114,3 +114,16 @@ def at_least(name: str, value: float, lowest: float) -> None:
     """
     if not value >= lowest:
         raise ValueError(f"{name!r} must be at least {lowest} (got {value})")
+
+
+def one_positive_each(user: Tensor, positive: Tensor) -> None:
+    """Check that a sampler that corrects the positive has one per user.
+
+    Raises:
+        ValueError: There is another number of positives, as in the batches of a ``UserLoader``.
+    """
+    if user.shape != positive.shape:
+        raise ValueError(
+            f"this sampler gives each positive its proposal probability and needs one positive per user (got "
+            f"{positive.numel()} for {user.numel()} users): use UniformSampler or AllItemsSampler, or batches of pairs"
+        )

@@ -3,7 +3,7 @@
 from torch import Generator, Tensor
 from torch_geometric.data import HeteroData
 
-from graphmi.samplers.base import KnownItems, Sampler, item_degrees
+from graphmi.samplers.base import KnownItems, Sampler, item_degrees, one_positive_each
 from graphmi.typing import Negatives
 
 __all__ = ["InBatchSampler"]
@@ -31,6 +31,7 @@ class InBatchSampler(Sampler):
 
     def forward(self, user: Tensor, positive: Tensor, generator: Generator | None = None) -> Negatives:
         """Return the positives as shared negatives, ``[batch]``, with their ``log_q``."""
+        one_positive_each(user, positive)
         valid = positive != positive.unsqueeze(-1)  # [batch, batch]
         if self.known is not None:
             valid = valid & ~self.known.contains(user, positive)

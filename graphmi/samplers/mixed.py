@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch_geometric.data import HeteroData
 
-from graphmi.samplers.base import Sampler
+from graphmi.samplers.base import Sampler, one_positive_each
 from graphmi.typing import Negatives
 
 __all__ = ["MixedSampler"]
@@ -37,6 +37,7 @@ class MixedSampler(Sampler):
 
     def forward(self, user: Tensor, positive: Tensor, generator: Generator | None = None) -> Negatives:
         """Return all samplers' negatives, one after the other, with the mixture's ``log_q``."""
+        one_positive_each(user, positive)
         parts: list[Negatives] = [sampler(user, positive, generator) for sampler in self.samplers]
         counts = [part.item.size(-1) for part in parts]
         items = [part.item for part in parts]

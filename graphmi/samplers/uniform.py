@@ -36,7 +36,7 @@ class UniformSampler(Sampler):
     def forward(self, user: Tensor, positive: Tensor, generator: Generator | None = None) -> Negatives:
         """Return ``[num_negatives]`` (shared) or ``[batch, num_negatives]`` items."""
         item, valid = self.proposal.draw(user, generator)
-        return Negatives(item, valid=valid)
+        return Negatives(item, valid=valid, excludes_known=self.proposal.reject_known)
 
     def log_prob(self, user: Tensor, item: Tensor) -> Tensor:
         """Return minus the log number of items that can be drawn, of the shape of ``item``."""

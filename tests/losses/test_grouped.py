@@ -1,0 +1,109 @@
+"""Several positives per user: the same loss and gradients as the pairs one by one."""
+
+import pytest
+import torch
+from torch_geometric.data import HeteroData
+
+from graphmi.losses import BPRLoss, EmbeddingNorm, HardNegativeWeighting, MultiInterestLoss, SampledSoftmaxLoss
+from graphmi.nn import (
+    ArgmaxSelector,
+    ExpectedReadout,
+    InverseDistanceSelector,
+    LogSumExpReadout,
+    MeanSelector,
+    SelectReadout,
+    SoftmaxSelector,
+)
+from graphmi.samplers import AllItemsSampler, PopularitySampler, UniformSampler
+from graphmi.typing import Negatives, Representations
+
+USERS, ITEMS, DIM = 6, 12, 5
+READOUTS = {
+    "argmax": SelectReadout(),
+    "candidate": SelectReadout(anchor="candidate"),
+    "soft candidate": SelectReadout(SoftmaxSelector(2.0), anchor="candidate"),
+    "mean": SelectReadout(MeanSelector()),
+    "inverse distance": SelectReadout(InverseDistanceSelector()),
+    "logsumexp": LogSumExpReadout(temperature=0.3),
+    "expected": ExpectedReadout(SoftmaxSelector()),
+    "expected argmax": ExpectedReadout(ArgmaxSelector()),
+}
+
+
+def make_graph():
+    keys = torch.randperm(USERS * ITEMS, generator=torch.Generator().manual_seed(0))[:20].sort().values
+    graph = HeteroData({"user": {"num_nodes": USERS}, "item": {"num_nodes": ITEMS}})
+    graph["user", "interacts", "item"].edge_index = torch.stack([keys // ITEMS, keys % ITEMS])
+    return graph
+
+
+def make_batch():
+    """Return parameters, the output for users 3, 0, 5, and their positives with rows."""
+    user, item = make_graph()["user", "interacts", "item"].edge_index
+    users = torch.tensor([3, 0, 5])
+    row = torch.cat([torch.full((int((user == u).sum()),), n) for n, u in enumerate(users.tolist())])
+    positive = torch.cat([item[user == u] for u in users])
+    interests = torch.randn(3, 4, DIM, dtype=torch.double, requires_grad=True)
+    items = torch.randn(ITEMS, DIM, dtype=torch.double, requires_grad=True)
+    ego = torch.randn(3, DIM, dtype=torch.double, requires_grad=True)
+    active = torch.tensor([[1, 1, 0, 1], [1, 0, 0, 0], [1, 1, 1, 1]], dtype=torch.bool)
+    out = Representations(interests, items, interest_mask=active, ego_users=ego, ego_items=items)
+    return (interests, items, ego), out, users, positive, row
+
+
+def one_by_one(loss, out, positive, negatives, row):
+    """Add up the losses of batches of a single pair."""
+    total = 0.0
+    for p, r in zip(positive, row.tolist(), strict=True):
+        own = slice(r, r + 1)
+        single = Representations(
+            out.interests[own],
+            out.items,
+            interest_mask=out.interest_mask[own],
+            ego_users=out.ego_users[own],
+            ego_items=out.items,
+        )
+        item = negatives.item if negatives.item.dim() == 1 else negatives.item[own]
+        valid = None if negatives.valid is None else negatives.valid[own]
+        total = total + loss(single, p.view(1), Negatives(item, valid=valid))
+    return total / len(positive)
+
+
+@pytest.mark.parametrize("name", list(READOUTS))
+@pytest.mark.parametrize("objective", [SampledSoftmaxLoss(0.5), BPRLoss()], ids=["softmax", "bpr"])
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        AllItemsSampler(make_graph()),
+        AllItemsSampler(make_graph(), reject_known=False),
+        UniformSampler(make_graph(), 5),
+        UniformSampler(make_graph(), 5, shared=True),
+    ],
+    ids=["all", "all with known", "uniform", "shared"],
+)
+@pytest.mark.parametrize("beta", [None, 0.7])
+def test_equals_the_pairs_one_by_one(name, objective, sampler, beta):
+    weighting = None if beta is None else HardNegativeWeighting(beta)
+    loss = MultiInterestLoss(READOUTS[name], objective, weighting, [(0.1, EmbeddingNorm())])
+    parameters, out, users, positive, row = make_batch()
+    negatives = sampler(users, positive, torch.Generator().manual_seed(0))
+    expected = one_by_one(loss, out, positive, negatives, row)
+    actual = loss(out, positive, negatives, row)
+    torch.testing.assert_close(actual, expected)
+    for a, b in zip(torch.autograd.grad(actual, parameters), torch.autograd.grad(expected, parameters), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_a_full_softmax_scores_each_user_once():
+    _, out, users, positive, row = make_batch()
+    negatives = AllItemsSampler(make_graph())(users, positive)
+    for name, rows in {"candidate": 3, "logsumexp": 3, "argmax": 3, "inverse distance": None}.items():
+        scores = READOUTS[name].grouped(out.interests, out.items[positive], out.items, row, out.interest_mask)
+        assert (None if scores is None else len(scores.neg)) == rows
+    assert len(negatives.valid) == 3
+
+
+def test_samplers_that_correct_the_positive_ask_for_pairs():
+    _, _, users, positive, _ = make_batch()
+    with pytest.raises(ValueError, match="one positive per user"):
+        PopularitySampler(make_graph(), 3)(users, positive)
