@@ -1,0 +1,182 @@
+import jsonargparse
+import pytest
+import torch
+import torch.nn.functional as F
+import yaml
+
+from graphmi.losses import (
+    BPRLoss,
+    EmbeddingNorm,
+    HardNegativeWeighting,
+    InterestRepulsion,
+    Loss,
+    MultiInterestLoss,
+    SampledSoftmaxLoss,
+    SumLoss,
+    UniformWeighting,
+    Weighted,
+)
+from graphmi.nn import ArgmaxSelector, ExpectedReadout, LogSumExpReadout, SelectReadout, SoftmaxSelector
+from graphmi.typing import Negatives, Representations
+
+# BaM: interests are the unit vectors, the positive is (2, 1), then three negatives.
+BAM = Representations(torch.eye(2)[None], torch.tensor([[2.0, 1.0], [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]]))
+POSITIVE, NEGATIVES = torch.tensor([0]), Negatives(torch.tensor([1, 2, 3]))
+
+
+def random_world(batch=5, num_interests=3, num_items=8):
+    generator = torch.Generator().manual_seed(0)
+    interests = torch.randn(batch, num_interests, 4, dtype=torch.float64, generator=generator)
+    items = torch.randn(num_items, 4, dtype=torch.float64, generator=generator)
+    return Representations(interests, items), torch.randint(num_items, (batch,), generator=generator)
+
+
+@pytest.mark.parametrize(
+    ("readout", "value"),
+    [
+        (SelectReadout(), 0.440190),
+        (ExpectedReadout(SoftmaxSelector()), 0.592469),
+        (LogSumExpReadout(), 0.626523),
+    ],
+)
+def test_published_bam_losses(readout, value):
+    loss = MultiInterestLoss(readout, SampledSoftmaxLoss())(BAM, POSITIVE, NEGATIVES)
+    assert loss.item() == pytest.approx(value, abs=1e-6)
+
+
+def test_the_other_interest_of_bam():
+    second = Representations(BAM.interests[:, 1:], BAM.items)
+    assert MultiInterestLoss(SelectReadout(), SampledSoftmaxLoss())(
+        second, POSITIVE, NEGATIVES
+    ).item() == pytest.approx(1.006409, abs=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.2])
+@pytest.mark.parametrize("readout", [SelectReadout(anchor="candidate"), LogSumExpReadout()])
+def test_all_items_as_negatives_equal_cross_entropy(temperature, readout):
+    out, positive = random_world()
+    scores = torch.einsum("bkd,nd->bkn", out.interests, out.items)
+    scores = scores.amax(1) if isinstance(readout, SelectReadout) else scores.logsumexp(1)
+    loss = MultiInterestLoss(readout, SampledSoftmaxLoss(temperature))
+    actual = loss(out, positive, Negatives(torch.arange(8)))
+    torch.testing.assert_close(actual, F.cross_entropy(scores / temperature, positive))
+
+
+def test_expected_loss_of_a_hard_choice_is_the_chosen_loss():
+    out, positive = random_world()
+    negatives = Negatives(torch.randint(8, (5, 6)), torch.randn(5, 6), torch.randn(5), torch.rand(5, 6) < 0.8)
+    for weighting in (UniformWeighting(), HardNegativeWeighting(2.0)):
+        selected = MultiInterestLoss(SelectReadout(), SampledSoftmaxLoss(), weighting)
+        expected = MultiInterestLoss(ExpectedReadout(ArgmaxSelector()), SampledSoftmaxLoss(), weighting)
+        torch.testing.assert_close(selected(out, positive, negatives), expected(out, positive, negatives))
+
+
+def test_shared_negatives_equal_their_copies_per_row():
+    out, positive = random_world()
+    item, log_q, valid = torch.tensor([0, 3, 3, 7]), torch.rand(4).log(), torch.rand(5, 4) < 0.8
+    for readout in (SelectReadout(), ExpectedReadout(SoftmaxSelector())):
+        loss = MultiInterestLoss(readout, SampledSoftmaxLoss(), regularizers=[(0.1, EmbeddingNorm())])
+        shared = loss(out, positive, Negatives(item, log_q, torch.zeros(5), valid))
+        copies = Negatives(item.expand(5, -1), log_q.expand(5, -1), torch.zeros(5), valid)
+        torch.testing.assert_close(loss(out, positive, copies), shared)
+
+
+def test_a_negative_that_is_the_positive_does_not_count():
+    out, positive = random_world(batch=1)
+    others = torch.tensor([i for i in range(8) if i != positive])
+    for objective in (BPRLoss(), SampledSoftmaxLoss()):
+        loss = MultiInterestLoss(SelectReadout(), objective)
+        with_hits = Negatives(torch.cat([positive.repeat(3), others]))
+        torch.testing.assert_close(loss(out, positive, with_hits), loss(out, positive, Negatives(others)))
+
+
+def test_item_tables_are_asked_by_id_only():
+    class Table:
+        def __init__(self, weight):
+            self.weight = weight
+
+        def __getitem__(self, index):
+            assert index.dtype == torch.int64
+            return self.weight[index]
+
+        def __len__(self):
+            raise AssertionError("all items were built")
+
+    out, positive = random_world()
+    loss = MultiInterestLoss(SelectReadout(), BPRLoss(), regularizers=[Weighted(0.1, EmbeddingNorm())])
+    negatives = Negatives(torch.randint(8, (5, 2)))
+    table = Representations(out.interests, Table(out.items))
+    torch.testing.assert_close(loss(table, positive, negatives), loss(out, positive, negatives))
+
+
+def test_terms_are_named_weighted_and_summed():
+    out, positive = random_world()
+    negatives = Negatives(torch.tensor([1, 2]))
+    regularizers = [(0.5, EmbeddingNorm()), Weighted(2.0, InterestRepulsion()), (1.0, EmbeddingNorm())]
+    loss = MultiInterestLoss(SelectReadout(), BPRLoss(), regularizers=regularizers)
+    terms = loss.terms(out, positive, negatives)
+    assert list(terms) == ["BPRLoss", "EmbeddingNorm", "InterestRepulsion", "EmbeddingNorm_2"]
+    norm = EmbeddingNorm()(out, positive, negatives)
+    torch.testing.assert_close(terms["EmbeddingNorm"], 0.5 * norm)
+    torch.testing.assert_close(terms["EmbeddingNorm_2"], norm)
+    torch.testing.assert_close(loss(out, positive, negatives), sum(terms.values()))
+
+
+def test_losses_add_up():
+    selected = MultiInterestLoss(SelectReadout(), SampledSoftmaxLoss())
+    every = MultiInterestLoss(LogSumExpReadout(), SampledSoftmaxLoss())
+    total = selected + every
+    assert list(total.terms(BAM, POSITIVE, NEGATIVES)) == ["SampledSoftmaxLoss", "SampledSoftmaxLoss_2"]
+    assert total(BAM, POSITIVE, NEGATIVES).item() == pytest.approx(0.440190 + 0.626523, abs=1e-5)
+    three = (total + selected).terms(BAM, POSITIVE, NEGATIVES)
+    assert len(three) == 3
+    with pytest.raises(ValueError, match="at least one loss"):
+        SumLoss([])
+
+
+CONFIG = """
+loss:
+  class_path: MultiInterestLoss
+  init_args:
+    readout:
+      class_path: SelectReadout
+      init_args: {anchor: candidate}
+    objective:
+      class_path: SampledSoftmaxLoss
+      init_args: {temperature: 0.2}
+    weighting:
+      class_path: HardNegativeWeighting
+      init_args: {beta: 1.0}
+    regularizers:
+      - weight: 0.0001
+        regularizer: EmbeddingNorm
+"""
+
+
+@pytest.fixture
+def parser():
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser.add_argument("--config", action="config")
+    parser.add_subclass_arguments(Loss, "loss")
+    return parser
+
+
+def test_configuration_round_trip(parser, tmp_path):
+    path = tmp_path / "loss.yaml"
+    path.write_text(CONFIG)
+    config = parser.parse_args(["--config", str(path), "--loss.weighting.beta", "5"])
+    loss = parser.instantiate(config).loss
+    assert loss.weighting.beta == 5.0
+    assert loss.objective.temperature == 0.2
+    assert loss.readout.anchor == "candidate"
+    assert loss.weights == [0.0001]
+    assert isinstance(loss.regularizers[0], EmbeddingNorm)
+    (tmp_path / "again.yaml").write_text(parser.dump(config))
+    again = parser.parse_args(["--config", str(tmp_path / "again.yaml")])
+    assert yaml.safe_load(parser.dump(again)) == yaml.safe_load(parser.dump(config))
+
+
+def test_configuration_of_a_sum(parser):
+    loss = yaml.safe_load(CONFIG)["loss"]
+    config = parser.parse_object({"loss": {"class_path": "SumLoss", "init_args": {"losses": [loss, loss]}}})
+    assert len(parser.instantiate(config).loss.losses) == 2
