@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from graphmi.metrics import GroupedResult, grouped, ranking_metrics, values_per_user
+from graphmi.metrics import GroupedResult, by_group, ranking_metrics, values_per_user
 from graphmi.retrieval import top_k
 from graphmi.typing import Batch, Representations
 
@@ -101,7 +101,7 @@ class Evaluator:
         self.known = _csr(known, self.users)
         self.metrics = ranking_metrics(k)
         self.k = sorted(set(k))
-        self.groups = {name: group.cpu()[self.users] for name, group in (groups or {}).items()}
+        self.groups = {name: self._of_users(name, group) for name, group in (groups or {}).items()}
         self.batch_size, self.replicates, self.seed = batch_size, replicates, seed
 
     def __call__(self, model: nn.Module) -> Evaluation:
@@ -155,9 +155,18 @@ class Evaluator:
         metrics = {name: metric.to(device) for name, metric in self.metrics.items()}
         return values_per_user(metrics, ranking.ids, torch.stack([row, item]))
 
+    def _of_users(self, name: str, group: Tensor) -> Tensor:
+        """Return the groups of the users with a target."""
+        num_users = int(self.users[-1]) + 1
+        if len(group) < num_users:
+            raise ValueError(
+                f"'groups[{name}]' must have at least {num_users} entries, one per user (got {len(group)})."
+            )
+        return group.cpu()[self.users]
+
     def _grouped(self, values: Tensor, group: Tensor) -> GroupedResult:
         generator = torch.Generator().manual_seed(self.seed)
-        return grouped(values, group, replicates=self.replicates, generator=generator)
+        return by_group(values, group, replicates=self.replicates, generator=generator)
 
 
 @contextmanager

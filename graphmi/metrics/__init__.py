@@ -18,8 +18,8 @@ from torch_geometric.metrics import (
     LinkPredRecall,
 )
 
-from graphmi.metrics.grouped import GroupedMetric, GroupedResult, Interval, grouped
-from graphmi.metrics.paired import PairedResult, holm, paired
+from graphmi.metrics.grouped import GroupedMetric, GroupedResult, Interval, by_group
+from graphmi.metrics.paired import PairedResult, holm, paired_tests
 from graphmi.metrics.ranking import METRICS, ranking_metrics, values_per_user
 
 __all__ = [
@@ -40,9 +40,9 @@ __all__ = [
     "LinkPredPrecision",
     "LinkPredRecall",
     "PairedResult",
-    "grouped",
+    "by_group",
     "holm",
-    "paired",
+    "paired_tests",
     "ranking_metrics",
     "values_per_user",
 ]

@@ -12,7 +12,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from graphmi.metrics.ranking import values_per_user
 
-__all__ = ["GroupedMetric", "GroupedResult", "Interval", "grouped"]
+__all__ = ["GroupedMetric", "GroupedResult", "Interval", "by_group"]
 
 _DRAWS = 2**22  # resampled values held at once
 
@@ -80,7 +80,7 @@ class GroupedResult:
         }
 
 
-def grouped(
+def by_group(
     values: Tensor,
     group: Tensor,
     *,
@@ -111,9 +111,12 @@ def grouped(
     if replicates < 0 or not 0 < level < 1:
         raise ValueError(f"'replicates' must not be negative and 'level' within (0, 1) (got {replicates}, {level}).")
     values, group = values[group >= 0].double(), group[group >= 0]
-    if not len(group):
-        raise ValueError("No user belongs to a group: all groups are -1.")
-    num_groups = num_groups or int(group.max()) + 1
+    if not len(group) or values.isnan().any():
+        raise ValueError("'values' must not be NaN, and at least one user must belong to a group.")
+    highest = int(group.max()) + 1
+    num_groups = highest if num_groups is None else num_groups
+    if num_groups < highest:
+        raise ValueError(f"'num_groups' must be at least {highest}, the highest group plus 1 (got {num_groups}).")
     count = group.bincount(minlength=num_groups)
     mean = torch.zeros_like(count, dtype=torch.float64).index_add(0, group, values) / count
     if not replicates:
@@ -171,8 +174,8 @@ class GroupedMetric(Metric):
         >>> from torch_geometric.metrics import LinkPredRecall
         >>> metric = GroupedMetric(LinkPredRecall(k=1))
         >>> metric.update(torch.tensor([[3], [4]]), torch.tensor([[0, 1], [3, 5]]), group=torch.tensor([0, 1]))
-        >>> metric.compute().mean
-        tensor([1., 0.], dtype=torch.float64)
+        >>> metric.compute()["mean"]
+        [1.0, 0.0]
     """
 
     is_differentiable = False
@@ -208,10 +211,10 @@ class GroupedMetric(Metric):
         has_label = torch.zeros_like(group, dtype=torch.bool).index_fill(0, edge_label_index[0], True)
         self.group.append(group.masked_fill(~has_label, -1))  # only users with a target count
 
-    def compute(self) -> GroupedResult:
-        """Return the result over all users so far."""
+    def compute(self) -> dict[str, object]:
+        """Return the result over all users so far, as :meth:`GroupedResult.to_dict`."""
         values = dim_zero_cat(self.values)
-        return grouped(
+        result = by_group(
             values,
             dim_zero_cat(self.group),
             num_groups=self.num_groups,
@@ -219,3 +222,4 @@ class GroupedMetric(Metric):
             level=self.level,
             generator=torch.Generator(values.device).manual_seed(self.seed),
         )
+        return result.to_dict()

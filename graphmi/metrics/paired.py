@@ -7,9 +7,9 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from graphmi.metrics.grouped import Interval, grouped
+from graphmi.metrics.grouped import Interval, by_group
 
-__all__ = ["PairedResult", "holm", "paired"]
+__all__ = ["PairedResult", "holm", "paired_tests"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class PairedResult:
         return {key: None if isinstance(one, float) and math.isnan(one) else one for key, one in numbers.items()}
 
 
-def paired(
+def paired_tests(
     first: Tensor,
     second: Tensor,
     group: Tensor | None = None,
@@ -75,6 +75,8 @@ def paired(
         )
     if group is not None and group.shape != first.shape:
         raise ValueError(f"'group' must have one entry per user, {len(first)} (got {list(group.shape)}).")
+    if replicates < 1:
+        raise ValueError(f"'replicates' must be at least 1 (got {replicates}).")
     difference = first.double() - second.double()
     numbers = [] if group is None else torch.unique(group[group >= 0]).tolist()
     parts = {str(number): difference[group == number] for number in numbers}
@@ -124,5 +126,5 @@ def _wilcoxon(difference: Tensor) -> float:
 
 def _interval(difference: Tensor, replicates: int, level: float, generator: torch.Generator | None) -> Interval:
     one_group = torch.zeros(len(difference), dtype=torch.int64, device=difference.device)
-    result = grouped(difference, one_group, replicates=replicates, level=level, generator=generator)
+    result = by_group(difference, one_group, replicates=replicates, level=level, generator=generator)
     return result.intervals["0"]

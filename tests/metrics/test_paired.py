@@ -1,0 +1,74 @@
+import json
+import math
+
+import pytest
+import torch
+from scipy import stats
+
+from graphmi.metrics import holm, paired_tests
+
+
+def test_holm_on_a_textbook_row():
+    # (.01, .04, .03, .005) times (3, 1, 2, 4), then never falling in the order of the p-values.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
+    mixed = holm([math.nan, 0.02, 0.5])
+    assert math.isnan(mixed[0])
+    assert mixed[1:] == [0.04, 0.5]
+
+
+def test_equals_scipy_on_two_samples():
+    generator = torch.Generator().manual_seed(0)
+    first, second = torch.rand(60, generator=generator).double(), torch.rand(60, generator=generator).double()
+    group = torch.arange(60) % 3 - 1
+    result = paired_tests(first, second, group, replicates=200)
+    assert list(result) == ["all", "0", "1"]
+    for name, mask in {"all": group > -2, "0": group == 0, "1": group == 1}.items():
+        a, b = first[mask].numpy(), second[mask].numpy()
+        assert result[name].count == len(a)
+        assert result[name].difference == pytest.approx(a.mean() - b.mean())
+        assert result[name].t == pytest.approx(stats.ttest_rel(a, b).pvalue)
+        assert result[name].wilcoxon == pytest.approx(stats.wilcoxon(a, b).pvalue)
+        assert result[name].interval.low < result[name].difference < result[name].interval.high
+    assert result["all"].t_holm == result["all"].t
+    assert [result["0"].t_holm, result["1"].t_holm] == holm([result["0"].t, result["1"].t])
+    assert [result["0"].wilcoxon_holm, result["1"].wilcoxon_holm] == holm([result["0"].wilcoxon, result["1"].wilcoxon])
+
+
+def test_finds_a_difference_in_one_group_only():
+    generator = torch.Generator().manual_seed(0)
+    first = torch.rand(400, generator=generator)
+    group = torch.arange(400) % 2
+    second = first + 0.05 * torch.randn(400, generator=generator) - 0.03 * (group == 1)
+    result = paired_tests(first, second, group, generator=generator)
+    assert result["1"].t_holm < 0.001
+    assert result["1"].wilcoxon_holm < 0.001
+    assert result["1"].interval.low > 0
+    assert result["0"].t_holm > 0.05
+
+
+def test_equal_and_constant_differences():
+    values = torch.rand(10).double()
+    same = paired_tests(values, values)["all"]
+    assert (same.t, same.wilcoxon, same.difference) == (1.0, 1.0, 0.0)
+    assert paired_tests(torch.ones(10), torch.zeros(10))["all"].t == 0.0
+
+
+def test_a_single_user_cannot_be_tested():
+    result = paired_tests(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0.0, 0.5, 1.0]), torch.tensor([0, 0, 1]))
+    assert math.isnan(result["1"].t)
+    plain = json.loads(json.dumps(result["1"].to_dict(), allow_nan=False))
+    assert plain["t"] is plain["wilcoxon_holm"] is None
+    assert plain["interval"] == [2.0, 2.0]
+
+
+def test_impossible_arguments():
+    with pytest.raises(ValueError, match="same users"):
+        paired_tests(torch.rand(3), torch.rand(4))
+    with pytest.raises(ValueError, match="same users"):
+        paired_tests(torch.rand(0), torch.rand(0))
+    with pytest.raises(ValueError, match="one entry per user, 3"):
+        paired_tests(torch.rand(3), torch.rand(3), torch.zeros(4, dtype=torch.int64))
+    with pytest.raises(ValueError, match="'replicates' must be at least 1"):
+        paired_tests(torch.rand(3), torch.rand(3), replicates=0)

@@ -1,0 +1,178 @@
+import json
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from graphmi.evaluator import Evaluator
+from graphmi.typing import Representations
+
+
+class Table(nn.Module):
+    """Given vectors; dropout would show a model left in training mode."""
+
+    def __init__(self, users, items, mask=None):
+        super().__init__()
+        self.user, self.item = nn.Parameter(users), nn.Parameter(items)
+        self.mask = mask
+        self.dropout = nn.Dropout(0.9)
+        self.seen = []
+
+    def forward(self, batch):
+        assert not torch.is_grad_enabled()
+        self.seen.append(batch.user)
+        mask = None if self.mask is None else self.mask[batch.user]
+        return Representations(self.dropout(self.user[batch.user]), self.item, interest_mask=mask)
+
+
+def pairs(user, item):
+    return SimpleNamespace(user=torch.tensor(user, dtype=torch.int64), item=torch.tensor(item, dtype=torch.int64))
+
+
+def world(seed=0, num_users=30, num_items=40):
+    """Random vectors, two targets for most users and some known items, none of them targets."""
+    generator = torch.Generator().manual_seed(seed)
+    model = Table(torch.randn(num_users, 3, 4, generator=generator), torch.randn(num_items, 4, generator=generator))
+    draw = torch.rand(num_users, num_items, generator=generator).argsort(dim=1)
+    users = torch.arange(num_users)
+    asked = users[users % 7 != 0]
+    targets = SimpleNamespace(user=asked.repeat(2), item=torch.cat([draw[asked, 0], draw[asked, 1]]))
+    known = SimpleNamespace(user=users.repeat_interleave(5), item=draw[:, 2:7].flatten())
+    return model, targets, known
+
+
+def loop(model, targets, known, k):
+    """NDCG and recall user by user with Python lists."""
+    ndcg, recall = [], []
+    for user in sorted(set(targets.user.tolist())):
+        relevant = {i for u, i in zip(targets.user.tolist(), targets.item.tolist(), strict=True) if u == user}
+        seen = {i for u, i in zip(known.user.tolist(), known.item.tolist(), strict=True) if u == user}
+        scores = (model.item @ model.user[user].T).max(dim=1).values.tolist()
+        order = sorted((item for item in range(len(scores)) if item not in seen), key=lambda i: (-scores[i], i))[:k]
+        gain = sum(1 / math.log2(rank + 2) for rank, item in enumerate(order) if item in relevant)
+        ndcg.append(gain / sum(1 / math.log2(rank + 2) for rank in range(min(k, len(relevant)))))
+        recall.append(sum(item in relevant for item in order) / len(relevant))
+    return ndcg, recall
+
+
+@pytest.mark.parametrize("batch_size", [4, 1000])
+def test_equals_loop_over_users(batch_size):
+    model, targets, known = world()
+    result = Evaluator(targets, known, k=(5, 10), batch_size=batch_size)(model)
+    ndcg, recall = loop(model, targets, known, 10)
+    assert result.per_user["ndcg@10"].tolist() == pytest.approx(ndcg, abs=1e-6)
+    assert result.metrics["ndcg@10"] == pytest.approx(sum(ndcg) / len(ndcg), abs=1e-6)
+    assert result.metrics["recall@10"] == pytest.approx(sum(recall) / len(recall), abs=1e-6)
+    assert result.users.tolist() == sorted(set(targets.user.tolist()))
+    assert set(result.metrics) == {
+        f"{n}@{k}" for n in ("ndcg", "recall", "hit", "mrr", "precision", "map") for k in (5, 10)
+    }
+
+
+def test_groups_follow_user_ids():
+    model, targets, known = world()
+    group = torch.arange(30) % 4 - 1
+    result = Evaluator(targets, known, k=[10], groups={"diversity": group}, replicates=20)(model)
+    found = result.groups["diversity/ndcg@10"]
+    per_user = dict(zip(result.users.tolist(), result.per_user["ndcg@10"].tolist(), strict=True))
+    for index in range(3):
+        members = [value for user, value in per_user.items() if user % 4 - 1 == index]
+        assert found.count[index] == len(members)
+        assert found.mean[index].item() == pytest.approx(sum(members) / len(members), abs=1e-6)
+    assert "gap" in found.intervals
+    again = Evaluator(targets, known, k=[10], groups={"diversity": group}, replicates=20)(model)
+    assert again.groups["diversity/ndcg@10"].intervals == found.intervals
+
+
+def test_known_items_are_never_recommended():
+    # The known item 0 scores best and the rest below zero; the target is next.
+    model = Table(torch.ones(1, 1, 1), torch.tensor([[5.0], [-1.0], [-2.0]]))
+    targets, known = pairs([0], [1]), pairs([0], [0])
+    assert Evaluator(targets, known, k=[1])(model).metrics["hit@1"] == 1.0
+    assert Evaluator(targets, pairs([], []), k=[1])(model).metrics["hit@1"] == 0.0
+
+
+def test_more_asked_than_left():
+    model = Table(torch.ones(2, 1, 1), torch.tensor([[3.0], [2.0], [1.0]]))
+    result = Evaluator(pairs([0, 1], [2, 2]), pairs([0, 0, 1, 1, 1], [0, 1, 0, 1, 2]), k=[3, 50])(model)
+    assert result.per_user["recall@50"].tolist() == [1.0, 0.0]  # user 1 knows the target: missed
+    assert result.per_user["mrr@3"].tolist() == [1.0, 0.0]
+
+
+def test_repeated_targets_count_once():
+    model = Table(torch.ones(1, 1, 1), torch.tensor([[3.0], [2.0], [1.0]]))
+    result = Evaluator(pairs([0, 0, 0], [0, 0, 2]), pairs([], []), k=[1])(model)
+    assert result.metrics["recall@1"] == 0.5
+
+
+def test_ties_do_not_flatter_a_constant_model():
+    model = Table(torch.zeros(1, 1, 1), torch.zeros(100, 1))
+    assert Evaluator(pairs([0], [99]), pairs([], []), k=[50])(model).metrics["hit@50"] == 0.0
+
+
+def test_inactive_interests_do_not_score():
+    users = torch.tensor([[[0.0, 1.0], [1.0, 0.0]]])
+    model = Table(users, torch.tensor([[9.0, 0.0], [0.0, 1.0]]), mask=torch.tensor([[True, False]]))
+    assert Evaluator(pairs([0], [1]), pairs([], []), k=[1])(model).metrics["hit@1"] == 1.0
+
+
+def test_training_mode_of_every_part_is_restored():
+    model, targets, known = world()
+    model.train()
+    model.dropout.eval()
+    Evaluator(targets, known)(model)
+    assert model.training
+    assert not model.dropout.training
+    model.forward = None
+    with pytest.raises(TypeError):
+        Evaluator(targets, known)(model)
+    assert model.training
+    assert not model.dropout.training
+
+
+def test_only_users_with_a_target_are_asked_and_order_does_not_matter():
+    model, targets, known = world()
+    result = Evaluator(targets, known, batch_size=7)(model)
+    assert torch.cat(model.seen).tolist() == result.users.tolist()
+    shuffle = torch.randperm(len(targets.user), generator=torch.Generator().manual_seed(1))
+    again = Evaluator(SimpleNamespace(user=targets.user[shuffle], item=targets.item[shuffle]), known)(model)
+    assert again.metrics == result.metrics
+
+
+def test_result_is_plain_json():
+    model, targets, known = world()
+    result = Evaluator(targets, known, k=[5], groups={"activity": torch.arange(30) % 2}, replicates=5)(model)
+    plain = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert plain["metrics"]["ndcg@5"] == result.metrics["ndcg@5"]
+    assert plain["num_users"] == len(result.users)
+    assert plain["protocol"]["ndcg"] == "ideal DCG over min(k, relevant)"
+    assert plain["protocol"]["k"] == [5]
+    assert set(plain["groups"]["activity/ndcg@5"]) == {"mean", "count", "std", "gap", "cv", "intervals"}
+
+
+def test_errors():
+    model, targets, known = world()
+    with pytest.raises(ValueError, match="nothing to evaluate"):
+        Evaluator(pairs([], []), known)
+    with pytest.raises(ValueError, match="'batch_size' must be at least 1"):
+        Evaluator(targets, known, batch_size=0)
+    with pytest.raises(ValueError, match=r"'groups\[age\]' must have at least 30 entries, one per user \(got 3\)"):
+        Evaluator(targets, known, groups={"age": torch.zeros(3, dtype=torch.int64)})
+    with torch.no_grad():
+        model.item[3] = math.nan
+    with pytest.raises(ValueError, match="NaN"):
+        Evaluator(targets, known)(model)
+    model.forward = lambda batch: Representations(torch.zeros(1, 1, 4), model.item)
+    with pytest.raises(ValueError, match="a row for each of 25 users"):
+        Evaluator(targets, known)(model)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_gpu_gives_the_same_numbers():
+    model, targets, known = world()
+    evaluator = Evaluator(targets, known, batch_size=7)
+    expected = evaluator(model).metrics
+    assert evaluator(model.cuda()).metrics == pytest.approx(expected, abs=1e-6)
