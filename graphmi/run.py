@@ -2,6 +2,7 @@
 
 ========================  ==============================================================================
 ``config.yaml``           the resolved configuration; ``graphmi train --config`` repeats the run with it
+``data.json``             the data set and its fingerprint
 ``metrics.csv``           one row per epoch: loss terms, validation metrics, seconds, pairs per second
 ``result.json``           protocol, metrics, groups, data fingerprint, seed, versions, timings
 ``model.safetensors``     the weights of the best epoch on validation
@@ -45,8 +46,8 @@ class RunFolder:
     def __repr__(self) -> str:
         return f"RunFolder({str(self.path)!r})"
 
-    def create(self) -> "RunFolder":
-        """Make the folder, and refuse one that holds anything.
+    def require_empty(self) -> "RunFolder":
+        """Return the folder itself, or refuse one that holds anything.
 
         Raises:
             FileExistsError: If the folder has content, or the path is a file.
@@ -56,8 +57,12 @@ class RunFolder:
                 f"'{self.path}' is not empty, and nothing there is overwritten: name another folder, "
                 "or continue the run in it with --resume"
             )
-        self.path.mkdir(parents=True, exist_ok=True)
         return self
+
+    @property
+    def exists(self) -> bool:
+        """Whether a run has begun here."""
+        return (self.path / "config.yaml").is_file()
 
     def require(self) -> "RunFolder":
         """Return the folder itself, or say that it holds no run.
@@ -65,7 +70,7 @@ class RunFolder:
         Raises:
             FileNotFoundError: If there is no ``config.yaml`` in it.
         """
-        if not (self.path / "config.yaml").is_file():
+        if not self.exists:
             raise FileNotFoundError(f"'{self.path}' is not a run folder: it has no config.yaml")
         return self
 

@@ -12,7 +12,7 @@ from graphmi.run import RunFolder
 
 @pytest.fixture
 def folder(tmp_path):
-    return RunFolder(tmp_path / "deep" / "run").create()
+    return RunFolder(tmp_path / "deep" / "run").require_empty()
 
 
 def test_config_is_kept_as_text(folder):
@@ -44,6 +44,7 @@ def test_tensors_come_back_even_when_they_share_memory(folder):
 
 
 def test_a_damaged_file_gets_a_sentence(folder):
+    folder.write_config("")
     (folder.path / "model.safetensors").write_bytes(b"half")
     with pytest.raises(ValueError, match=r"model.safetensors' is damaged"):
         folder.read_tensors("model")
@@ -72,16 +73,17 @@ def test_missing_files_get_a_sentence(folder, name):
 
 
 def test_a_folder_with_content_is_refused(folder):
+    folder.path.mkdir(parents=True)
     (folder.path / "note.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="nothing there is overwritten"):
-        folder.create()
+        folder.require_empty()
     assert (folder.path / "note.txt").read_text() == "mine"
 
 
 def test_a_file_is_refused_as_a_folder(tmp_path):
     (tmp_path / "run").write_text("mine")
     with pytest.raises(FileExistsError, match="not empty"):
-        RunFolder(tmp_path / "run").create()
+        RunFolder(tmp_path / "run").require_empty()
 
 
 def test_a_failed_write_leaves_the_old_file(folder):

@@ -1,0 +1,180 @@
+"""From YAML files and words of the command line to an :class:`~graphmi.experiment.Experiment`, and back.
+
+Constructors' own type hints and docstrings are the configuration: nothing is declared twice.
+"""
+
+import inspect
+import json
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentParser, Namespace
+
+from graphmi.data import SOURCES
+from graphmi.experiment import Experiment
+from graphmi.presets import preset_names, preset_text
+from graphmi.seeds import seeded
+from graphmi.trainer import Trainer
+from graphmi.usage import UsageError, nearest, parse, require_name
+
+__all__ = ["Config", "experiment", "experiment_parser", "read_config"]
+
+_COMPONENTS = ("model", "sampler", "loss", "split")
+
+
+class Config:
+    """A complete configuration.
+
+    Args:
+        parser: Where the options are declared.
+        values: What was parsed, with nothing left out.
+    """
+
+    def __init__(self, parser: ArgumentParser, values: Namespace) -> None:
+        self._parser, self._values = parser, values
+
+    def text(self) -> str:
+        """Return the configuration as YAML; :func:`read_config` understands it."""
+        text: str = self._parser.dump(self._values, skip_unset=False)
+        return text
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the configuration as plain dictionaries, lists, text and numbers."""
+        values: dict[str, Any] = yaml.safe_load(self.text())
+        return values
+
+    def experiment(self) -> Experiment:
+        """Return the experiment.
+
+        Raises:
+            ValueError: If an argument is out of its range.
+        """
+        with seeded(self._values.seed, "loss"):  # a loss can have parameters
+            parts = self._parser.instantiate(self._values)
+        return Experiment(**{name: parts[name] for name in inspect.signature(Experiment).parameters})
+
+
+def experiment_parser() -> ArgumentParser:
+    """Return a parser with one option for every argument of every part of an experiment."""
+    parser = ArgumentParser(exit_on_error=False, allow_abbrev=False, usage="", add_help=False)
+    parser.add_argument("--config", action="config", help="YAML file with options; several add up.")
+    parser.add_class_arguments(Experiment, skip={"split", "trainer", "k"})
+    split = inspect.signature(Experiment).parameters["split"].annotation
+    parser.add_argument(
+        "--split",
+        type=split,
+        default={"class_path": "graphmi.data.LeaveOneOut"},
+        help="How the interactions become training, validation and test.",
+    )
+    parser.add_argument(
+        "--k", type=int, nargs="+", default=[10, 20, 50], help="Lengths of the lists that are evaluated."
+    )
+    parser.add_class_arguments(Trainer, "trainer")
+    return parser
+
+
+def read_config(*texts: str, arguments: Sequence[str] = (), parser: ArgumentParser | None = None) -> Config:
+    """Read a configuration.
+
+    Args:
+        texts: YAML, the later one over the earlier.
+        arguments: Words of the command line such as ``"--trainer.epochs", "5"``, over all of them.
+        parser: An :func:`experiment_parser`, if it is at hand.
+
+    Raises:
+        UsageError: If an option, a class or a value is unknown; the message has the nearest names.
+    """
+    parser = experiment_parser() if parser is None else parser
+    files = [word for text in texts for word in ("--config", _full_names(text))]
+    words = [_full_name(word) for word in arguments]
+    values = parse(parser, [*files, *words], short_names())
+    values.pop("config", None)
+    for name in ("data", "split"):
+        values[name] = _absolute(values[name])
+    return Config(parser, values)
+
+
+def experiment(preset: str, data: str, **options: Any) -> Experiment:
+    """Return the experiment of a preset, for scripts and studies.
+
+    Args:
+        preset: A name of ``graphmi presets``.
+        data: A name of ``graphmi data list``, or a file.
+        options: Further options; two underscores stand for a dot: ``trainer__epochs=5``, ``model__num_interests=2``.
+
+    Raises:
+        UsageError: If an option or the preset is unknown.
+    """
+    require_name(preset, preset_names(), "preset")
+    words = [
+        f"--{name.replace('__', '.')}={value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in options.items()
+    ]
+    return read_config(preset_text(preset), arguments=["--data", data, *words]).experiment()
+
+
+@cache
+def short_names() -> Mapping[str, str]:
+    """Return the classes that can be named without their module: those of graphmi."""
+    modules = [import_module(f"graphmi.{name}") for name in ("models", "samplers", "losses", "nn", "data")]
+    return MappingProxyType(
+        {
+            name: f"{module.__name__}.{name}"
+            for module in reversed(modules)
+            for name in module.__all__
+            if inspect.isclass(getattr(module, name))
+        }
+    )
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which ``1e-3`` is a number too."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def _full_name(word: str) -> str:
+    option, equals, value = word.rpartition("=")
+    return f"{option}{equals}{short_names().get(value, value)}"
+
+
+def _full_names(text: str) -> str:
+    """Write class names of graphmi with their modules: elsewhere the same short name may mean another class."""
+    values = yaml.load(text, _Loader)  # noqa: S506 (a safe loader)
+    if not isinstance(values, dict):
+        raise UsageError("a configuration consists of lines 'option: value'")
+    full = {name: _walk(value) if name in _COMPONENTS else value for name, value in values.items()}
+    dumped: str = yaml.safe_dump(full, sort_keys=False)
+    return dumped
+
+
+def _walk(value: Any) -> Any:
+    match value:
+        case {"class_path": str(name)} if "." not in name and name not in short_names():
+            raise UsageError(f"no class is named '{name}' ({nearest(name, short_names())})")
+        case dict():
+            return {key: _walk(entry) for key, entry in value.items()}
+        case list():
+            return [_walk(entry) for entry in value]
+        case str():
+            return short_names().get(value, value)
+    return value
+
+
+def _absolute(value: Any) -> Any:
+    """Make paths independent of the working folder, so that a run can be repeated from any."""
+    match value:
+        case Namespace():
+            return Namespace({name: _absolute(entry) for name, entry in vars(value).items()})  # type: ignore[no-untyped-call]
+        case str() if value not in SOURCES and Path(value).exists():
+            return str(Path(value).absolute())
+    return value

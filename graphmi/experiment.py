@@ -1,0 +1,212 @@
+"""One experiment: data, model, loss and training as one typed value, which the command line and studies share."""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from lightning_fabric.loggers.logger import Logger
+from torch import Tensor, nn
+from torch_geometric.data import HeteroData
+
+from graphmi.data import (
+    Dataset,
+    InteractionLoader,
+    Interactions,
+    LeaveOneOut,
+    category_entropy,
+    controlled_groups,
+    deduplicate,
+    k_core,
+    min_weight,
+    open_data,
+    quantile_groups,
+)
+from graphmi.data.dataset import Part
+from graphmi.evaluator import Evaluation, Evaluator
+from graphmi.losses import Loss
+from graphmi.run import RunFolder
+from graphmi.samplers import Sampler
+from graphmi.seeds import generator, seeded
+from graphmi.session import History
+from graphmi.trainer import Trainer
+
+__all__ = ["Experiment", "Filter", "Trained", "user_groups"]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which interactions are kept, in the order of the arguments.
+
+    Args:
+        min_weight: Least weight of an interaction, such as 4 for ratings from 4 on; all when omitted.
+        keep: Which of repeated pairs is kept.
+        k_core: Interactions that every user and item must have, at least 1.
+    """
+
+    min_weight: float | None = None
+    keep: Literal["first", "last"] = "first"
+    k_core: int = 1
+
+    def __call__(self, interactions: Interactions) -> Interactions:
+        """Return the interactions that are left."""
+        if self.min_weight is not None:
+            interactions = min_weight(interactions, self.min_weight)
+        return k_core(deduplicate(interactions, self.keep), self.k_core)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model and what is known of it.
+
+    Attributes:
+        model: The model with the weights of its best epoch.
+        history: Training, epoch by epoch.
+        valid: Validation metrics of that epoch.
+        test: Evaluation on the test.
+    """
+
+    model: nn.Module
+    history: History
+    valid: Mapping[str, float]
+    test: Evaluation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Everything that decides the outcome of a run.
+
+    Args:
+        data: Name of ``graphmi data list``, or a file.
+        model: Model class; it gets the training graph.
+        sampler: Sampler class; it gets the training graph. Needed for a model with parameters.
+        loss: Loss of a model with parameters.
+        columns: Options of a named data set, or columns of a file: ``user``, ``item``, ``time``, ``weight``.
+        filter: Which interactions are kept.
+        split: How the interactions become training, validation and test.
+        trainer: The training loop.
+        batch_size: Training pairs per step, at least 1.
+        k: Lengths of the recommendation lists that are evaluated, each at least 1.
+        num_groups: User groups by interest diversity, at least 2; where the items have categories.
+        replicates: Bootstrap samples for the confidence intervals of the groups, at least 0.
+        seed: Seed of initial parameters, order of the data, negatives and dropout; at least 0.
+        description: What this is, in a sentence.
+        paper: Where it was published.
+    """
+
+    data: str
+    model: Callable[[HeteroData], nn.Module]
+    sampler: Callable[[HeteroData], Sampler] | None = None
+    loss: Loss | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    filter: Filter = field(default_factory=Filter)
+    split: Callable[[Interactions], Dataset] = field(default_factory=LeaveOneOut)
+    trainer: Trainer = field(default_factory=Trainer)
+    batch_size: int = 2048
+    k: Sequence[int] = (10, 20, 50)
+    num_groups: int = 5
+    replicates: int = 1000
+    seed: int = 0
+    description: str = ""
+    paper: str = ""
+
+    def dataset(self) -> Dataset:
+        """Read, filter and split the data.
+
+        Raises:
+            DataError: If the data is unknown or cannot be used.
+        """
+        return self.split(self.filter(open_data(self.data, **self.columns)))
+
+    def build(self, dataset: Dataset) -> nn.Module:
+        """Return the untrained model of a dataset, on the device of the trainer."""
+        with seeded(self.seed, "parameters"):
+            return self.model(dataset.graph()).to(self.trainer.device)
+
+    def evaluate(self, model: nn.Module, dataset: Dataset, part: Part, k: Sequence[int] | None = None) -> Evaluation:
+        """Rank all items for every user with a target; by diversity group too where the items have categories.
+
+        Args:
+            model: The model, trained.
+            dataset: What :meth:`dataset` returned.
+            part: ``"valid"`` or ``"test"``.
+            k: Lengths of the recommendation lists, those of the experiment when omitted.
+        """
+        groups = user_groups(dataset.train, self.num_groups)
+        return self._evaluator(dataset, part, self.k if k is None else k, groups, self.replicates)(model)
+
+    def train(
+        self,
+        dataset: Dataset,
+        folder: RunFolder | None = None,
+        *,
+        resume: bool = False,
+        loggers: Sequence[Logger] = (),
+        on_epoch: Callable[[int, Mapping[str, float]], None] | None = None,
+    ) -> Trained:
+        """Train the model and evaluate its best epoch; a model without parameters is only evaluated.
+
+        Args:
+            dataset: What :meth:`dataset` returned.
+            folder: As in :meth:`Trainer.fit <graphmi.trainer.Trainer.fit>`, like the arguments after it.
+            resume: Whether to continue an interrupted run.
+            loggers: Get one row per epoch.
+            on_epoch: Called after every validation.
+
+        Raises:
+            ValueError: If the model has parameters, but loss or sampler is missing.
+            FloatingPointError: If a loss term is not finite.
+        """
+        model, validate, history = self.build(dataset), self._validation(dataset), History()
+        if any(parameter.requires_grad for parameter in model.parameters()):
+            if self.loss is None or self.sampler is None:
+                raise ValueError(f"a model with parameters ({type(model).__name__}) needs a 'loss' and a 'sampler'")
+            order = generator(self.seed, "loader")
+            history = self.trainer.fit(
+                model,
+                InteractionLoader(dataset.train, self.batch_size, order, self.trainer.device),
+                self.sampler(dataset.graph()),
+                copy.deepcopy(self.loss),  # it may have parameters, and the experiment is not changed by running it
+                validate,
+                seed=self.seed,
+                folder=folder,
+                resume=resume,
+                loggers=loggers,
+                on_epoch=on_epoch,
+            )
+        valid = history.best_metrics or validate(model)
+        return Trained(model, history, valid, self.evaluate(model, dataset, "test"))
+
+    def _validation(self, dataset: Dataset) -> Callable[[nn.Module], Mapping[str, float]]:
+        evaluator = self._evaluator(dataset, "valid", self.k, {}, replicates=0)
+        return lambda model: evaluator(model).metrics
+
+    def _evaluator(
+        self, dataset: Dataset, part: Part, k: Sequence[int], groups: Mapping[str, Tensor], replicates: int
+    ) -> Evaluator:
+        targets, known = dataset.targets(part), dataset.known(part)
+        return Evaluator(targets, known, k, groups, replicates=replicates, seed=self.seed)
+
+
+def user_groups(train: Interactions, num_groups: int) -> dict[str, Tensor]:
+    """Return groups of users by the diversity of their categories, ``[num_users]`` each, -1 for none.
+
+    ``diversity`` are equal parts by category entropy; ``diversity-controlled`` are those within users of similar
+    activity, because active users are diverse too. Without categories there are no groups.
+
+    Args:
+        train: Training interactions.
+        num_groups: Number of groups, at least 2.
+
+    Raises:
+        ValueError: If ``num_groups`` is below 2.
+    """
+    if num_groups < 2:
+        raise ValueError(f"'num_groups' must be at least 2 (got {num_groups})")
+    if train.categories is None:
+        return {}
+    entropy, activity = category_entropy(train), train.user.bincount(minlength=train.num_users)
+    return {
+        "diversity": quantile_groups(entropy, num_groups),
+        "diversity-controlled": controlled_groups(entropy, activity, num_groups),
+    }

@@ -1,0 +1,83 @@
+"""What a run leaves behind as ``result.json``: numbers, and all that is needed to trust and repeat them."""
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+
+from graphmi.data import Dataset
+from graphmi.evaluator import Evaluation
+from graphmi.experiment import Experiment, Trained
+
+__all__ = ["describe_data", "describe_evaluation", "describe_run", "versions"]
+
+_PACKAGES = ("graphmi", "torch", "torch-geometric", "torchmetrics", "lightning-fabric", "polars", "numpy")
+
+
+def describe_run(
+    experiment: Experiment, dataset: Dataset, trained: Trained, config: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the content of ``result.json``.
+
+    Args:
+        experiment: What was run.
+        dataset: The data it was run on.
+        trained: What came out of it.
+        config: The resolved configuration.
+    """
+    history, model = trained.history, trained.model
+    return {
+        "description": experiment.description,
+        **describe_evaluation(experiment, dataset, trained.test),
+        "valid_metrics": trained.valid,
+        "best_epoch": history.best_epoch,
+        "epochs": history.epochs,
+        "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "timings": {
+            "train_seconds": history.seconds,
+            "pairs_per_second": history.pairs / history.seconds if history.seconds else None,
+        },
+        "config": config,
+    }
+
+
+def describe_evaluation(experiment: Experiment, dataset: Dataset, evaluation: Evaluation) -> dict[str, Any]:
+    """Return metrics and groups with their protocol, data, seed and versions."""
+    return {
+        **evaluation.to_dict(),
+        "protocol": {**dataset.protocol, **evaluation.protocol},
+        "data": describe_data(experiment, dataset),
+        "seed": experiment.seed,
+        "device": _device(experiment.trainer.device),
+        "versions": versions(),
+    }
+
+
+def describe_data(experiment: Experiment, dataset: Dataset) -> dict[str, Any]:
+    """Return the name, sizes and fingerprint of the data."""
+    return {
+        "name": experiment.data,
+        "fingerprint": dataset.fingerprint(),
+        "users": dataset.num_users,
+        "items": dataset.num_items,
+        "train": len(dataset.train),
+        "valid": len(dataset.valid),
+        "test": len(dataset.test),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that numbers depend on."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _device(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
