@@ -1,0 +1,250 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+
+from graphmi.samplers import (
+    AllItemsSampler,
+    InBatchSampler,
+    LogUniformSampler,
+    MixedSampler,
+    PopularitySampler,
+    UniformSampler,
+)
+from graphmi.samplers import base as sampler_base
+
+KNOWN = [[0, 1], [1, 4], [0, 1, 2, 3, 4, 5], [], [5]]  # the third user knows every item
+DEGREE = [sum(item in items for items in KNOWN) for item in range(6)]
+USERS = torch.arange(5)
+POSITIVES = torch.tensor([0, 4, 2, 1, 5])
+RANK = {item: rank for rank, item in enumerate(sorted(range(6), key=lambda i: (-DEGREE[i], i)))}
+LAWS = {
+    "uniform": (UniformSampler, {}, [1.0] * 6),
+    "popularity": (PopularitySampler, {}, [d**0.75 for d in DEGREE]),
+    "popularity-1": (PopularitySampler, {"power": 1.0}, [float(d) for d in DEGREE]),
+    "popularity-0": (PopularitySampler, {"power": 0.0}, [1.0] * 6),
+    "log-uniform": (LogUniformSampler, {}, [math.log((RANK[i] + 2) / (RANK[i] + 1)) for i in range(6)]),
+}
+
+
+@pytest.fixture(scope="module")
+def graph(make_graph):
+    return make_graph(KNOWN, 6)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def law(weights, known):
+    left = [0.0 if item in known else weight for item, weight in enumerate(weights)]
+    return [weight / sum(left) for weight in left]
+
+
+@pytest.mark.parametrize("name", LAWS)
+class TestLaws:
+    def test_each_user_draws_by_the_law_on_what_it_does_not_know(self, graph, name):
+        make, options, weights = LAWS[name]
+        drawn = make(graph, 20_000, **options)(USERS, POSITIVES, generator())
+        assert drawn.item.shape == (5, 20_000)
+        for user in (0, 1, 3, 4):
+            expected = law(weights, KNOWN[user])
+            counts = torch.bincount(drawn.item[user], minlength=6).tolist()
+            assert all(counts[item] == 0 for item in KNOWN[user])
+            kept = [item for item in range(6) if expected[item] > 0]
+            assert chisquare([counts[i] for i in kept], [20_000 * expected[i] for i in kept]).pvalue > 0.001
+            assert drawn.valid[user].all()
+
+    def test_a_user_who_knows_all_items_is_invalid(self, graph, name):
+        make, options, _ = LAWS[name]
+        drawn = make(graph, 7, **options)(USERS, POSITIVES, generator())
+        assert not drawn.valid[2].any()
+        assert ((drawn.item >= 0) & (drawn.item < 6)).all()
+        assert drawn.log_q is None or drawn.log_q.isfinite().all()
+
+    def test_shared_negatives_mark_the_known(self, graph, name):
+        make, options, weights = LAWS[name]
+        drawn = make(graph, 20_000, shared=True, **options)(USERS, POSITIVES, generator())
+        assert drawn.item.shape == (20_000,)
+        counts = torch.bincount(drawn.item, minlength=6).tolist()
+        kept = [item for item in range(6) if weights[item] > 0]
+        expected = [20_000 * weights[i] / sum(weights) for i in kept]
+        assert chisquare([counts[i] for i in kept], expected).pvalue > 0.001
+        for user, known in enumerate(KNOWN):
+            assert drawn.valid[user].tolist() == [item not in known for item in drawn.item.tolist()]
+
+    @pytest.mark.parametrize("shared", [True, False])
+    def test_log_prob_is_the_law(self, graph, name, shared):
+        make, options, weights = LAWS[name]
+        sampler = make(graph, 3, shared=shared, **options)
+        log_prob = sampler.log_prob(USERS, torch.arange(6) if shared else torch.arange(6).expand(5, 6)).exp()
+        for user in (0, 1, 3, 4):
+            expected = law(weights, [] if shared else KNOWN[user])
+            row = (log_prob if shared else log_prob[user]).tolist()
+            assert [p for p, q in zip(row, expected, strict=True) if q] == pytest.approx(
+                [q for q in expected if q], rel=1e-5
+            )
+
+    def test_log_q_belongs_to_the_items(self, graph, name):
+        make, options, weights = LAWS[name]
+        for shared in (True, False):
+            sampler = make(graph, 9, shared=shared, **options)
+            drawn = sampler(USERS, POSITIVES, generator())
+            if make is UniformSampler:
+                assert drawn.log_q is None
+                assert drawn.pos_log_q is None
+                continue
+            torch.testing.assert_close(drawn.log_q, sampler.log_prob(USERS, drawn.item))
+            total = sum(weights) if shared else sum(w for i, w in enumerate(weights) if i not in KNOWN[0])
+            assert drawn.pos_log_q[0].exp().item() == pytest.approx(weights[0] / total, rel=1e-5)
+
+    def test_without_rejection_everything_can_be_drawn(self, graph, name):
+        make, options, weights = LAWS[name]
+        drawn = make(graph, 2_000, reject_known=False, **options)(USERS, POSITIVES, generator())
+        assert drawn.valid is None
+        for user in range(5):
+            assert set(drawn.item[user].tolist()) == {i for i in range(6) if weights[i] > 0}
+
+    def test_the_generator_decides(self, graph, name):
+        make, options, _ = LAWS[name]
+        sampler = make(graph, 50, **options)
+        one, same, other = (sampler(USERS, POSITIVES, generator(seed)).item for seed in (1, 1, 2))
+        assert one.equal(same)
+        assert not one.equal(other)
+
+    def test_num_negatives_must_be_positive(self, graph, name):
+        make, options, _ = LAWS[name]
+        with pytest.raises(ValueError, match="'num_negatives' must be at least 1"):
+            make(graph, 0, **options)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    data=st.data(),
+    num_items=st.integers(1, 12),
+    num_users=st.integers(1, 6),
+    power=st.sampled_from([0.0, 0.75, 2.0]),
+)
+def test_no_graph_ever_yields_a_known_item(make_graph, data, num_items, num_users, power):
+    known = [sorted(data.draw(st.sets(st.integers(0, num_items - 1)))) for _ in range(num_users)]
+    known[0] = known[0] or [0]
+    graph, users = make_graph(known, num_items), torch.arange(num_users)
+    for sampler in (UniformSampler(graph, 30), PopularitySampler(graph, 30, power), LogUniformSampler(graph, 30)):
+        drawn = sampler(users, torch.zeros_like(users), generator())
+        valid = torch.ones_like(drawn.item, dtype=torch.bool) if drawn.valid is None else drawn.valid
+        for user in range(num_users):
+            items = set(drawn.item[user][valid[user]].tolist())
+            assert not items & set(known[user])
+        assert (valid[[len(k) < num_items for k in known]].all()) or isinstance(sampler, PopularitySampler)
+
+
+@pytest.mark.parametrize("largest", [0, 64 * 1024 * 1024])
+def test_known_items_by_table_and_by_search(monkeypatch, graph, largest):
+    monkeypatch.setattr(sampler_base, "_MAX_TABLE", largest)
+    known = sampler_base.KnownItems(graph)
+    assert (known.table is None) == (largest == 0)
+    expected = torch.tensor([[item in items for item in range(6)] for items in KNOWN])
+    users = torch.tensor([4, 0, 0, 2, 3])
+    assert known.rows(users).equal(expected[users])
+    assert known.contains(users, torch.tensor([5, 1])).equal(expected[users][:, [5, 1]])
+    items = torch.tensor([[5], [2], [1], [0], [3]])
+    assert known.contains(users, items).equal(expected[users].gather(1, items))
+
+
+def test_repeated_and_unsorted_edges_do_not_matter(make_graph, graph):
+    messy = make_graph(KNOWN, 6)
+    edge_index = messy["user", "interacts", "item"].edge_index
+    messy["user", "interacts", "item"].edge_index = torch.cat([edge_index.flip(1), edge_index[:, :3]], 1)
+    drawn = [UniformSampler(g, 100)(USERS, POSITIVES, generator()).item for g in (graph, messy)]
+    assert drawn[0].equal(drawn[1])
+
+
+def test_an_item_drawn_by_popularity_keeps_its_share_among_millions(make_graph):
+    graph = make_graph([[0]], 2_000_000)
+    sampler = LogUniformSampler(graph, 10)
+    last = sampler.log_prob(torch.tensor([0]), torch.tensor([[1_999_999]])).item()
+    total = math.log(2_000_001) - math.log(2)  # the known item 0 is left out
+    assert last == pytest.approx(math.log(math.log1p(1 / 2_000_000) / total), abs=1e-4)
+
+
+def test_no_interactions_means_no_popularity(make_graph):
+    with pytest.raises(ValueError, match="no interactions"):
+        PopularitySampler(make_graph([[]], 3))
+    with pytest.raises(ValueError, match="'power' must be at least 0"):
+        PopularitySampler(make_graph([[0]], 3), power=-1)
+
+
+class TestAllItems:
+    def test_known_items_are_invalid(self, graph):
+        drawn = AllItemsSampler(graph)(USERS, POSITIVES)
+        assert drawn.item.tolist() == list(range(6))
+        assert drawn.valid.tolist() == [[item not in items for item in range(6)] for items in KNOWN]
+        assert drawn.log_q is None
+
+    def test_or_all_valid(self, graph):
+        sampler = AllItemsSampler(graph, reject_known=False)
+        assert sampler(USERS, POSITIVES).valid is None
+        assert sampler.log_prob(USERS, POSITIVES).exp().tolist() == pytest.approx([1 / 6] * 5)
+
+
+class TestInBatch:
+    def test_log_q_is_the_share_of_the_interactions(self, graph):
+        drawn = InBatchSampler(graph)(USERS, POSITIVES)
+        share = [DEGREE[item] / sum(DEGREE) for item in POSITIVES.tolist()]
+        assert drawn.item.equal(POSITIVES)
+        assert drawn.log_q.exp().tolist() == pytest.approx(share)
+        assert drawn.pos_log_q.equal(drawn.log_q)
+
+    def test_hits_and_known_items_are_invalid(self, graph):
+        users, positives = torch.tensor([0, 3, 1, 3]), torch.tensor([0, 1, 4, 0])
+        for reject in (True, False):
+            valid = InBatchSampler(graph, reject)(users, positives).valid
+            for row, (user, own) in enumerate(zip(users.tolist(), positives.tolist(), strict=True)):
+                bad = {own} | (set(KNOWN[user]) if reject else set())
+                assert valid[row].tolist() == [item not in bad for item in positives.tolist()]
+
+
+class TestMixed:
+    def test_log_q_is_the_mixture(self, graph):
+        mixed = MixedSampler(graph, [lambda g: UniformSampler(g, 3, shared=True), InBatchSampler])
+        drawn = mixed(USERS, POSITIVES, generator())
+        assert drawn.item.shape == (8,)
+        assert drawn.item[3:].equal(POSITIVES)
+        share = [3 / 8 / 6 + 5 / 8 * DEGREE[item] / sum(DEGREE) for item in range(6)]
+        assert drawn.log_q.exp().tolist() == pytest.approx([share[item] for item in drawn.item.tolist()])
+        assert drawn.pos_log_q.exp().tolist() == pytest.approx([share[item] for item in POSITIVES.tolist()])
+        for user, known in enumerate(KNOWN):
+            bad = [{*known}] * 3 + [{*known, POSITIVES[user].item()}] * 5
+            assert drawn.valid[user].tolist() == [i not in b for i, b in zip(drawn.item.tolist(), bad, strict=True)]
+
+    def test_shared_and_per_user_negatives_side_by_side(self, graph):
+        makes = [lambda g: PopularitySampler(g, 2), lambda g: UniformSampler(g, 3, shared=True, reject_known=False)]
+        drawn = MixedSampler(graph, makes)(USERS, POSITIVES, generator())
+        assert drawn.item.shape == drawn.log_q.shape == drawn.valid.shape == (5, 5)
+        popularity = law([d**0.75 for d in DEGREE], KNOWN[1])
+        for item, log_q in zip(drawn.item[1].tolist(), drawn.log_q[1].tolist(), strict=True):
+            if item not in KNOWN[1]:
+                assert math.exp(log_q) == pytest.approx(2 / 5 * popularity[item] + 3 / 5 / 6, rel=1e-5)
+        assert drawn.valid[:, 2:].all()
+
+    def test_log_prob_is_even(self, graph):
+        mixed = MixedSampler(graph, [lambda g: UniformSampler(g, shared=True), InBatchSampler])
+        even = [0.5 / 6 + 0.5 * degree / sum(DEGREE) for degree in DEGREE]
+        assert mixed.log_prob(USERS, torch.arange(6)).exp().tolist() == pytest.approx(even)
+
+    def test_needs_a_sampler(self, graph):
+        with pytest.raises(ValueError, match="at least one sampler"):
+            MixedSampler(graph, [])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [UniformSampler, PopularitySampler, LogUniformSampler, AllItemsSampler, InBatchSampler],
+)
+def test_buffers_stay_out_of_checkpoints_and_follow_the_device(graph, make):
+    sampler = make(graph)
+    assert not sampler.state_dict()
+    assert all(buffer.device.type == "meta" for buffer in sampler.to("meta").buffers())
