@@ -57,7 +57,7 @@ class Config:
         """
         with seeded(self._values.seed, "loss"):  # a loss can have parameters
             parts = self._parser.instantiate(self._values)
-        return Experiment(**{name: parts[name] for name in inspect.signature(Experiment).parameters})
+        return Experiment(**{name: parts[name] for name in _options()})
 
 
 def experiment_parser() -> ArgumentParser:
@@ -94,7 +94,8 @@ def read_config(*texts: str, arguments: Sequence[str] = (), parser: ArgumentPars
     files = [word for text in texts for word in ("--config", _full_names(text))]
     words = [_full_name(word) for word in arguments]
     values = parse(parser, [*files, *words], short_names())
-    values.pop("config", None)
+    for name in set(vars(values)) - set(_options()):  # such as the configuration files themselves
+        values.pop(name)
     for name in ("data", "split"):
         values[name] = _absolute(values[name])
     return Config(parser, values)
@@ -117,6 +118,10 @@ def experiment(preset: str, data: str, **options: Any) -> Experiment:
         for name, value in options.items()
     ]
     return read_config(preset_text(preset), arguments=["--data", data, *words]).experiment()
+
+
+def _options() -> list[str]:
+    return list(inspect.signature(Experiment).parameters)
 
 
 @cache

@@ -10,8 +10,9 @@ import torch
 from graphmi.data import Dataset
 from graphmi.evaluator import Evaluation
 from graphmi.experiment import Experiment, Trained
+from graphmi.run import RunFolder
 
-__all__ = ["describe_data", "describe_evaluation", "describe_run", "versions"]
+__all__ = ["check_data", "describe_data", "describe_evaluation", "describe_run", "versions"]
 
 _PACKAGES = ("graphmi", "torch", "torch-geometric", "torchmetrics", "lightning-fabric", "polars", "numpy")
 
@@ -66,6 +67,24 @@ def describe_data(experiment: Experiment, dataset: Dataset) -> dict[str, Any]:
         "valid": len(dataset.valid),
         "test": len(dataset.test),
     }
+
+
+def check_data(folder: RunFolder, data: Mapping[str, Any]) -> None:
+    """Check that data is what a run was trained on.
+
+    Args:
+        folder: The run.
+        data: What :func:`describe_data` says of the data.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    trained_on = folder.read_result("data.json")
+    if trained_on["fingerprint"] != data["fingerprint"]:
+        raise ValueError(
+            f"the data '{data['name']}' is not what the run in '{folder.path}' was trained on: its fingerprint is "
+            f"{data['fingerprint'][:12]}, not {trained_on['fingerprint'][:12]}"
+        )
 
 
 def versions() -> dict[str, str]:

@@ -1,0 +1,133 @@
+"""The ``graphmi`` command: it finds the command asked for, and turns errors of its user into one sentence.
+
+Commands are imported when they are asked for, so that help is there at once.
+"""
+
+import difflib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+from graphmi import __version__
+
+__all__ = ["main"]
+
+_HELP = f"""graphmi {__version__}: multi-interest recommendation on PyTorch and PyTorch Geometric
+
+usage: graphmi COMMAND [OPTIONS]
+
+  presets                      list the presets: what each is and where it was published
+  train PRESET --data D --out DIR
+                               train and evaluate a model; DIR becomes a run folder
+  evaluate RUN [--split test] [--k 10 20 50]
+                               evaluate the model of a run folder again
+  compare RUN RUN ...          put runs side by side: accuracy, fairness, paired tests
+  data list                    list the data sets that are known by name
+  data fetch NAME              download a data set
+  data stats NAME-or-FILE      print sizes, degrees, diversity and time span
+  --version                    print the version
+
+A first run:
+
+  graphmi train lightgcn --data ml-100k --out runs/lightgcn
+  graphmi train interest-gcn --data ml-100k --out runs/interest-gcn
+  graphmi compare runs/lightgcn runs/interest-gcn
+
+'graphmi COMMAND --help' lists the options of a command. GRAPHMI_TRACEBACK=1 shows where an error comes from.
+"""
+_COMMANDS = ("presets", "train", "evaluate", "compare", "data")
+# What comes with `pip install "graphmi[train]"` and is imported by some command.
+_EXTRA = {
+    "jsonargparse",
+    "lightning_fabric",
+    "matplotlib",
+    "networkx",
+    "polars",
+    "rich",
+    "safetensors",
+    "scipy",
+    "tensorboard",
+    "torchmetrics",
+    "yaml",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: The words after ``graphmi``; those of the process when omitted.
+
+    Returns:
+        The exit status: 0, 1 for data and arguments that cannot be used, 2 for what cannot be understood, 130 for
+        an interruption.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(words)
+    except KeyboardInterrupt as error:
+        return _say(str(error) or "interrupted", 130)
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        return _say(f"'{error.name}' is not installed; run: pip install \"graphmi[train]\"", 1)
+    except (ValueError, OSError, FloatingPointError) as error:
+        if os.environ.get("GRAPHMI_TRACEBACK"):
+            raise
+        return _say(_sentence(error), 2 if type(error).__name__ == "UsageError" else 1)
+
+
+def _run(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        sys.stdout.write(_HELP)
+        return 0
+    if words[0] == "--version":
+        sys.stdout.write(f"graphmi {__version__}\n")
+        return 0
+    command, rest = words[0], words[1:]
+    if command not in _COMMANDS:
+        near = difflib.get_close_matches(command, _COMMANDS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_COMMANDS)}"
+        return _say(f"no command is named '{command}' ({hint})", 2)
+    try:
+        if command == "data":
+            _data(rest)
+        else:
+            import_module(f"graphmi.commands.{command}").main(rest)
+    except SystemExit as stop:  # help was asked for
+        return int(stop.code or 0)
+    return 0
+
+
+def _data(words: list[str]) -> None:
+    """Run a data command: its options are the arguments of the function."""
+    from jsonargparse import ArgumentParser
+
+    from graphmi.commands.data import fetch, list_sources, stats
+    from graphmi.usage import parse, require_name
+
+    actions: dict[str, Callable[..., None]] = {"list": list_sources, "fetch": fetch, "stats": stats}
+    if not words or words[0] in ("-h", "--help"):
+        sys.stdout.write(_HELP)
+        return
+    require_name(words[0], actions, "data command")
+    action = actions[words[0]]
+    parser = ArgumentParser(prog=f"graphmi data {words[0]}", exit_on_error=False, allow_abbrev=False)
+    parser.add_function_arguments(action, as_positional=True)
+    parser.description = (action.__doc__ or "").partition("\n")[0]
+    action(**parse(parser, words[1:]).as_dict())
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"'{error.filename}': {error.strerror}"
+    return str(error)
+
+
+def _say(sentence: str, status: int) -> int:
+    sys.stderr.write(f"graphmi: {sentence}\n")
+    return status

@@ -1,0 +1,70 @@
+"""The command ``graphmi evaluate``."""
+
+from collections.abc import Sequence
+
+from jsonargparse import ArgumentParser
+from rich.console import Console
+
+from graphmi.commands.tables import groups_table, metrics_table
+from graphmi.config import read_config
+from graphmi.data.dataset import Part
+from graphmi.result import check_data, describe_data, describe_evaluation
+from graphmi.run import RunFolder
+from graphmi.usage import parse
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command.
+
+    Args:
+        arguments: The words after ``graphmi evaluate``.
+
+    Raises:
+        UsageError: If an option is unknown.
+        FileNotFoundError: If there is no trained model.
+        ValueError: If the data is not that of the run.
+    """
+    parser = ArgumentParser(
+        prog="graphmi evaluate",
+        exit_on_error=False,
+        allow_abbrev=False,
+        description="Evaluate the model of a run again, and write evaluation-SPLIT.json to its folder.",
+    )
+    parser.add_argument("run", type=str, help="The run folder.")
+    parser.add_argument("--split", type=Part, default="test", help="What to predict.")
+    parser.add_argument("--k", type=int, nargs="+", help="Lengths of the lists; those of the run when omitted.")
+    options = parse(parser, arguments)
+    evaluate(RunFolder(options.run), options.split, options.k)
+
+
+def evaluate(folder: RunFolder, split: Part, k: Sequence[int] | None = None) -> None:
+    """Evaluate the model of a run, print the result and write ``evaluation-SPLIT.json``.
+
+    Args:
+        folder: The run.
+        split: What to predict, ``"valid"`` or ``"test"``.
+        k: Lengths of the lists, each at least 1; those of the run when omitted.
+
+    Raises:
+        FileNotFoundError: If there is no trained model.
+        ValueError: If the data is not that of the run.
+    """
+    # A run that was trained elsewhere is evaluated on the device that is here.
+    experiment = read_config(folder.read_config(), arguments=["--trainer.accelerator=auto"]).experiment()
+    weights = folder.read_tensors("model")
+    dataset = experiment.dataset()
+    check_data(folder, describe_data(experiment, dataset))
+    model = experiment.build(dataset)
+    model.load_state_dict(weights)
+    evaluation = experiment.evaluate(model, dataset, split, k)
+    result = describe_evaluation(experiment, dataset, evaluation)
+    folder.write_result(result, f"evaluation-{split}.json")
+    console = Console()
+    console.print(metrics_table(str(folder.path), {split: result["metrics"]}))
+    metric = experiment.trainer.monitor
+    if table := groups_table(
+        result["groups"], metric if metric in evaluation.metrics else next(iter(evaluation.metrics))
+    ):
+        console.print(table)
