@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from graphmi.metrics import GroupedResult, by_group, ranking_metrics, values_per_user
-from graphmi.retrieval import top_k
+from graphmi.retrieval import rank
 from graphmi.typing import Batch, Representations
 
 __all__ = ["Evaluation", "Evaluator", "Pairs"]
@@ -151,9 +151,9 @@ class Evaluator:
         rowptr, item = _rows(self.targets, start, len(users), device)
         row = torch.arange(len(users), device=device).repeat_interleave(rowptr.diff(), output_size=len(item))
         known = _rows(self.known, start, len(users), device)
-        ranking = top_k(out.interests, out.items, self.k[-1], exclude=known, interest_mask=out.interest_mask)
+        _, ranking = rank(out.interests, out.items, self.k[-1], exclude=known, interest_mask=out.interest_mask)
         metrics = {name: metric.to(device) for name, metric in self.metrics.items()}
-        return values_per_user(metrics, ranking.ids, torch.stack([row, item]))
+        return values_per_user(metrics, ranking, torch.stack([row, item]))
 
     def _of_users(self, name: str, group: Tensor) -> Tensor:
         """Return the groups of the users with a target."""

@@ -17,11 +17,14 @@ def encode(scores: Tensor, index: Tensor) -> Tensor:
 
     Args:
         scores: float32 without NaN, any shape.
-        index: Ids, int64 in ``[0, 2^32)``, broadcastable to the shape of the scores.
+        index: Ids, int64 in ``[0, 2^32)``, of the shape of the scores or broadcast to it.
     """
     bits = (scores + 0.0).view(torch.int32)  # -0 becomes 0: they compare as equal
     bits ^= (bits >> 31) & _SIGN  # a float orders like its bits; negative ones are reversed
-    return (bits.to(torch.int64) << 32) | (_LOW - index)
+    keys = bits.to(torch.int64)
+    keys <<= 32
+    keys |= _LOW - index
+    return keys
 
 
 def ids(keys: Tensor) -> Tensor:

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from graphmi.retrieval import keys
+from graphmi.retrieval.interest import best_interest, without_inactive
 from graphmi.typing import ItemTable
 
-__all__ = ["TopK", "top_k"]
+__all__ = ["TopK", "rank", "top_k"]
 
 _ITEMS = 65_536  # items ranked at once
 _SCORES = {"cpu": 2**22, "cuda": 2**27}  # scores held at once; 16 MB stay in a processor's cache
@@ -40,7 +41,36 @@ def top_k(
     interest_mask: Tensor | None = None,
     block_size: int | None = None,
 ) -> TopK:
-    r"""Return the ``k`` items with the highest score :math:`\max_{m,j} \langle q_m, e_{ij} \rangle` of each row.
+    """Return the ``k`` best items of each row, and which interest found them.
+
+    As :func:`rank`, which is faster where the interest does not matter.
+
+    Args:
+        queries: As in :func:`rank`.
+        items: As in :func:`rank`.
+        k: As in :func:`rank`.
+        exclude: As in :func:`rank`.
+        interest_mask: As in :func:`rank`.
+        block_size: As in :func:`rank`.
+
+    Raises:
+        ValueError: As :func:`rank`.
+    """
+    scores, ids = rank(queries, items, k, exclude=exclude, interest_mask=interest_mask, block_size=block_size)
+    return TopK(scores, ids, best_interest(queries, items, ids, interest_mask=interest_mask))
+
+
+@torch.no_grad()
+def rank(
+    queries: Tensor,
+    items: Tensor | ItemTable,
+    k: int,
+    *,
+    exclude: tuple[Tensor, Tensor] | None = None,
+    interest_mask: Tensor | None = None,
+    block_size: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    r"""Return scores and ids of the ``k`` items with the highest :math:`\max_{m,j} \langle q_m, e_{ij} \rangle`.
 
     The result is that of a full stable sort: ties go to the lower item id. Scores are float32 whatever the
     input, so that a score and an id fit into one 64-bit key. An item that scores ``-inf`` is never returned.
@@ -51,21 +81,24 @@ def top_k(
     Args:
         queries: Interests, ``[batch, num_interests, dim]``.
         items: Item vectors, ``[num_items, num_vectors * dim]``; where an item has several, the best counts.
-        k: How many items, at least 1; where fewer are left the row ends with ids ``-1``.
+        k: How many items, at least 1; where fewer are left the row ends with ids ``-1`` and scores ``-inf``.
         exclude: Items to leave out of each row, as CSR: ``rowptr [batch + 1]`` and ``col [num_excluded]``.
         interest_mask: ``[batch, num_interests]``, False where an interest does not count.
         block_size: Scores held at once, at least 1; by default what suits the device.
+
+    Returns:
+        Scores ``[batch, k]`` float32 and ids ``[batch, k]`` int64, best first.
 
     Raises:
         ValueError: If shapes or arguments are impossible, or if a score is NaN.
     """
     _check(queries, items, k, exclude, interest_mask, block_size)
-    queries, source = _without_inactive(queries.detach().float(), interest_mask)
+    queries = without_inactive(queries.float(), interest_mask)
     block_size = block_size or _SCORES.get(queries.device.type, _SCORES["cuda"])
     best = torch.full((queries.size(0), k), keys.EMPTY, device=queries.device)
     peak = queries.new_tensor(-math.inf)
     for start in range(0, len(items), _ITEMS):
-        vectors = items[start : start + _ITEMS].detach().float()
+        vectors = items[start : start + _ITEMS].float()
         block = _ItemBlock(vectors, start, k, queries.size(1), queries.size(2), block_size)
         for rows, excluded in _row_blocks(queries.size(0), block.num_rows, exclude):
             best[rows], highest = block.merge(best[rows], queries[rows], excluded)
@@ -74,8 +107,7 @@ def top_k(
         raise ValueError("A score is NaN: look for non-finite values in the user or item representations.")
     if interest_mask is not None:
         best[~interest_mask.any(dim=1)] = keys.EMPTY
-    scores, ids = keys.decode(keys.largest_sorted(best, k))
-    return TopK(scores, ids, _interest(queries, source, items, ids, block_size))
+    return keys.decode(keys.largest_sorted(best, k))
 
 
 class _ItemBlock:
@@ -105,10 +137,11 @@ class _ItemBlock:
             self._exclude(*excluded, rows)
         group_best = scores.amax(dim=0)  # [rows, groups]
         group = keys.ids(keys.largest(keys.encode(group_best, self.groups), self.k))  # [rows, <=k]
-        candidate = scores.gather(2, group.expand(self.size, -1, -1))  # [size, rows, <=k]
-        offset = torch.arange(self.start, self.start + self.size, device=scores.device)
-        found = keys.encode(candidate, group * self.size + offset.view(-1, 1, 1))
-        found = found.transpose(0, 1).reshape(rows, -1)
+        offset = torch.arange(self.size, device=group.device)
+        row = torch.arange(rows, device=group.device).view(-1, 1)
+        place = (group + row * self.groups.numel()).unsqueeze(-1) + offset * group_best.numel()
+        index = (group * self.size + self.start).unsqueeze(-1) + offset  # [rows, <=k, size]
+        found = keys.encode(scores.take(place), index).view(rows, -1)
         return keys.largest(torch.cat([best, found], dim=1), self.k), group_best.amax()
 
     def _score(self, queries: Tensor) -> Tensor:
@@ -116,7 +149,8 @@ class _ItemBlock:
         rows, num_groups = queries.size(0), self.groups.numel()
         flat = queries.transpose(0, 1).reshape(-1, self.dim)  # [num_interests * rows, dim]
         scores = self.scores[: self.size * rows * num_groups].view(self.size, rows, num_groups)
-        scores[:, :, -1] = -math.inf  # the last group may be short
+        if len(self.vectors) % self.size:  # the last group is short
+            scores[:, :, -1] = -math.inf
         for offset in range(self.size):
             vectors = self.vectors[offset :: self.size]  # item `offset` of each group
             products = self.products[: self.num_pairs * rows * len(vectors)].view(-1, flat.size(0), len(vectors))
@@ -143,34 +177,10 @@ def _row_blocks(
         yield from ((slice(start, start + size), None) for start in starts)
         return
     rowptr, col = exclude
-    row = torch.arange(num_rows, device=col.device).repeat_interleave(rowptr.diff(), output_size=col.numel())
     bounds = [*rowptr[:-1:size].tolist(), col.numel()]
     for start, low, high in zip(starts, bounds, bounds[1:], strict=False):
-        yield slice(start, start + size), (row[low:high] - start, col[low:high])
-
-
-def _without_inactive(queries: Tensor, interest_mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Repeat an active interest in place of the inactive ones, which leaves the maximum as it is."""
-    if interest_mask is None:
-        return queries, None
-    slots = torch.arange(queries.size(1), device=queries.device)
-    source = slots.where(interest_mask, interest_mask.int().argmax(dim=1, keepdim=True))
-    return queries.gather(1, source.unsqueeze(-1).expand_as(queries)), source
-
-
-def _interest(
-    queries: Tensor, source: Tensor | None, items: Tensor | ItemTable, ids: Tensor, block_size: int
-) -> Tensor:
-    """Return which interest scores best on each item, ``[batch, k]``."""
-    dim, parts = queries.size(2), []
-    size = max(1, block_size // (ids.size(1) * dim))
-    for start in range(0, len(ids), size):
-        query, item = queries[start : start + size], ids[start : start + size].clamp(min=0)
-        vectors = items[item].float().view(len(item), -1, dim)  # [rows, k * num_vectors, dim]
-        scores = (query @ vectors.transpose(1, 2)).view(*query.shape[:2], item.size(1), -1).amax(dim=-1)
-        parts.append(scores.argmax(dim=1))
-    interest = torch.cat(parts) if parts else torch.empty_like(ids)
-    return (interest if source is None else source.gather(1, interest)).masked_fill(ids < 0, -1)
+        count = rowptr[start : start + size + 1].diff()
+        yield slice(start, start + size), (torch.repeat_interleave(count, output_size=high - low), col[low:high])
 
 
 def _check(

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphmi.retrieval import TopK, top_k
+from graphmi.retrieval import TopK, rank, top_k
 
 
 def full_sort(queries, items, k, excluded=None, mask=None):
@@ -122,8 +122,8 @@ def test_item_table_is_read_in_pieces(monkeypatch):
     monkeypatch.setattr("graphmi.retrieval.topk._ITEMS", 10)
     queries, items = integers(6, 2, 3), integers(95, 3)
     table = Table(items)
-    found = top_k(queries, table, 2, block_size=12)
-    for left, right in zip(found, top_k(queries, items, 2), strict=True):
+    found = rank(queries, table, 2, block_size=12)
+    for left, right in zip(found, rank(queries, items, 2), strict=True):
         assert torch.equal(left, right)
     assert table.largest <= 10 * 3
 

@@ -1,0 +1,63 @@
+"""Which interest found an item, and interests that do not count."""
+
+import torch
+from torch import Tensor
+
+from graphmi.typing import ItemTable
+
+__all__ = ["best_interest", "without_inactive"]
+
+_NUMBERS = 2**20  # numbers of item vectors held at once
+
+
+@torch.no_grad()
+def best_interest(
+    queries: Tensor, items: Tensor | ItemTable, ids: Tensor, *, interest_mask: Tensor | None = None
+) -> Tensor:
+    """Return which interest scores best on each item.
+
+    Args:
+        queries: Interests, ``[batch, num_interests, dim]``.
+        items: Item vectors, ``[num_items, num_vectors * dim]``; where an item has several, the best counts.
+        ids: Item ids, ``[batch, k]``; ``-1`` for none.
+        interest_mask: ``[batch, num_interests]``, False where an interest does not count.
+
+    Returns:
+        Interests, ``[batch, k]`` int64, the lower one of equals; ``-1`` where the id is.
+    """
+    queries = without_inactive(queries.float(), interest_mask)
+    size = max(1, _NUMBERS // (ids.size(1) * queries.size(2)))
+    starts = range(0, len(ids), size)
+    parts = [_argmax(queries[start : start + size], items, ids[start : start + size]) for start in starts]
+    interest = torch.cat([ids[:0], *parts])
+    if interest_mask is not None:
+        interest = _source(interest_mask).gather(1, interest)
+    return interest.masked_fill(ids < 0, -1)
+
+
+def without_inactive(queries: Tensor, interest_mask: Tensor | None) -> Tensor:
+    """Repeat an active interest in place of the inactive ones, which leaves the best score as it is.
+
+    Args:
+        queries: Interests, ``[batch, num_interests, dim]``.
+        interest_mask: ``[batch, num_interests]``, False where an interest does not count; ``None`` if all do.
+    """
+    if interest_mask is None:
+        return queries
+    return queries.gather(1, _source(interest_mask).unsqueeze(-1).expand_as(queries))
+
+
+def _source(interest_mask: Tensor) -> Tensor:
+    """Return the interest in each place, ``[batch, num_interests]``: the own or the first active one."""
+    own = torch.arange(interest_mask.size(1), device=interest_mask.device)
+    return own.where(interest_mask, interest_mask.int().argmax(dim=1, keepdim=True))
+
+
+def _argmax(queries: Tensor, items: Tensor | ItemTable, ids: Tensor) -> Tensor:
+    """Return the first best interest of each item, with operations that a processor vectorises."""
+    vectors = items[ids.clamp(min=0)].float().view(len(ids), -1, queries.size(2))  # [rows, k * num_vectors, dim]
+    scores = queries @ vectors.transpose(1, 2)  # [rows, num_interests, k * num_vectors]
+    scores = scores.view(*scores.shape[:2], ids.size(1), -1).amax(dim=-1)
+    rank = torch.arange(scores.size(1), 0, -1, device=ids.device).view(1, -1, 1)
+    first = ((scores == scores.amax(dim=1, keepdim=True)) * rank).amax(dim=1)
+    return scores.size(1) - first
