@@ -1,6 +1,6 @@
 """Every selector, readout, objective, weighting, regularizer and sampler, together for one step."""
 
-from itertools import product
+from copy import deepcopy
 
 import pytest
 import torch
@@ -85,9 +85,10 @@ def one_step(loss, negatives, users=5, num_interests=3, item_vectors=1, scale=1.
 def test_everything_composes(graph, make, objective):
     sampler = make(graph)
     negatives = sampler(USERS, POSITIVES, torch.Generator().manual_seed(0))
-    for readout, weighting in product(READOUTS, WEIGHTINGS):
-        added = [(0.1, r) for r in REGULARIZERS] if weighting is WEIGHTINGS[2] else []
-        one_step(losses.MultiInterestLoss(readout, objective, weighting, added), negatives)
+    for readout in READOUTS:  # one backward pass for all weightings: what is not finite stays so in a sum
+        added = [[], [], [(0.1, regularizer) for regularizer in REGULARIZERS], []]
+        parts = zip(WEIGHTINGS, added, strict=True)
+        one_step(losses.SumLoss([losses.MultiInterestLoss(readout, objective, *part) for part in parts]), negatives)
 
 
 @pytest.mark.parametrize("make", SAMPLERS)
@@ -102,3 +103,26 @@ def test_edge_cases_stay_finite(graph, make):
         one_step(loss, negatives, masked=True)
         one_step(loss, negatives, scale=100.0)  # scores of 1e4
         one_step(loss, sampler(USERS[:1], POSITIVES[:1]), users=1)
+
+
+@pytest.mark.parametrize("table", [True, False])
+@pytest.mark.parametrize("make", SAMPLERS)
+def test_samplers_do_not_wait_for_the_device(monkeypatch, graph, make, table):
+    """Tensors without data cannot answer: whatever reads a value, or has a shape that depends on one, fails."""
+    if not table:
+        monkeypatch.setattr("graphmi.samplers.base._MAX_TABLE", 0)
+    negatives = make(graph).to("meta")(USERS.to("meta"), POSITIVES.to("meta"))
+    assert negatives.item.device.type == "meta"
+
+
+def test_losses_do_not_wait_for_the_device(graph):
+    negatives = samplers.PopularitySampler(graph, 3).to("meta")(USERS.to("meta"), POSITIVES.to("meta"))
+    interests = torch.randn(5, 3, DIM, device="meta", requires_grad=True)
+    items = torch.randn(NUM_ITEMS, DIM, device="meta", requires_grad=True)
+    mask = torch.ones(5, 3, dtype=torch.bool, device="meta")
+    out = Representations(interests, items, torch.rand(5, 3, 4, device="meta"), interest_mask=mask)
+    for index, readout in enumerate(READOUTS):
+        objective, weighting = OBJECTIVES[index % len(OBJECTIVES)], WEIGHTINGS[index % len(WEIGHTINGS)]
+        added = [(0.1, REGULARIZERS[index % len(REGULARIZERS)])]
+        loss = losses.MultiInterestLoss(deepcopy(readout).to("meta"), objective, weighting, added)
+        loss(out, POSITIVES.to("meta"), negatives).backward()

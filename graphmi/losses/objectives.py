@@ -53,6 +53,7 @@ class BPRLoss(Objective):
     negatives.
 
     Example:
+        >>> import torch
         >>> BPRLoss()(torch.tensor([2.0]), torch.tensor([[0.0, 2.0]]))
         tensor([0.4100])
     """

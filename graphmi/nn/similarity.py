@@ -58,6 +58,7 @@ class InnerProduct(Similarity):
     """The inner product, the score of training, evaluation and serving.
 
     Example:
+        >>> import torch
         >>> InnerProduct()(torch.eye(2)[None], torch.tensor([[2.0, 1.0]]))
         tensor([[[2.],
                  [1.]]])
