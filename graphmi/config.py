@@ -25,7 +25,7 @@ from graphmi.usage import UsageError, nearest, parse, require_name
 
 __all__ = ["Config", "experiment", "experiment_parser", "read_config"]
 
-_COMPONENTS = ("model", "sampler", "loss", "split")
+_COMPONENTS = ("model", "sampler", "loss", "split", "loader")
 
 
 class Config:
