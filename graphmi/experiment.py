@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from graphmi.data import (
+    BatchLoader,
     Dataset,
     InteractionLoader,
     Interactions,
@@ -85,7 +86,7 @@ class Experiment:
         filter: Which interactions are kept.
         split: How the interactions become training, validation and test.
         trainer: The training loop.
-        batch_size: Training pairs per step, at least 1.
+        loader: Training batches: ``InteractionLoader`` draws pairs, ``UserLoader`` users with all of their pairs.
         k: Lengths of the recommendation lists that are evaluated, each at least 1.
         num_groups: User groups by interest diversity, at least 2; where the items have categories.
         replicates: Bootstrap samples for the confidence intervals of the groups, at least 0.
@@ -102,7 +103,7 @@ class Experiment:
     filter: Filter = field(default_factory=Filter)
     split: Callable[[Interactions], Dataset] = field(default_factory=LeaveOneOut)
     trainer: Trainer = field(default_factory=Trainer)
-    batch_size: int = 2048
+    loader: Callable[[Interactions], BatchLoader] = InteractionLoader
     k: Sequence[int] = (10, 20, 50)
     num_groups: int = 5
     replicates: int = 1000
@@ -161,10 +162,11 @@ class Experiment:
         if any(parameter.requires_grad for parameter in model.parameters()):
             if self.loss is None or self.sampler is None:
                 raise ValueError(f"a model with parameters ({type(model).__name__}) needs a 'loss' and a 'sampler'")
-            order = generator(self.seed, "loader")
+            loader = self.loader(dataset.train)
+            loader.generator, loader.device = generator(self.seed, "loader"), self.trainer.device
             history = self.trainer.fit(
                 model,
-                InteractionLoader(dataset.train, self.batch_size, order, self.trainer.device),
+                loader,
                 self.sampler(dataset.graph()),
                 copy.deepcopy(self.loss),  # it may have parameters, and the experiment is not changed by running it
                 validate,

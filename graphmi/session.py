@@ -1,40 +1,24 @@
 """The moving parts of a training run, and their state."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from graphmi.data import BatchLoader
 from graphmi.meter import LossMeter
 from graphmi.seeds import generator, load_rng_state, rng_state
 from graphmi.typing import Batch
 
-__all__ = ["BatchLoader", "History", "Session"]
+__all__ = ["History", "Session"]
 
 # Steps between two looks at the loss: each look waits for the device.
 _CHECK_EVERY = 50
-
-
-class BatchLoader(Protocol):
-    """Training batches in an order that comes from one generator."""
-
-    @property
-    def generator(self) -> torch.Generator | None:
-        """The generator; ``None`` for torch's own. With its state put back, a resumed run sees the same batches."""
-        ...
-
-    def __iter__(self) -> Iterator[Batch]:
-        """Go over the training data once."""
-        ...
-
-    def __len__(self) -> int:
-        """Return the number of batches."""
-        ...
 
 
 @dataclass
@@ -68,7 +52,7 @@ class Session:
         model: ``forward(batch) -> Representations``, with parameters.
         loader: Training batches.
         sampler: ``forward(user, positive, generator) -> Negatives``.
-        loss: Has ``terms(representations, positive, negatives)``.
+        loss: Has ``terms(representations, positive, negatives, row)``.
         optimizer: Makes the optimizer of a list of parameters.
         seed: Seed of the negatives.
     """
@@ -116,7 +100,7 @@ class Session:
                 # A check for finiteness here would wait for the device at every step; the meter's does not.
                 self.fabric.clip_gradients(self.step, self.optimizer, max_norm=gradient_clip, error_if_nonfinite=False)
             self.optimizer.step()
-            meter.update(terms, batch.user.numel())
+            meter.update(terms, len(batch.positive if batch.positive is not None else batch.user))
             if index % _CHECK_EVERY == 0:
                 on_step(index, sum(self._means(meter).values()))
         means = self._means(meter)
@@ -188,5 +172,5 @@ class _Step(nn.Module):
         # A dictionary, because fabric looks for tensors inside and cannot look into a frozen dataclass.
         batch = Batch(**entries)
         negatives = self.sampler(batch.user, batch.positive, self.draws)
-        terms: dict[str, Tensor] = self.loss.terms(self.model(batch), batch.positive, negatives)  # type: ignore[operator]
+        terms: dict[str, Tensor] = self.loss.terms(self.model(batch), batch.positive, negatives, batch.row)  # type: ignore[operator]
         return terms

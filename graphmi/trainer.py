@@ -9,10 +9,11 @@ from lightning_fabric.loggers.logger import Logger
 from torch import nn
 from torch.optim import Adam, Optimizer
 
+from graphmi.data import BatchLoader
 from graphmi.progress import TrainingProgress
 from graphmi.run import RunFolder
 from graphmi.seeds import seeded
-from graphmi.session import BatchLoader, History, Session
+from graphmi.session import History, Session
 
 __all__ = ["History", "OptimizerFactory", "Trainer"]
 
@@ -111,7 +112,7 @@ class Trainer:
             model: ``forward(batch) -> Representations``, with parameters.
             loader: Training batches on :attr:`device`.
             sampler: ``forward(user, positive, generator) -> Negatives``.
-            loss: Has ``terms(representations, positive, negatives)``, a dictionary of scalars to be added up.
+            loss: Has ``terms(representations, positive, negatives, row)``, a dictionary of scalars to be added up.
             validate: Gives the validation metrics of a model in evaluation mode.
             seed: Seed of negatives and dropout.
             folder: Where ``model.safetensors``, ``metrics.csv`` and ``resume.pt`` are written; nowhere if omitted.

@@ -13,7 +13,7 @@ from graphmi.data.groups import (
     simpson,
 )
 from graphmi.data.interactions import Interactions
-from graphmi.data.loader import InteractionLoader, UserLoader
+from graphmi.data.loader import BatchLoader, InteractionLoader, UserLoader
 from graphmi.data.planted import planted
 from graphmi.data.reading import read_interactions, read_table
 from graphmi.data.sources import SOURCES, load, open_data
@@ -22,6 +22,7 @@ from graphmi.data.vocabulary import Vocabulary
 
 __all__ = [
     "SOURCES",
+    "BatchLoader",
     "Categories",
     "DataError",
     "Dataset",

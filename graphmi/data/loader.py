@@ -1,5 +1,6 @@
 """Mini-batches of training pairs, drawn one by one or user by user."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Union
 
@@ -12,10 +13,30 @@ from graphmi.typing import Batch
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
 
-__all__ = ["InteractionLoader", "UserLoader"]
+__all__ = ["BatchLoader", "InteractionLoader", "UserLoader"]
 
 
-class InteractionLoader:
+class BatchLoader(ABC):
+    """Training batches in an order that comes from one generator.
+
+    Attributes:
+        generator: The generator; ``None`` for torch's own. With its state put back, the same batches come again.
+        device: Where the batches lie.
+    """
+
+    generator: torch.Generator | None
+    device: torch.device | str
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Batch]:
+        """Go over the training data once."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of batches."""
+
+
+class InteractionLoader(BatchLoader):
     """All training pairs once per epoch, in a fresh random order, without a Python step per sample.
 
     The pairs lie on the device. The state of the generator at the start of an epoch decides its order, so
@@ -40,27 +61,26 @@ class InteractionLoader:
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"'batch_size' must be at least 1 (got {batch_size})")
-        user, item = _pairs(train)
-        self.user = user.to(device)
-        self.item = item.to(device)
+        self.user, self.item = _pairs(train)
         self.batch_size = batch_size
-        self.generator = generator
+        self.generator, self.device = generator, device
 
     def __len__(self) -> int:
         return -(-len(self.user) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
+        self.user, self.item = self.user.to(self.device), self.item.to(self.device)
         source = "cpu" if self.generator is None else self.generator.device
-        order = torch.randperm(len(self.user), generator=self.generator, device=source).to(self.user.device)
+        order = torch.randperm(len(self.user), generator=self.generator, device=source).to(self.device)
         for rows in torch.split(order, self.batch_size):
             yield Batch(user=self.user[rows], positive=self.item[rows])
 
 
-class UserLoader:
+class UserLoader(BatchLoader):
     """All training pairs once per epoch, users in a fresh random order, each with all of its items.
 
-    What a loss needs once per user (the scores of all items for a full softmax) is then computed once per user instead of
-    once per pair. The pairs of a batch are those of ``users_per_batch`` whole users, so their number varies.
+    What a loss needs once per user (the scores of all items for a full softmax) is then computed once per user
+    instead of once per pair. The pairs of a batch are those of ``users_per_batch`` whole users, so their number varies.
 
     Args:
         train: Training interactions, or a graph with ``('user', 'interacts', 'item')`` edges.
@@ -86,21 +106,21 @@ class UserLoader:
         # Sizes stay on the CPU: nothing has to wait for the device to learn how long a batch is.
         self.users, self.lengths = torch.unique_consecutive(user[order], return_counts=True)
         self.starts = self.lengths.cumsum(0) - self.lengths
-        self.item = item[order].to(device)
+        self.item = item[order]
         self.users_per_batch = users_per_batch
-        self.generator = generator
+        self.generator, self.device = generator, device
 
     def __len__(self) -> int:
         return -(-len(self.users) // self.users_per_batch)
 
     def __iter__(self) -> Iterator[Batch]:
+        self.item, device = self.item.to(self.device), self.device
         order = torch.randperm(len(self.users), generator=self.generator)
         for chosen in torch.split(order, self.users_per_batch):
             lengths = self.lengths[chosen]
             row = torch.arange(len(chosen)).repeat_interleave(lengths)  # [num_pairs]
             first = lengths.cumsum(0) - lengths
             index = torch.arange(len(row)) + (self.starts[chosen] - first)[row]
-            device = self.item.device
             yield Batch(user=self.users[chosen].to(device), positive=self.item[index.to(device)], row=row.to(device))
 
 

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor, nn
 
 from graphmi.losses.gather import gather
@@ -67,6 +68,12 @@ class MultiInterestLoss(Loss):
         objective: The loss of a positive score against negative scores.
         weighting: Corrects the negative scores; :class:`UniformWeighting` unless given.
         regularizers: Weighted penalties; a pair ``(weight, regularizer)`` will do as well.
+        user_balance: How much users count alike, from 0 to 1: each of the :math:`n` positives of a user in the batch
+            weighs :math:`n^{-b}`. 0: every positive counts alike, so active users dominate; 1: every user does. Above 0
+            it needs the batches of a ``UserLoader``.
+
+    Raises:
+        ValueError: ``user_balance`` is out of its range.
     """
 
     def __init__(
@@ -75,8 +82,12 @@ class MultiInterestLoss(Loss):
         objective: Objective,
         weighting: Weighting | None = None,
         regularizers: Sequence[Weighted | tuple[float, Regularizer]] = (),
+        user_balance: float = 0.0,
     ) -> None:
         super().__init__()
+        if not 0 <= user_balance <= 1:
+            raise ValueError(f"'user_balance' must be from 0 to 1 (got {user_balance})")
+        self.user_balance = user_balance
         self.readout = readout
         self.objective = objective
         self.weighting = weighting if weighting is not None else UniformWeighting()
@@ -91,8 +102,8 @@ class MultiInterestLoss(Loss):
         shared = None if row is None else self._shared(out, positive, negatives, row)
         if row is not None and (shared is None or len(self.regularizers)):
             out, negatives = pair_by_pair(out, negatives, row)
-        objective = self._objective(out, positive, negatives) if shared is None else shared
-        named = [(type(self.objective).__name__, objective)]
+        loss = self._objective(out, positive, negatives) if shared is None else shared  # [num_positives]
+        named = [(type(self.objective).__name__, self._mean(loss, row))]
         for weight, regularizer in zip(self.weights, self.regularizers, strict=True):
             named.append((type(regularizer).__name__, weight * regularizer(out, positive, negatives)))
         return _unique(named)
@@ -109,7 +120,7 @@ class MultiInterestLoss(Loss):
             other = negatives.item != positive.unsqueeze(-1)  # [batch, num_negatives]
             valid = other if valid is None else valid & other
         loss: Tensor = self.objective(scores.pos, scores.neg, self._correction(scores, negatives, valid))
-        return _weighted_mean(loss, scores.weight)
+        return _over_interests(loss, scores.weight)
 
     def _shared(self, out: Representations, positive: Tensor, negatives: Negatives, row: Tensor) -> Tensor | None:
         """Return the objective with the negatives scored once per user, or ``None`` where that is not possible."""
@@ -120,7 +131,18 @@ class MultiInterestLoss(Loss):
         if scores is None:
             return None
         correction = self._correction(scores, negatives, negatives.valid)
-        return _weighted_mean(self.objective.grouped(scores.pos, scores.neg, correction, row), scores.weight)
+        return _over_interests(self.objective.grouped(scores.pos, scores.neg, correction, row), scores.weight)
+
+    def _mean(self, loss: Tensor, row: Tensor | None) -> Tensor:
+        if not self.user_balance:
+            return loss.mean()
+        if row is None:
+            raise ValueError(
+                f"'user_balance' = {self.user_balance} weighs the positives of whole users: use a UserLoader, or 0"
+            )
+        count = torch.zeros_like(loss).index_add(0, row, torch.ones_like(loss))[row]  # every user has a positive
+        weight = count**-self.user_balance
+        return (weight * loss).sum() / weight.sum()
 
     def _correction(self, scores: Scores, negatives: Negatives, valid: Tensor | None) -> Tensor | None:
         log_q, pos_log_q = negatives.log_q, negatives.pos_log_q
@@ -156,8 +178,8 @@ def pair_by_pair(out: Representations, negatives: Negatives, row: Tensor) -> tup
     )
 
 
-def _weighted_mean(loss: Tensor, weight: Tensor | None) -> Tensor:
-    return (loss if weight is None else (weight * loss).sum(1)).mean()
+def _over_interests(loss: Tensor, weight: Tensor | None) -> Tensor:
+    return loss if weight is None else (weight * loss).sum(1)
 
 
 class SumLoss(Loss):

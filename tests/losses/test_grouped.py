@@ -107,3 +107,25 @@ def test_samplers_that_correct_the_positive_ask_for_pairs():
     _, _, users, positive, _ = make_batch()
     with pytest.raises(ValueError, match="one positive per user"):
         PopularitySampler(make_graph(), 3)(users, positive)
+
+
+@pytest.mark.parametrize("balance", [0.0, 0.5, 1.0])
+def test_user_balance_weighs_users_by_a_power_of_their_activity(balance):
+    _, out, users, positive, row = make_batch()
+    negatives = AllItemsSampler(make_graph())(users, positive)
+    parts = [SelectReadout(), SampledSoftmaxLoss()]
+    single = [
+        MultiInterestLoss(*parts)(out, p.view(1), negatives, r.view(1)) for p, r in zip(positive, row, strict=True)
+    ]
+    weight = [float((row == r).sum()) ** -balance for r in row]
+    expected = sum(w * loss for w, loss in zip(weight, single, strict=True)) / sum(weight)
+    torch.testing.assert_close(MultiInterestLoss(*parts, user_balance=balance)(out, positive, negatives, row), expected)
+
+
+def test_user_balance_needs_whole_users():
+    _, out, users, positive, _ = make_batch()
+    loss = MultiInterestLoss(SelectReadout(), BPRLoss(), user_balance=1.0)
+    with pytest.raises(ValueError, match="use a UserLoader"):
+        loss(out, positive[:3], UniformSampler(make_graph(), 2)(users, positive))
+    with pytest.raises(ValueError, match="'user_balance' must be from 0 to 1"):
+        MultiInterestLoss(SelectReadout(), BPRLoss(), user_balance=2)

@@ -1,7 +1,8 @@
 """Edge weights of the backbones: LightGCN's normalisation and CAGCN's common-interacted ratio."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -11,16 +12,16 @@ from graphmi.nn.sparse import Adjacency, propagate
 __all__ = ["CAGCNWeight", "EdgeWeight", "LightGCNWeight"]
 
 
-class EdgeWeight(Protocol):
+class EdgeWeight(ABC):
     """Weights of directed edges, from the structure of the graph alone."""
 
+    @abstractmethod
     def __call__(self, edge_index: Tensor, size: tuple[int, int]) -> Tensor:
         """Return one weight per edge, ``[num_edges]``, for edges ``[2, num_edges]`` and ``(num_src, num_dst)``."""
-        ...
 
 
 @dataclass(frozen=True)
-class LightGCNWeight:
+class LightGCNWeight(EdgeWeight):
     r"""Symmetric normalisation :math:`1 / \sqrt{d_j d_v}` (`LightGCN, SIGIR 2020 <https://arxiv.org/abs/2002.02126>`_).
 
     On a bipartite graph each side counts its own edges, so both directions have the same weights.
@@ -35,7 +36,7 @@ class LightGCNWeight:
 
 
 @dataclass(frozen=True)
-class CAGCNWeight:
+class CAGCNWeight(EdgeWeight):
     r"""Common-interacted ratio (`CAGCN, WWW 2023 <https://arxiv.org/abs/2207.06221>`_), as published.
 
     A neighbour :math:`j` of :math:`v` counts by how much its own neighbours overlap with those of the other
