@@ -154,7 +154,12 @@ def _full_name(word: str) -> str:
 
 def _full_names(text: str) -> str:
     """Write class names of graphmi with their modules: elsewhere the same short name may mean another class."""
-    values = yaml.load(text, _Loader)  # noqa: S506 (a safe loader)
+    try:
+        values = yaml.load(text, _Loader)  # noqa: S506 (a safe loader)
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" (line {where.line + 1})" if where else ""
+        raise UsageError(f"a configuration is not valid YAML{line}") from None
     if not isinstance(values, dict):
         raise UsageError("a configuration consists of lines 'option: value'")
     full = {name: _walk(value) if name in _COMPONENTS else value for name, value in values.items()}

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Literal
 
 from lightning_fabric.loggers.logger import Logger
@@ -93,6 +94,9 @@ class Experiment:
         seed: Seed of initial parameters, order of the data, negatives and dropout; at least 0.
         description: What this is, in a sentence.
         paper: Where it was published.
+
+    Raises:
+        ValueError: If a number is out of its range.
     """
 
     data: str
@@ -110,6 +114,16 @@ class Experiment:
     seed: int = 0
     description: str = ""
     paper: str = ""
+
+    def __post_init__(self) -> None:
+        for name, value, least in (
+            ("k", min(self.k, default=0), 1),
+            ("num_groups", self.num_groups, 2),
+            ("replicates", self.replicates, 0),
+            ("seed", self.seed, 0),
+        ):
+            if value < least:
+                raise ValueError(f"'{name}' must be at least {least} (got {value})")
 
     def dataset(self) -> Dataset:
         """Read, filter and split the data.
@@ -133,8 +147,7 @@ class Experiment:
             part: ``"valid"`` or ``"test"``.
             k: Lengths of the recommendation lists, those of the experiment when omitted.
         """
-        groups = user_groups(dataset.train, self.num_groups)
-        return self._evaluator(dataset, part, self.k if k is None else k, groups, self.replicates)(model)
+        return self._evaluator(dataset, part, self.k if k is None else k)(model)
 
     def train(
         self,
@@ -155,10 +168,12 @@ class Experiment:
             on_epoch: Called after every validation.
 
         Raises:
-            ValueError: If the model has parameters, but loss or sampler is missing.
+            ValueError: If the model has parameters, but loss or sampler is missing, or the metric that is monitored.
             FloatingPointError: If a loss term is not finite.
         """
-        model, validate, history = self.build(dataset), self._validation(dataset), History()
+        # Both evaluators come first, so that what cannot be evaluated is not trained.
+        validate, test = self._validation(dataset), self._evaluator(dataset, "test", self.k)
+        model, history = self.build(dataset), History()
         if any(parameter.requires_grad for parameter in model.parameters()):
             if self.loss is None or self.sampler is None:
                 raise ValueError(f"a model with parameters ({type(model).__name__}) needs a 'loss' and a 'sampler'")
@@ -177,17 +192,20 @@ class Experiment:
                 on_epoch=on_epoch,
             )
         valid = history.best_metrics or validate(model)
-        return Trained(model, history, valid, self.evaluate(model, dataset, "test"))
+        return Trained(model, history, valid, test(model))
 
     def _validation(self, dataset: Dataset) -> Callable[[nn.Module], Mapping[str, float]]:
-        evaluator = self._evaluator(dataset, "valid", self.k, {}, replicates=0)
+        evaluator = Evaluator(dataset.targets("valid"), dataset.known("valid"), self.k)
+        if self.trainer.monitor not in evaluator.metrics:
+            near = get_close_matches(self.trainer.monitor, evaluator.metrics, n=3)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(evaluator.metrics)}"
+            raise ValueError(f"'monitor' is '{self.trainer.monitor}', which is not evaluated ({hint})")
         return lambda model: evaluator(model).metrics
 
-    def _evaluator(
-        self, dataset: Dataset, part: Part, k: Sequence[int], groups: Mapping[str, Tensor], replicates: int
-    ) -> Evaluator:
+    def _evaluator(self, dataset: Dataset, part: Part, k: Sequence[int]) -> Evaluator:
+        groups = user_groups(dataset.train, self.num_groups)
         targets, known = dataset.targets(part), dataset.known(part)
-        return Evaluator(targets, known, k, groups, replicates=replicates, seed=self.seed)
+        return Evaluator(targets, known, k, groups, replicates=self.replicates, seed=self.seed)
 
 
 def user_groups(train: Interactions, num_groups: int) -> dict[str, Tensor]:
@@ -198,13 +216,8 @@ def user_groups(train: Interactions, num_groups: int) -> dict[str, Tensor]:
 
     Args:
         train: Training interactions.
-        num_groups: Number of groups, at least 2.
-
-    Raises:
-        ValueError: If ``num_groups`` is below 2.
+        num_groups: Number of groups, at least 1.
     """
-    if num_groups < 2:
-        raise ValueError(f"'num_groups' must be at least 2 (got {num_groups})")
     if train.categories is None:
         return {}
     entropy, activity = category_entropy(train), train.user.bincount(minlength=train.num_users)

@@ -74,6 +74,13 @@ class RunFolder:
             raise FileNotFoundError(f"'{self.path}' is not a run folder: it has no config.yaml")
         return self
 
+    def discard(self) -> None:
+        """Remove what was written before the first epoch was finished, and the folder if nothing else is in it."""
+        for name in ("config.yaml", "data.json"):
+            (self.path / name).unlink(missing_ok=True)
+        if self.path.is_dir() and not any(self.path.iterdir()):
+            self.path.rmdir()
+
     def write_config(self, text: str) -> None:
         """Write ``config.yaml``."""
         self._write("config.yaml", text.encode())

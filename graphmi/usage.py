@@ -5,9 +5,11 @@ import inspect
 import re
 from collections.abc import Iterable, Sequence
 from importlib import import_module
-from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
+
+# So many names are listed where none is near.
+_FEW = 12
 
 __all__ = ["UsageError", "nearest", "parse", "require_name"]
 
@@ -16,13 +18,13 @@ class UsageError(ValueError):
     """What was asked for cannot be understood; the message says what would be."""
 
 
-def nearest(name: str, names: Iterable[str], what: str = "there are") -> str:
-    """Return ``did you mean ...?``, or a few or all of the names where none is near."""
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return a hint: ``did you mean ...?``, or the names where none is near and they are few."""
     names = list(dict.fromkeys(names))
     lower = {known.lower(): known for known in reversed(names)}
-    if close := difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.6):
+    if close := difflib.get_close_matches(name.lower(), lower, n=2, cutoff=0.6):
         return f"did you mean {' or '.join(lower[match] for match in close)}?"
-    return f"{what} {', '.join(names)}"
+    return f"there are {', '.join(names)}" if 0 < len(names) <= _FEW else "see --help"
 
 
 def require_name(name: str, names: Iterable[str], what: str) -> None:
@@ -55,41 +57,44 @@ def parse(parser: ArgumentParser, arguments: Sequence[str], names: Iterable[str]
 
 def _explain(message: str, parser: ArgumentParser, names: list[str]) -> str:
     """Turn a message of jsonargparse, which can be many lines, into one sentence."""
-    options = [option for option in parser._option_string_actions if option.startswith("--") and "+" not in option]
-    if found := re.search(r"unrecognized arguments: (--[^\s=]+)", message):
-        return f"there is no option '{found[1]}' ({nearest(found[1], options, 'options are')})"
-    if found := re.search(r"unrecognized arguments: (.+)", message):
-        return f"'{found[1]}' is one word too many"
-    if found := re.search(r"arguments are required: (.+)", message):
-        return f"'{_option(found[1])}' is missing"
     keys = re.findall(r'[Pp]arser key "([\w.]+)"', message)
     path = ".".join(keys)
+    known = [option for option in parser._option_string_actions if re.fullmatch(r"--[\w.]+", option)]
+    if found := re.search(r"unrecognized arguments: (--[^\s=]+)", message):
+        return f"there is no option '{found[1]}' ({nearest(found[1], known)})"
+    if found := re.search(r"unrecognized arguments: (.+)", message):
+        return f"'{found[1]}' is one word too many"
+    if found := re.search(r"arguments are required: (\w+)", message):
+        return f"'--{'.'.join([*keys, found[1]])}' is missing"
+    if found := re.search(r"Group '([\w.]+)' does not accept option '([\w.]+)'", message):
+        name = f"--{found[1]}.{found[2]}"
+        return f"there is no option '{name}' ({nearest(name, known)})"
     if found := re.search(r"Option '([\w.]+)' is not accepted", message):
-        known = _class_options(message) or [option.removeprefix("--") for option in options]
-        name = ".".join([*keys, found[1]])
-        return f"there is no option '{_option(name)}' ({nearest(found[1], known, 'options are')})"
-    if found := re.search(
-        r"has no attribute '(\w+)'|Expected a dot import path string: (\w+)|[Nn]o module named '([\w.]+)'"
-        r"|class_path '?([\w.]+)'? |subclass.* for name '?(\w+)'?",
-        message,
-    ):
-        name = next(group for group in found.groups() if group)
-        return f"'{_option(path)}' names no class that can be imported: '{name}' ({nearest(name, names)})"
-    text = re.sub(r"\s+", " ", re.sub(r'^[Pp]arser key "[\w.]+":\s*', "", message)).strip()
-    text = re.sub(r"<class '([\w.]+)'>", r"\1", text)
-    return f"'{_option(path)}': {text}" if path else text
+        name = f"--{'.'.join([*keys, found[1]])}"
+        return f"there is no option '{name}' ({_class_hint(message, found[1], path) or nearest(name, known)})"
+    if found := re.search(r"No module named '([\w.]+)'", message):
+        return f"'--{path}' names a class that cannot be imported: there is no module '{found[1]}'"
+    if found := re.search(r"Expected '([\w.]+)' to be .*? of <class '([\w.]+)'>", message):
+        return f"'--{path}' must be a {found[2].rpartition('.')[2]}, and {found[1].rpartition('.')[2]} is none"
+    if found := re.search(r"has no attribute '(\w+)'|Expected a dot import path string: (\w+)", message):
+        name = found[1] or found[2]
+        return f"'--{path}': no class is named '{name}' ({nearest(name, names)})"
+    # The innermost expectation comes first.
+    if found := re.search(r"Expected an? (?:typing\.)?(.+?)\.? Got value: (\S+?)[.,]?(?:\s|$)", message):
+        expected = re.sub(r"<class '([\w.]+)'>", r"\1", found[1])
+        choices = re.fullmatch(r"Literal\[(.+)\]", expected)
+        return f"'--{path}' must be {f'one of {choices[1]}' if choices else expected} (got {found[2]})"
+    return re.sub(r"\s+", " ", message).strip()
 
 
-def _option(name: str) -> str:
-    return name if name.startswith("-") else f"--{name}"
-
-
-def _class_options(message: str) -> list[str]:
-    """Return the options of the class that refused one."""
+def _class_hint(message: str, option: str, path: str) -> str | None:
+    """Return the nearest options of the class that refused one; ``None`` where no class is named."""
     found = re.search(r"class_path '([\w.]+)':\s+Option '", message)
     found = found or re.search(r"is not accepted\. Got value: Namespace\(class_path='([\w.]+)'", message)
     if not found:
-        return []
+        return None
     module, _, name = found[1].rpartition(".")
-    cls: Any = getattr(import_module(module), name)
-    return [parameter for parameter in inspect.signature(cls).parameters if parameter != "graph"]
+    parameters = inspect.signature(getattr(import_module(module), name)).parameters.values()
+    named = [one.name for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+    options = [f"--{path}.{one}" for one in named if one != "graph"]
+    return nearest(f"--{path}.{option}", options) if options else f"{name} has no options"

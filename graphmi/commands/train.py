@@ -149,6 +149,10 @@ def _train(request: _Request, experiment: Experiment, dataset: Dataset) -> Train
         raise KeyboardInterrupt(
             f"interrupted: {done}; continue with: graphmi train --out {folder.path} --resume"
         ) from None
+    except Exception:
+        if folder.read_state() is None:  # an argument was wrong: the same folder can be named again
+            folder.discard()
+        raise
     finally:
         logger.finalize("")
 
