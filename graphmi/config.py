@@ -21,7 +21,7 @@ from graphmi.experiment import Experiment
 from graphmi.presets import preset_names, preset_text
 from graphmi.seeds import seeded
 from graphmi.trainer import Trainer
-from graphmi.usage import UsageError, nearest, parse, require_name
+from graphmi.usage import Help, UsageError, nearest, parse, require_name
 
 __all__ = ["Config", "experiment", "experiment_parser", "read_config"]
 
@@ -62,7 +62,8 @@ class Config:
 
 def experiment_parser() -> ArgumentParser:
     """Return a parser with one option for every argument of every part of an experiment."""
-    parser = ArgumentParser(exit_on_error=False, allow_abbrev=False, usage="", add_help=False)
+    short_names()  # imports the classes that help lists
+    parser = ArgumentParser(exit_on_error=False, allow_abbrev=False, add_help=False, formatter_class=Help)
     parser.add_argument("--config", action="config", help="YAML file with options; several add up.")
     parser.add_class_arguments(Experiment, skip={"split", "trainer", "k"})
     split = inspect.signature(Experiment).parameters["split"].annotation
@@ -70,7 +71,8 @@ def experiment_parser() -> ArgumentParser:
         "--split",
         type=split,
         default={"class_path": "graphmi.data.LeaveOneOut"},
-        help="How the interactions become training, validation and test.",
+        help="How the interactions become training, validation and test: LeaveOneOut, RandomSplit, TemporalSplit, "
+        "HeldOutUsers, GivenSplit or another class.",
     )
     parser.add_argument(
         "--k", type=int, nargs="+", default=[10, 20, 50], help="Lengths of the lists that are evaluated."

@@ -3,15 +3,27 @@
 import difflib
 import inspect
 import re
+from argparse import Action
 from collections.abc import Iterable, Sequence
 from importlib import import_module
 
-from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace
 
 # So many names are listed where none is near.
 _FEW = 12
 
-__all__ = ["UsageError", "nearest", "parse", "require_name"]
+__all__ = ["Help", "UsageError", "nearest", "parse", "require_name"]
+
+
+class Help(DefaultHelpFormatter):
+    """Help in which classes have their short names, and only those of graphmi are listed."""
+
+    def _expand_help(self, action: Action) -> str:
+        text: str = super()._expand_help(action).replace("``", "")
+        text = re.sub(r"\{'class_path': '[\w.]+?(\w+)'\}", r"\1", text)
+        return re.sub(
+            r", known subclasses: (.*)\)$", lambda found: _own_classes(found[1], action.dest), text, flags=re.S
+        )
 
 
 class UsageError(ValueError):
@@ -53,6 +65,13 @@ def parse(parser: ArgumentParser, arguments: Sequence[str], names: Iterable[str]
         return parser.parse_args(list(arguments))
     except (ArgumentError, TypeError) as error:  # TypeError: jsonargparse iterates over what should be a list
         raise UsageError(_explain(str(error), parser, list(names))) from None
+
+
+def _own_classes(text: str, option: str) -> str:
+    """Return the end of a help text with the classes that it lists."""
+    package = r"graphmi\.models" if option == "model" else r"graphmi\.\w+"  # a model can be any module of torch
+    names = re.findall(rf"{package}\.(\w+)(?:,|$)", text)
+    return f"; {', '.join(names)} or another class)" if names else ")"
 
 
 def _explain(message: str, parser: ArgumentParser, names: list[str]) -> str:
