@@ -114,10 +114,10 @@ def load(arm: str, arguments: argparse.Namespace) -> optuna.Study:
     """Open the study of an arm."""
     arguments.out.mkdir(parents=True, exist_ok=True)
     storage = JournalStorage(JournalFileBackend(str(arguments.out / f"{arm}.journal")))
-    sampler = optuna.samplers.TPESampler(seed=0, n_startup_trials=6)
-    return optuna.create_study(
-        study_name=arm, storage=storage, sampler=sampler, direction="maximize", load_if_exists=True
-    )
+    study = optuna.create_study(study_name=arm, storage=storage, direction="maximize", load_if_exists=True)
+    # A resumed search must not draw what it drew before.
+    study.sampler = optuna.samplers.TPESampler(seed=len(study.trials), n_startup_trials=6)
+    return study
 
 
 def test(arm: str, arguments: argparse.Namespace) -> None:
