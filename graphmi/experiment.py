@@ -103,7 +103,7 @@ class Experiment:
     model: Callable[[HeteroData], nn.Module]
     sampler: Callable[[HeteroData], Sampler] | None = None
     loss: Loss | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, int | float | bool | str] = field(default_factory=dict)
     filter: Filter = field(default_factory=Filter)
     split: Callable[[Interactions], Dataset] = field(default_factory=LeaveOneOut)
     trainer: Trainer = field(default_factory=Trainer)

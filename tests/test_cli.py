@@ -1,0 +1,459 @@
+"""The command from outside: words in, status, text and files out."""
+
+import csv
+import json
+import math
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from scipy import stats
+
+from graphmi import __version__, cli
+from graphmi.losses import MultiInterestLoss
+
+WORLD = "planted:num_users=60,num_items=80,num_clusters=4,interactions_per_user=10"
+QUICK = ["--data", WORLD, "--trainer.epochs", "4", "--trainer.accelerator", "cpu", "--replicates", "50"]
+
+
+@pytest.fixture
+def graphmi(capsys):
+    """Run words; return status, output and errors."""
+
+    def run(*words):
+        status = cli.main([str(word) for word in words])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def trained(graphmi, tmp_path):
+    """Train into a folder of this name, and return it."""
+
+    def train(name="run", preset="mf", *words):
+        status, out, err = graphmi("train", preset, *QUICK, "--out", tmp_path / name, *words)
+        assert (status, err) == (0, "")
+        assert "ndcg" in out
+        return tmp_path / name
+
+    return train
+
+
+def result(folder, name="result.json"):
+    return json.loads((folder / name).read_text())
+
+
+def rows(folder):
+    """Return metrics.csv without what a clock measured."""
+    with (folder / "metrics.csv").open(newline="") as file:
+        return [
+            {k: v for k, v in row.items() if k not in ("seconds", "pairs_per_second")} for row in csv.DictReader(file)
+        ]
+
+
+def assert_same_run(one, other):
+    assert rows(one) == rows(other)
+    assert result(one)["metrics"] == result(other)["metrics"]
+    assert result(one)["groups"] == result(other)["groups"]
+    for name in ("model", "per_user"):
+        first, second = (load_file(folder / f"{name}.safetensors") for folder in (one, other))
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+# --- help and names
+
+
+def test_help_and_version(graphmi):
+    for words in ([], ["--help"], ["-h"]):
+        status, out, err = graphmi(*words)
+        assert (status, err) == (0, "")
+        assert all(word in out for word in ("train", "evaluate", "compare", "presets", "data list"))
+    assert graphmi("--version") == (0, f"graphmi {__version__}\n", "")
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "compare", "presets", "data stats"])
+def test_every_command_has_help(graphmi, command):
+    status, out, _ = graphmi(*command.split(), "--help")
+    assert status == 0
+    assert f"usage: graphmi {command}" in out
+
+
+def test_help_of_train_lists_our_classes_and_not_all_of_torch(graphmi):
+    _, out, _ = graphmi("train", "--help")
+    assert "InterestGCN" in out
+    assert "--trainer.learning_rate" in out
+    assert "torch.nn.Linear" not in out
+    assert len(out.splitlines()) < 200
+
+
+def test_help_and_presets_do_not_load_torch():
+    code = (
+        "import sys; from graphmi.cli import main; main(['--help']); main(['presets']); main(['--version']);"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60).returncode == 0
+
+
+def test_presets_are_listed(graphmi):
+    status, out, _ = graphmi("presets")
+    assert status == 0
+    assert "interest-gcn" in out
+    assert "arxiv.org/abs/2402.13495" in out
+
+
+def test_data_commands_are_wired(graphmi):
+    assert "ml-100k" in graphmi("data", "list")[1]
+    assert "60 users, 80 items" in graphmi("data", "fetch", WORLD)[1]
+    assert "interactions per user" in graphmi("data", "stats", WORLD)[1]
+    assert graphmi("data")[0] == 0
+
+
+# --- training
+
+
+def test_run_folder_holds_what_a_reader_needs(trained):
+    folder = trained("run", "lightgcn", "--seed", "7", "--trainer.epochs", "3", "--k", "5", "20")
+    assert {path.name for path in folder.iterdir()} == {
+        "config.yaml",
+        "data.json",
+        "metrics.csv",
+        "model.safetensors",
+        "per_user.safetensors",
+        "result.json",
+        "resume.pt",
+        "tensorboard",
+    }
+    told = result(folder)
+    assert told["seed"] == 7
+    assert told["protocol"]["split"] == "leave-one-out"
+    assert told["protocol"]["k"] == [5, 20]
+    assert {"candidates", "seen items", "ndcg"} <= told["protocol"].keys()
+    assert set(told["metrics"]) == set(told["valid_metrics"]) >= {"ndcg@5", "ndcg@20", "recall@20"}
+    assert len(told["data"]["fingerprint"]) == 64
+    assert told["data"]["train"] == 60 * 8
+    assert told["num_parameters"] == (60 + 80) * 64 + 3 * 64  # centers, and one interest vector per layer
+    assert told["versions"]["graphmi"] == __version__
+    assert told["epochs"] == 3 == len(rows(folder))
+    assert told["timings"]["train_seconds"] > 0
+    assert told["config"] == yaml.safe_load((folder / "config.yaml").read_text())
+    best = max(rows(folder), key=lambda row: float(row["ndcg@20"]))
+    assert told["best_epoch"] == int(best["epoch"])
+    assert told["valid_metrics"]["ndcg@20"] == float(best["ndcg@20"])
+
+
+def test_groups_are_told_with_spread_and_intervals(trained):
+    folder = trained()
+    told, users = result(folder)["groups"], load_file(folder / "per_user.safetensors")
+    for kind in ("diversity", "diversity-controlled"):
+        group = told[f"{kind}/ndcg@20"]
+        means = [users["ndcg@20"][users[f"group/{kind}"] == index].double().mean().item() for index in range(5)]
+        assert group["mean"] == pytest.approx(means)
+        assert group["gap"] == pytest.approx(max(means) - min(means))
+        assert group["std"] == pytest.approx(math.sqrt(sum((m - sum(means) / 5) ** 2 for m in means) / 5))
+        low, high = group["intervals"]["gap"]
+        assert low <= high
+
+
+def test_mean_over_users_is_the_metric(trained):
+    folder = trained()
+    users = load_file(folder / "per_user.safetensors")
+    assert result(folder)["metrics"]["recall@20"] == pytest.approx(users["recall@20"].double().mean().item())
+
+
+def test_popularity_is_evaluated_only(graphmi, tmp_path):
+    status, out, _ = graphmi("train", "popularity", "--data", WORLD, "--out", tmp_path / "run")
+    assert status == 0
+    assert "Nothing to train" in out
+    assert result(tmp_path / "run")["num_parameters"] == 0
+
+
+def test_a_run_folder_alone_repeats_the_run(graphmi, trained, tmp_path):
+    first = trained("first", "interest-gcn", "--seed", "5", "--split", "RandomSplit", "--split.seed", "2")
+    status, _, _ = graphmi("train", "--config", first / "config.yaml", "--out", tmp_path / "second")
+    assert status == 0
+    assert_same_run(first, tmp_path / "second")
+    assert (first / "config.yaml").read_text() == (tmp_path / "second" / "config.yaml").read_text()
+
+
+def test_files_are_found_from_any_folder(graphmi, tmp_path, monkeypatch):
+    pairs = [(user, (user * 3 + step * 7) % 20) for user in range(30) for step in range(6)]
+    for name, steps in {"all": range(6), "train": range(4), "valid": [4], "test": [5]}.items():
+        lines = [f"{user}\t{item}" for index, (user, item) in enumerate(pairs) if index % 6 in steps]
+        (tmp_path / f"{name}.tsv").write_text("\n".join(["user_id\titem_id", *lines, ""]))
+    monkeypatch.chdir(tmp_path)
+    words = [
+        "--split",
+        "GivenSplit",
+        "--split.train",
+        "train.tsv",
+        "--split.valid",
+        "valid.tsv",
+        "--split.test",
+        "test.tsv",
+    ]
+    first = graphmi("train", "mf", "--data", "all.tsv", *words, "--trainer.epochs", 1, "--out", "first")
+    assert first[::2] == (0, "")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert graphmi("train", "--config", "../first/config.yaml", "--out", "../second")[::2] == (0, "")
+    assert_same_run(tmp_path / "first", tmp_path / "second")
+    assert result(tmp_path / "first")["groups"] == {}  # no categories, no groups
+
+
+def test_columns_of_a_file_can_be_named(graphmi, tmp_path):
+    lines = [f"u{user};{(user + step) % 9};{step}" for user in range(8) for step in range(4)]
+    (tmp_path / "data.csv").write_text("\n".join(["who;what;when", *lines, ""]))
+    columns = ["--columns.user", "who", "--columns.item", "what", "--columns.time", "when"]
+    words = ["train", "popularity", "--data", tmp_path / "data.csv", *columns, "--out", tmp_path / "run"]
+    assert graphmi(*words)[::2] == (0, "")
+    assert result(tmp_path / "run")["protocol"]["order"] == "time"
+
+
+def test_a_class_of_the_user_can_be_named(graphmi, tmp_path, monkeypatch):
+    (tmp_path / "own_model.py").write_text(
+        "from graphmi.models import InterestGCN\n"
+        "class Own(InterestGCN):\n"
+        "    def __init__(self, graph, width: int = 3):\n"
+        "        super().__init__(graph, 1, width, 0)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    words = ["--model", "own_model.Own", "--model.width", "5", "--out", tmp_path / "run"]
+    assert graphmi("train", "mf", *QUICK, *words)[::2] == (0, "")
+    assert result(tmp_path / "run")["num_parameters"] == (60 + 80) * 5
+    status, _, err = graphmi(
+        "train", "mf", *QUICK, "--model", "own_model.Own", "--model.with", 5, "--out", tmp_path / "two"
+    )
+    assert (status, "did you mean --model.width?" in err) == (2, True)
+
+
+# --- interruption
+
+
+def interrupt(monkeypatch, at):
+    """Raise Ctrl-C at the ``at``-th step."""
+    terms, steps = MultiInterestLoss.terms, iter(range(1, 10**6))
+
+    def interrupted(*arguments):
+        if next(steps) == at:
+            raise KeyboardInterrupt
+        return terms(*arguments)
+
+    monkeypatch.setattr(MultiInterestLoss, "terms", interrupted)
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(graphmi, trained, tmp_path, monkeypatch):
+    whole = trained("whole", "interest-gcn", "--loader.batch_size", "100")
+    with monkeypatch.context() as patch:
+        interrupt(patch, at=5 * 2 + 3)  # 480 pairs are five steps an epoch
+        words = ["train", "interest-gcn", *QUICK, "--loader.batch_size", "100", "--out", tmp_path / "parts"]
+        status, _, err = graphmi(*words)
+    assert status == 130
+    assert "the state after epoch 2 is kept" in err
+    command = re.search(r"continue with: graphmi (.*)", err)[1]
+    assert not (tmp_path / "parts" / "result.json").exists()
+    assert graphmi(*command.split())[::2] == (0, "")
+    assert_same_run(whole, tmp_path / "parts")
+
+
+def test_the_same_words_with_resume_continue_too(graphmi, trained, tmp_path, monkeypatch):
+    whole = trained("whole")
+    words = ["train", "mf", *QUICK, "--out", tmp_path / "parts", "--resume"]
+    with monkeypatch.context() as patch:
+        interrupt(patch, at=1)
+        status, _, err = graphmi(*words)  # nothing to resume: it starts
+    assert status == 130
+    assert "no epoch was finished" in err
+    assert graphmi(*words)[::2] == (0, "")
+    assert_same_run(whole, tmp_path / "parts")
+
+
+def test_a_finished_run_can_be_given_more_epochs(graphmi, trained):
+    long = trained("long", "mf", "--trainer.epochs", "6")
+    short = trained("short")
+    assert graphmi("train", "--out", short, "--resume", "--trainer.epochs", 6)[0] == 0
+    assert_same_run(long, short)
+
+
+def test_a_resumed_run_keeps_its_options(graphmi, trained):
+    folder = trained()
+    status, _, err = graphmi("train", "--out", folder, "--resume", "--trainer.learning_rate", 0.5)
+    assert status == 2
+    assert "'--trainer.learning_rate' is 0.5, but the run in" in err
+
+
+def test_nothing_is_overwritten(graphmi, trained):
+    folder = trained()
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    status, _, err = graphmi("train", "mf", *QUICK, "--out", folder)
+    assert status == 1
+    assert "nothing there is overwritten" in err
+    assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_a_loss_that_breaks_is_named(graphmi, tmp_path):
+    words = ["--trainer.learning_rate", "1e30", "--trainer.epochs", "9", "--out", tmp_path / "run"]
+    status, _, err = graphmi("train", "mf", *QUICK, *words)
+    assert status == 1
+    assert re.search(r"the loss term '\w+'( and '\w+')? is not finite at step \d+ of epoch \d+", err)
+
+
+# --- mistakes
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "sentence"),
+    [
+        ("trian", 2, "no command is named 'trian' (did you mean train?)"),
+        ("data lst", 2, "no data command is named 'lst' (did you mean list?)"),
+        ("train lightgc DATA OUT", 2, "no preset is named 'lightgc' (did you mean lightgcn"),
+        ("train DATA OUT", 2, "name a preset ("),
+        ("train mf DATA", 2, "'--out' is missing"),
+        ("train mf OUT", 2, "'--data' is missing"),
+        (
+            "train mf DATA OUT --trainer.epoch 3",
+            2,
+            "there is no option '--trainer.epoch' (did you mean --trainer.epochs",
+        ),
+        ("train mf DATA OUT --sed 3", 2, "there is no option '--sed' (did you mean --seed"),
+        ("train mf DATA OUT --model.num_interest 3", 2, "(did you mean --model.num_interests"),
+        ("train mf DATA OUT --loader.batch_siz 3", 2, "(did you mean --loader.batch_size"),
+        ("train mf DATA OUT --loss.objective.temperature 3", 2, "(BPRLoss has no options)"),
+        ("train mf DATA OUT --loss.objective BPRLos", 2, "no class is named 'BPRLos' (did you mean BPRLoss"),
+        ("train mf DATA OUT --model InterestGCM", 2, "no class is named 'InterestGCM' (did you mean InterestGCN"),
+        ("train mf DATA OUT --model nosuch.Model", 2, "there is no module 'nosuch'"),
+        ("train mf DATA OUT --model torch.nn.Linear", 2, "'--model.out_features' is missing"),
+        ("train mf DATA OUT --sampler BPRLoss", 2, "'--sampler' must be a Sampler, and BPRLoss is none"),
+        ("train mf DATA OUT --model.score best", 2, "'--model.score' must be one of 'user_virtual'"),
+        ("train mf DATA OUT --seed x", 2, "'--seed' must be int (got x)"),
+        ("train mf DATA OUT --k x", 2, "'--k' must be int (got x)"),
+        ("train mf DATA OUT extra", 2, "'extra' is one word too many"),
+        ("train mf DATA OUT --trainer.epochs 0", 1, "'epochs' must be at least 1 (got 0)"),
+        ("train mf DATA OUT --loader.batch_size 0", 1, "'batch_size' must be at least 1 (got 0)"),
+        ("train mf DATA OUT --k 0", 1, "'k' must be at least 1 (got 0)"),
+        ("train mf DATA OUT --trainer.monitor ndcg@21", 1, "(did you mean ndcg@20"),
+        ("train mf DATA OUT --filter.k_core 500", 1, "lower the limit"),
+        ("train mf DATA OUT --config nosuch.yaml", 1, "'nosuch.yaml': No such file or directory"),
+        ("train mf OUT --data nosuch.csv", 1, "no file and no data set is named 'nosuch.csv'"),
+        ("train mf OUT --data plantd", 1, "did you mean planted"),
+        ("train --out OUTSIDE --resume", 2, "name a preset"),
+        ("evaluate OUTSIDE", 1, "is not a run folder"),
+        ("evaluate OUTSIDE --splt test", 2, "(did you mean --split"),
+        ("evaluate OUTSIDE --split tests", 2, "'--split' must be one of 'valid', 'test' (got tests)"),
+        ("compare OUTSIDE", 2, "name at least two run folders"),
+        ("compare OUTSIDE OUTSIDE", 1, "is not a run folder"),
+    ],
+)
+def test_a_mistake_gets_one_sentence_and_leaves_nothing(graphmi, tmp_path, words, status, sentence):
+    places = {"DATA": ["--data", WORLD], "OUT": ["--out", tmp_path / "run"], "OUTSIDE": [tmp_path / "none"]}
+    spelled = [part for word in words.split() for part in places.get(word, [word])]
+    got, out, err = graphmi(*spelled)
+    assert sentence in err
+    assert (got, out) == (status, "")
+    assert err.startswith("graphmi: ")
+    assert err.count("\n") == 1
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("sed: 3", "there is no option '--sed' (did you mean --seed"),
+        ("trainer:\n  epoch: 3", "there is no option '--trainer.epoch' (did you mean --trainer.epochs"),
+        ("model:\n  class_path: InterestGC", "no class is named 'InterestGC' (did you mean InterestGCN"),
+        ("model: [1", "not valid YAML (line"),
+        ("just words", "lines 'option: value'"),
+    ],
+)
+def test_a_mistake_in_a_file_gets_one_sentence(graphmi, tmp_path, text, sentence):
+    (tmp_path / "my.yaml").write_text(text)
+    status, _, err = graphmi("train", "mf", *QUICK, "--config", tmp_path / "my.yaml", "--out", tmp_path / "run")
+    assert (status, sentence in err) == (2, True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_missing_dependency_says_what_to_install(graphmi, monkeypatch):
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    monkeypatch.delitem(sys.modules, "graphmi.commands.presets", raising=False)
+    status, _, err = graphmi("presets")
+    assert (status, err) == (1, "graphmi: 'yaml' is not installed; run: pip install \"graphmi[train]\"\n")
+
+
+def test_a_traceback_can_be_asked_for(monkeypatch):
+    monkeypatch.setenv("GRAPHMI_TRACEBACK", "1")
+    with pytest.raises(ValueError, match="no preset"):
+        cli.main(["train", "nosuch", "--out", "x"])
+
+
+# --- evaluation and comparison
+
+
+def test_evaluate_says_what_training_said(graphmi, trained):
+    folder = trained("run", "interest-gcn")
+    status, out, err = graphmi("evaluate", folder)
+    assert (status, err) == (0, "")
+    assert "ndcg" in out
+    again, told = result(folder, "evaluation-test.json"), result(folder)
+    assert {name: again[name] for name in ("metrics", "groups", "protocol")} == {
+        name: told[name] for name in ("metrics", "groups", "protocol")
+    }
+    assert graphmi("evaluate", folder, "--split", "valid", "--k", "3", "20")[0] == 0
+    valid = result(folder, "evaluation-valid.json")
+    assert valid["metrics"]["ndcg@20"] == told["valid_metrics"]["ndcg@20"]
+    assert valid["protocol"]["k"] == [3, 20]
+
+
+def test_evaluate_refuses_other_data(graphmi, tmp_path):
+    lines = [f"{user},{(user + step) % 9},{step}" for user in range(8) for step in range(4)]
+    data = tmp_path / "data.csv"
+    data.write_text("\n".join(["user_id,item_id,time", *lines, ""]))
+    assert graphmi("train", "mf", "--data", data, "--trainer.epochs", 1, "--out", tmp_path / "run")[0] == 0
+    data.write_text("\n".join(["user_id,item_id,time", *lines[::-1], "9,1,1", "9,2,2", "9,3,3", ""]))
+    status, _, err = graphmi("evaluate", tmp_path / "run")
+    assert status == 1
+    assert "is not what the run in" in err
+    status, _, err = graphmi("train", "--out", tmp_path / "run", "--resume", "--trainer.epochs", 2)
+    assert status == 1
+    assert "is not what the run in" in err
+
+
+def test_evaluate_needs_a_finished_epoch(graphmi, tmp_path, monkeypatch):
+    interrupt(monkeypatch, at=1)
+    assert graphmi("train", "mf", *QUICK, "--out", tmp_path / "run")[0] == 130
+    status, _, err = graphmi("evaluate", tmp_path / "run")
+    assert (status, "the run has not ended" in err) == (1, True)
+
+
+def test_compare_tests_the_same_users(graphmi, trained, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    one, two = trained("one", "popularity"), trained("two", "mf", "--trainer.learning_rate", "0.02")
+    status, out, err = graphmi("compare", one, two)
+    assert (status, err) == (0, "")
+    users = [load_file(folder / "per_user.safetensors") for folder in (one, two)]
+    difference = (users[1]["recall@50"] - users[0]["recall@50"]).double()
+    row = next(line for line in out.splitlines() if "recall@50" in line)
+    assert f"{result(one)['metrics']['recall@50']:.4f}" in row
+    assert f"{difference.mean():+.4f}" in row
+    expected = stats.wilcoxon(difference.numpy()).pvalue
+    assert ("< 0.001" if expected < 0.001 else f"{expected:.3f}") in row
+    gaps = [result(folder)["groups"]["diversity/ndcg@20"]["gap"] for folder in (one, two)]
+    assert any(all(f"{gap:.4f}" in line for gap in gaps) for line in out.splitlines() if "gap" in line)
+    assert graphmi("compare", one, two, one, "--metric", "recall@10")[0] == 0
+
+
+def test_compare_refuses_what_does_not_mean_the_same(graphmi, trained):
+    one = trained("one", "popularity")
+    other_split = trained("two", "popularity", "--split", "RandomSplit")
+    status, _, err = graphmi("compare", one, other_split)
+    assert (status, "their protocols differ in" in err) == (1, True)
+    other_data = trained("three", "popularity", "--columns.seed", "1")
+    status, _, err = graphmi("compare", one, other_data)
+    assert (status, "their data differ (fingerprints" in err) == (1, True)
+    status, _, err = graphmi("compare", one, one, "--metric", "ndgc@20")
+    assert (status, "did you mean ndcg@20" in err) == (2, True)

@@ -1,0 +1,132 @@
+"""Presets say what they are, and each trains, repeats itself from its own configuration, and can be changed."""
+
+import pytest
+import torch
+import yaml
+
+from graphmi.config import experiment, read_config, short_names
+from graphmi.experiment import Experiment, Filter
+from graphmi.losses import MultiInterestLoss, SampledSoftmaxLoss
+from graphmi.models import InterestGCN, Popularity
+from graphmi.presets import preset_names, preset_text
+from graphmi.typing import Batch
+from graphmi.usage import UsageError
+
+DATA = "planted:num_users=40,num_items=60,interactions_per_user=8"
+
+
+def make(preset, **options):
+    return experiment(preset, DATA, trainer__epochs=1, trainer__accelerator="cpu", replicates=0, **options)
+
+
+def test_the_promised_presets_exist():
+    assert {"mf", "lightgcn", "cagcn", "interest-gcn", "interest-cagcn", "popularity"} <= set(preset_names())
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_a_preset_says_what_it_is_and_where_it_was_published(name):
+    values = yaml.safe_load(preset_text(name))
+    assert values["description"].endswith(".")
+    assert "https://" in values.get("paper", "") or name == "popularity"
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_a_preset_trains_and_its_resolved_configuration_is_itself(name):
+    one = make(name)
+    trained = one.train(one.dataset())
+    assert 0 <= trained.test.metrics["ndcg@20"] <= 1
+    config = read_config(preset_text(name), arguments=["--data", DATA])
+    assert read_config(config.text()).text() == config.text()
+    given = yaml.safe_load(preset_text(name))
+    assert config.to_dict()["trainer"].items() >= given.get("trainer", {}).items()
+
+
+@pytest.mark.parametrize(
+    ("name", "num_interests", "num_layers"), [("mf", 1, 0), ("lightgcn", 1, 3), ("interest-gcn", 4, 3)]
+)
+def test_a_preset_builds_its_paper(name, num_interests, num_layers):
+    one = make(name)
+    model = one.build(one.dataset())
+    assert isinstance(model, InterestGCN)
+    assert (model.num_interests, len(model.convs), model.embedding.embedding_dim) == (num_interests, num_layers, 64)
+
+
+def test_cagcn_has_other_edges_than_lightgcn():
+    data = make("cagcn").dataset()
+
+    def items(one):
+        return one.build(data)(Batch(user=torch.arange(3))).items.detach()
+
+    ours, theirs = items(make("cagcn")), items(make("lightgcn"))
+    assert not torch.allclose(ours, theirs)
+    same = make("lightgcn", model__weight="CAGCNWeight", model__weight__gamma=0.0)
+    torch.testing.assert_close(items(same), theirs)
+
+
+def test_popularity_has_nothing_to_train():
+    one = make("popularity")
+    trained = one.train(one.dataset())
+    assert isinstance(trained.model, Popularity)
+    assert trained.history.epochs == 0
+    assert trained.valid.keys() == trained.test.metrics.keys()
+
+
+def test_nested_options_of_a_preset_can_be_changed():
+    one = make("mf", loss__objective="SampledSoftmaxLoss", loss__objective__temperature=0.5, model__embedding_dim=8)
+    assert isinstance(one.loss, MultiInterestLoss)
+    assert isinstance(one.loss.objective, SampledSoftmaxLoss)
+    assert one.loss.objective.temperature == 0.5
+    assert one.build(one.dataset()).embedding.embedding_dim == 8
+
+
+def test_the_seed_decides_everything_and_nothing_else_does():
+    torch.manual_seed(1)
+    first = make("mf", seed=3)
+    one = first.train(first.dataset())
+    torch.manual_seed(2)
+    second = make("mf", seed=3)
+    two = second.train(second.dataset())
+    third = make("mf", seed=4)
+    three = third.train(third.dataset())
+    assert torch.equal(one.model.embedding.weight, two.model.embedding.weight)
+    assert not torch.equal(one.model.embedding.weight, three.model.embedding.weight)
+    again = first.train(first.dataset())  # running an experiment does not change it
+    assert torch.equal(one.model.embedding.weight, again.model.embedding.weight)
+
+
+def test_short_names_are_ours_although_others_have_them_too():
+    import torch_geometric.nn.models.lightgcn as others
+
+    assert short_names()["BPRLoss"] == "graphmi.losses.BPRLoss"
+    assert hasattr(others, "BPRLoss")
+
+
+def test_exponents_without_a_point_are_numbers():
+    text = preset_text("mf").replace("learning_rate: 1.0e-3", "learning_rate: 2e-3")
+    assert read_config(text, arguments=["--data", DATA]).experiment().trainer.learning_rate == 0.002
+
+
+def test_unknown_preset_has_a_hint():
+    with pytest.raises(UsageError, match=r"no preset is named 'lightgnc' \(did you mean lightgcn"):
+        experiment("lightgnc", DATA)
+
+
+@pytest.mark.parametrize(("name", "value"), [("k", [0]), ("num_groups", 1), ("replicates", -1), ("seed", -1)])
+def test_numbers_out_of_range_are_named_before_anything_is_done(name, value):
+    with pytest.raises(ValueError, match=rf"'{name}' must be at least"):
+        Experiment(data=DATA, model=Popularity, **{name: value})
+
+
+def test_filters_apply_in_order():
+    from graphmi.data import planted
+
+    world = planted(num_users=40, num_items=60, interactions_per_user=8)
+    assert len(Filter()(world)) == len(world)
+    kept = Filter(k_core=3)(world)
+    assert min(kept.user.bincount().min(), kept.item.bincount().min()) >= 3
+
+
+def test_an_unknown_monitor_is_refused_before_training():
+    one = make("mf", trainer__monitor="ndgc@20")
+    with pytest.raises(ValueError, match=r"'ndgc@20', which is not evaluated \(did you mean ndcg@20"):
+        one.train(one.dataset())
