@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from graphmi.retrieval.parallel import run_all
 from graphmi.typing import ItemTable
 
 __all__ = ["best_interest", "without_inactive"]
@@ -27,8 +28,11 @@ def best_interest(
     """
     queries = without_inactive(queries.float(), interest_mask)
     size = max(1, _NUMBERS // (ids.size(1) * queries.size(2)))
-    starts = range(0, len(ids), size)
-    parts = [_argmax(queries[start : start + size], items, ids[start : start + size]) for start in starts]
+
+    def argmax(start: int) -> Tensor:
+        return _argmax(queries[start : start + size], items, ids[start : start + size])
+
+    parts = run_all(argmax, range(0, len(ids), size), ids.device)
     interest = torch.cat([ids[:0], *parts])
     if interest_mask is not None:
         interest = _source(interest_mask).gather(1, interest)
@@ -53,6 +57,7 @@ def _source(interest_mask: Tensor) -> Tensor:
     return own.where(interest_mask, interest_mask.int().argmax(dim=1, keepdim=True))
 
 
+@torch.no_grad()
 def _argmax(queries: Tensor, items: Tensor | ItemTable, ids: Tensor) -> Tensor:
     """Return the first best interest of each item, with operations that a processor vectorises."""
     vectors = items[ids.clamp(min=0)].float().view(len(ids), -1, queries.size(2))  # [rows, k * num_vectors, dim]

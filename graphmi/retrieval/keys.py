@@ -45,7 +45,7 @@ EMPTY = int(encode(torch.tensor(-math.inf), torch.tensor(_LOW)))
 
 def largest(keys: Tensor, k: int) -> Tensor:
     """Return the ``k`` largest keys of each row, in any order; on a processor the keys are reordered in place."""
-    if keys.is_cuda or k >= keys.size(1):
+    if keys.device.type != "cpu" or k >= keys.size(1):
         return keys.topk(min(k, keys.size(1)), sorted=False).values
     rows = keys.numpy()  # numpy partitions with vector instructions, several times faster than torch.topk
     rows.partition(rows.shape[1] - k, axis=1)
@@ -55,6 +55,6 @@ def largest(keys: Tensor, k: int) -> Tensor:
 def largest_sorted(keys: Tensor, k: int) -> Tensor:
     """Return the ``k`` largest keys of each row in descending order, as :func:`largest`."""
     keys = largest(keys, k)
-    if keys.is_cuda:
+    if keys.device.type != "cpu":
         return keys.sort(dim=1, descending=True).values
     return torch.from_numpy(np.sort(keys.numpy(), axis=1)).flip(1)

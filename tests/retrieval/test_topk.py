@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from graphmi.retrieval import TopK, rank, top_k
 
@@ -101,6 +102,54 @@ def test_unlimited_scores_keep_their_place():
     items = torch.tensor([[1.0], [math.inf], [-math.inf]])
     found = top_k(torch.ones(1, 1, 1), items, 3)
     assert found.ids.tolist() == [[1, 0, -1]]
+
+
+@pytest.fixture
+def threads():
+    """Several threads, whatever the machine has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield 3
+    torch.set_num_threads(before)
+
+
+def test_threads_do_not_change_the_result(threads):
+    queries, items = integers(40, 3, 4, high=1000), integers(90, 4, high=1000, seed=1)
+    exclude = csr([[row, 2 * row] for row in range(40)])
+    found = top_k(queries, items, 10, exclude=exclude, block_size=200)
+    assert torch.get_num_threads() == threads
+    values, ids, interest = full_sort(queries, items, 10, [[row, 2 * row] for row in range(40)])
+    assert torch.equal(found.scores, values)
+    assert torch.equal(found.ids, ids)
+    assert torch.equal(found.interest, interest)
+
+
+class Largest(TorchDispatchMode):
+    """Notes the largest tensor that any operation makes."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        made = [one for one in (out if isinstance(out, tuple | list) else [out]) if isinstance(one, torch.Tensor)]
+        self.numbers = max([self.numbers, *(one.numel() for one in made)])
+        return out
+
+
+def test_memory_is_bounded_by_the_block(monkeypatch):
+    monkeypatch.setattr("graphmi.retrieval.topk._ITEMS", 300)
+    monkeypatch.setattr("graphmi.retrieval.interest._NUMBERS", 1000)
+    rows, num_items, k = 300, 2000, 5
+    queries, items = integers(rows, 2, 2), integers(num_items, 2)
+    exclude = torch.arange(rows + 1), torch.arange(rows)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with Largest() as largest:
+            top_k(queries, items, k, exclude=exclude, block_size=4000)
+    finally:
+        torch.set_num_threads(before)
+    assert largest.numbers <= 4000 < rows * num_items / 100
 
 
 class Table:

@@ -1,0 +1,98 @@
+"""Full ranking: graphmi against the bare products, a plain batched version and a loop over users.
+
+Run ``python benchmarks/run.py evaluation``. The sizes are those of MovieLens-1M (6,040 users, 3,416 items, 1,000,000
+known items to leave out), K = 4 interests, d = 64. The limit is the matrix product alone, 10.6 GFLOP, in the fastest
+of several blocks, its results thrown away. Memory is counted on one million items, above users, items and results.
+"""
+
+import resource
+from functools import partial
+from types import SimpleNamespace
+
+import torch
+from measure import Row, alternate
+from torch import Tensor, nn
+
+from graphmi.evaluator import Evaluator
+from graphmi.retrieval import rank, top_k
+from graphmi.typing import Batch, Representations
+
+NUM_USERS, NUM_ITEMS, NUM_KNOWN, NUM_INTERESTS, DIM = 6_040, 3_416, 165, 4, 64
+CATALOGUE, VISITORS = 1_000_000, 1_024
+
+
+class Lookup(nn.Module):
+    """A model that only looks its vectors up, so that evaluation is all there is to measure."""
+
+    def __init__(self, users: Tensor, items: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("users", users)
+        self.register_buffer("items", items)
+
+    def forward(self, batch: Batch) -> Representations:
+        """Return the vectors of the users of the batch."""
+        return Representations(self.users[batch.user], self.items)
+
+
+def products(users: Tensor, items: Tensor, rows: int) -> None:
+    """Multiply block by block into one buffer."""
+    flat = users.view(-1, DIM)
+    buffer = torch.empty(rows, len(items))
+    for start in range(0, len(flat), rows):
+        block = flat[start : start + rows]
+        torch.mm(block, items.t(), out=buffer[: len(block)])
+
+
+def batched(users: Tensor, items: Tensor, known: Tensor, k: int, size: int = 256) -> Tensor:
+    """Rank the plain way: all scores of some users, the best interest, -inf at known items, torch.topk."""
+    parts = []
+    for start in range(0, len(users), size):
+        scores = (users[start : start + size] @ items.t()).amax(dim=1)
+        scores.scatter_(1, known[start : start + size], -torch.inf)
+        parts.append(scores.topk(k).indices)
+    return torch.cat(parts)
+
+
+def looped(users: Tensor, items: Tensor, known: Tensor, k: int) -> Tensor:
+    """Rank user by user."""
+    return torch.cat([batched(users[u : u + 1], items, known[u : u + 1], k) for u in range(len(users))])
+
+
+def memory() -> tuple[float, float]:
+    """Return the peak above users, items and results, and what their scores would need, in GiB."""
+    users, items = torch.randn(VISITORS, NUM_INTERESTS, DIM), torch.randn(CATALOGUE, DIM)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    rank(users, items, 50)
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return (after - before) / 2**20, VISITORS * CATALOGUE * NUM_INTERESTS * 4 / 2**30
+
+
+def run(repeats: int = 9) -> list[Row]:
+    """Measure every alternative in alternation."""
+    peak, scores = memory()
+    generator = torch.Generator().manual_seed(0)
+    users = torch.randn(NUM_USERS, NUM_INTERESTS, DIM, generator=generator)
+    items = torch.randn(NUM_ITEMS, DIM, generator=generator)
+    order = torch.rand(NUM_USERS, NUM_ITEMS, generator=generator).argsort(dim=1)
+    known, exclude = order[:, :NUM_KNOWN], (torch.arange(NUM_USERS + 1) * NUM_KNOWN, order[:, :NUM_KNOWN].flatten())
+    seen = SimpleNamespace(user=torch.arange(NUM_USERS).repeat_interleave(NUM_KNOWN), item=exclude[1])
+    evaluator = Evaluator(SimpleNamespace(user=torch.arange(NUM_USERS), item=order[:, -1]), seen)
+    model = Lookup(users, items)
+    limits = {f"products, {rows} rows": partial(products, users, items, rows) for rows in (256, 1024, 4096)}
+    alternatives = {
+        "graphmi rank, k = 20, nothing known": lambda: rank(users, items, 20),
+        "graphmi rank, k = 20": lambda: rank(users, items, 20, exclude=exclude),
+        "graphmi rank, k = 50": lambda: rank(users, items, 50, exclude=exclude),
+        "graphmi top_k, k = 50 (which interest, too)": lambda: top_k(users, items, 50, exclude=exclude),
+        "graphmi Evaluator, 18 metrics at 10, 20, 50": lambda: evaluator(model),
+        "batched torch.topk, k = 20": lambda: batched(users, items, known, 20),
+        "loop over users, k = 20": lambda: looped(users, items, known, 20),
+    }
+    times = alternate(limits | alternatives, repeats)
+    limit = min((times[name] for name in limits), key=lambda timing: timing.median)
+    rows = [Row("bare products (the limit)", limit, 1.0, f"{10.56 / limit.median:.0f} GFLOP/s")]
+    for name in alternatives:
+        share, rate = limit.median / times[name].median, NUM_USERS / times[name].median
+        rows.append(Row(name, times[name], 1 / share, f"{share:.0%} of the limit, {rate / 1000:.1f} k users/s"))
+    rows[1].note += f"; {CATALOGUE:,} items, {VISITORS:,} users: peak {peak:.2f} GiB, all scores would be {scores:.1f}"
+    return rows
