@@ -82,6 +82,7 @@ class Negatives:
             positive); ``None`` where all count.
         excludes_known: True where no negative that counts is a training positive of its user, so that nothing has to
             look for positives among the negatives.
+        all_items: True where ``item`` is every item in order, so that item ``i`` stands at position ``i``.
     """
 
     item: Tensor
@@ -89,3 +90,4 @@ class Negatives:
     pos_log_q: Tensor | None = None
     valid: Tensor | None = None
     excludes_known: bool = False
+    all_items: bool = False

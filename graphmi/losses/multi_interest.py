@@ -127,7 +127,8 @@ class MultiInterestLoss(Loss):
         if not negatives.excludes_known or negatives.pos_log_q is not None:
             return None
         vectors = gather(out.items, positive), gather(out.items, negatives.item)
-        scores = self.readout.grouped(out.interests, *vectors, row, out.interest_mask)
+        column = positive if negatives.all_items else None
+        scores = self.readout.grouped(out.interests, *vectors, row, out.interest_mask, column)
         if scores is None:
             return None
         correction = self._correction(scores, negatives, negatives.valid)

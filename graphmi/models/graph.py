@@ -1,5 +1,6 @@
 """What graph models share: the user-item graph as one weighted adjacency, and how its nodes become scores."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -53,8 +54,8 @@ class EdgeBuffers(nn.Module):
 
 
 def represent(
-    virtual: Tensor,
-    center: Tensor,
+    virtuals: Sequence[Tensor],
+    centers: Sequence[Tensor],
     ego: Tensor,
     batch: Batch,
     *,
@@ -74,29 +75,34 @@ def represent(
     ============== ==============================================================================================
 
     Args:
-        virtual: Virtual interests of all nodes, ``[num_nodes, num_interests, dim]``.
-        center: Centers of all nodes, ``[num_nodes, dim]``.
+        virtuals: Virtual interests of all nodes, ``[num_nodes, num_interests, dim]`` for each layer; their mean counts.
+        centers: Centers of all nodes, ``[num_nodes, dim]`` for each layer; their mean counts.
         ego: Parameters of all nodes, ``[num_nodes, dim]``.
         batch: The users asked for.
         num_users: Users come first among the nodes.
         score: A row of the table.
         normalize: Bring vectors to length one, so that inner products are cosines.
     """
-    if normalize:
-        virtual, center = nn.functional.normalize(virtual, dim=-1), nn.functional.normalize(center, dim=-1)
+    # Rows first, then means and lengths: of the users only those of the batch are needed.
+    user, item = batch.user, slice(num_users, None)
+
+    def rows(layers: Sequence[Tensor], index: Tensor | slice) -> Tensor:
+        mean = sum((layer[index] for layer in layers[1:]), start=layers[0][index]) / len(layers)
+        return nn.functional.normalize(mean, dim=-1) if normalize else mean
+
     if score == "center":
-        interests, items = center[batch.user].unsqueeze(1), center[num_users:]
+        interests, items = rows(centers, user).unsqueeze(1), rows(centers, item)
     elif score == "user_virtual":
-        interests, items = virtual[batch.user], center[num_users:]
+        interests, items = rows(virtuals, user), rows(centers, item)
     elif score == "pair_max":
-        interests, items = virtual[batch.user], virtual[num_users:].flatten(1)
+        interests, items = rows(virtuals, user), rows(virtuals, item).flatten(1)
     else:  # <[E_V[u, k], E_C[u]], [E_C[i], E_V[i, j]]>: the best pair is the sum of both maxima
-        both = torch.cat([virtual, center.unsqueeze(1).expand_as(virtual)], dim=-1)
-        interests = both[batch.user]
-        items = both[num_users:].roll(center.size(1), dims=-1).flatten(1)
+        own, other = rows(virtuals, user), rows(virtuals, item)
+        interests = torch.cat([own, rows(centers, user).unsqueeze(1).expand_as(own)], dim=-1)
+        items = torch.cat([rows(centers, item).unsqueeze(1).expand_as(other), other], dim=-1).flatten(1)
     return Representations(
         interests=interests,
         items=items,  # [num_items, num_vectors * dim]
-        ego_users=ego[batch.user],
-        ego_items=ego[num_users:],
+        ego_users=ego[user],
+        ego_items=ego[item],
     )

@@ -109,10 +109,10 @@ class InterestGCN(nn.Module):
 
     def forward(self, batch: Batch) -> Representations:
         """Return the interests of the users of the batch and the vectors of all items."""
-        virtual, center = self.propagate()
+        virtuals, centers = self.propagate()
         return represent(
-            virtual,
-            center,
+            virtuals,
+            centers,
             self.embedding.weight,
             batch,
             num_users=self.num_users,
@@ -120,13 +120,15 @@ class InterestGCN(nn.Module):
             normalize=self.normalize,
         )
 
-    def propagate(self) -> tuple[Tensor, Tensor]:
-        """Return virtual interests ``[num_nodes, num_interests, dim]`` and centers ``[num_nodes, dim]``."""
+    def propagate(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Return, for each layer from 0 on, virtual interests ``[num_nodes, num_interests, dim]`` and centers.
+
+        Centers are ``[num_nodes, dim]``; users come first among the nodes. Layer 0 has the center as every interest.
+        """
         adjacency, center = self.edges(), self.embedding.weight
         virtuals, centers = [center.unsqueeze(1).expand(-1, self.num_interests, -1)], [center]
         for conv in self.convs:
             virtual, center = conv(center, adjacency)
             virtuals.append(virtual)
             centers.append(center)
-        count = len(centers)
-        return sum(virtuals[1:], virtuals[0]) / count, sum(centers[1:], centers[0]) / count
+        return virtuals, centers

@@ -70,8 +70,8 @@ class SeparateInterestGCN(nn.Module):
             total = total + x
         center, *virtual = (total / (self.num_layers + 1)).unbind(0)
         return represent(
-            torch.stack(virtual, dim=1),
-            center,
+            [torch.stack(virtual, dim=1)],
+            [center],
             self.embedding.transpose(0, 1).flatten(1),  # [num_nodes, (1 + num_interests) * dim]
             batch,
             num_users=self.num_users,

@@ -44,7 +44,13 @@ class Readout(nn.Module, ABC):
         """Return the :class:`Scores`."""
 
     def grouped(
-        self, interests: Tensor, positive: Tensor, negative: Tensor, row: Tensor, interest_mask: Tensor | None = None
+        self,
+        interests: Tensor,
+        positive: Tensor,
+        negative: Tensor,
+        row: Tensor,
+        interest_mask: Tensor | None = None,
+        column: Tensor | None = None,
     ) -> Scores | None:
         """Score any number of positives per user, but the negatives only once per user.
 
@@ -54,6 +60,8 @@ class Readout(nn.Module, ABC):
             negative: ``[num_negatives, dim]`` or ``[batch, num_negatives, dim]``.
             row: The user of each positive, ``[num_positives]``.
             interest_mask: ``[batch, num_interests]``.
+            column: Where each positive stands among the negatives, ``[num_positives]``, if it does: its score is
+                then read there instead of being computed again.
 
         Returns:
             ``pos`` and ``weight`` with ``num_positives`` rows, ``neg`` with ``batch`` rows; ``None`` where the score
@@ -102,15 +110,24 @@ class SelectReadout(Readout):
         return Scores(pos.squeeze(-1), neg)
 
     def grouped(
-        self, interests: Tensor, positive: Tensor, negative: Tensor, row: Tensor, interest_mask: Tensor | None = None
+        self,
+        interests: Tensor,
+        positive: Tensor,
+        negative: Tensor,
+        row: Tensor,
+        interest_mask: Tensor | None = None,
+        column: Tensor | None = None,
     ) -> Scores | None:
         """Return scores per item (``"candidate"``) or per interest (a hard choice); ``None`` for soft choices."""
         if self.anchor == "positive":
             expected = ExpectedReadout(self.selector, self.similarity)
             return expected.grouped(interests, positive, negative, row, interest_mask) if self.selector.hard else None
+        neg = self.selector.score(interests, negative, self.similarity, interest_mask)
+        if column is not None:
+            return Scores(neg[row, column], neg)
         mask = None if interest_mask is None else interest_mask[row]
         pos = self.selector.score(interests[row], positive.unsqueeze(1), self.similarity, mask)
-        return Scores(pos.squeeze(-1), self.selector.score(interests, negative, self.similarity, interest_mask))
+        return Scores(pos.squeeze(-1), neg)
 
     def _score(self, interests: Tensor, weights: Tensor, items: Tensor) -> Tensor:
         linear = self.similarity.linear and items.size(-1) == interests.size(-1)
@@ -150,12 +167,20 @@ class LogSumExpReadout(Readout):
         return Scores(pos.squeeze(-1), neg)
 
     def grouped(
-        self, interests: Tensor, positive: Tensor, negative: Tensor, row: Tensor, interest_mask: Tensor | None = None
+        self,
+        interests: Tensor,
+        positive: Tensor,
+        negative: Tensor,
+        row: Tensor,
+        interest_mask: Tensor | None = None,
+        column: Tensor | None = None,
     ) -> Scores:
         """Return one score per item: ``[num_positives]`` and ``[batch, num_negatives]``."""
+        neg = self._score(interests, negative, interest_mask)
+        if column is not None:
+            return Scores(neg[row, column], neg)
         mask = None if interest_mask is None else interest_mask[row]
-        pos = self._score(interests[row], positive.unsqueeze(1), mask)
-        return Scores(pos.squeeze(-1), self._score(interests, negative, interest_mask))
+        return Scores(self._score(interests[row], positive.unsqueeze(1), mask).squeeze(-1), neg)
 
     def _score(self, interests: Tensor, items: Tensor, interest_mask: Tensor | None) -> Tensor:
         scores = mask_interests(self.similarity(interests, items), interest_mask)
@@ -187,7 +212,13 @@ class ExpectedReadout(Readout):
         return Scores(pos.squeeze(-1), neg, weight.squeeze(-1))
 
     def grouped(
-        self, interests: Tensor, positive: Tensor, negative: Tensor, row: Tensor, interest_mask: Tensor | None = None
+        self,
+        interests: Tensor,
+        positive: Tensor,
+        negative: Tensor,
+        row: Tensor,
+        interest_mask: Tensor | None = None,
+        column: Tensor | None = None,
     ) -> Scores:
         """Return scores per interest, and the weights that each positive gives them."""
         own, positive = interests[row], positive.unsqueeze(1)

@@ -68,6 +68,8 @@ class InnerProduct(Similarity):
 
     def pairwise(self, left: Tensor, right: Tensor) -> Tensor:
         """Return the inner products of all pairs of rows."""
+        if right.dim() > 2 and right.size(-2) == 1:  # one item per user: half the time of many tiny matrix products
+            return (left * right).sum(-1, keepdim=True)
         return left @ right.transpose(-1, -2)
 
 

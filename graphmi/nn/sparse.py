@@ -218,7 +218,7 @@ def _spmm(
     # One product per interest: 64 columns stay in the cache where num_interests * 64 do not.
     out = x.new_empty(x.size(0), num_dst, x.size(2))
     for k in range(x.size(0)):
-        out[k] = matrix @ x[k].contiguous()
+        torch.mm(matrix, x[k].contiguous(), out=out[k])
     return out
 
 

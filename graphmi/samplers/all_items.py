@@ -33,8 +33,8 @@ class AllItemsSampler(Sampler):
     def forward(self, user: Tensor, positive: Tensor, generator: Generator | None = None) -> Negatives:
         """Return all items, shared, ``[num_items]``; ``valid`` is False at the user's known items."""
         if self.known is None:
-            return Negatives(self.item)
-        return Negatives(self.item, valid=~self.known.rows(user), excludes_known=True)
+            return Negatives(self.item, all_items=True)
+        return Negatives(self.item, valid=~self.known.rows(user), excludes_known=True, all_items=True)
 
     def log_prob(self, user: Tensor, item: Tensor) -> Tensor:
         """Return minus the log number of items, of the shape of ``item``."""
