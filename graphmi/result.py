@@ -9,10 +9,10 @@ import torch
 
 from graphmi.data import Dataset
 from graphmi.evaluator import Evaluation
-from graphmi.experiment import Experiment, Trained
+from graphmi.experiment import Experiment, Trained, user_groups
 from graphmi.run import RunFolder
 
-__all__ = ["check_data", "describe_data", "describe_evaluation", "describe_run", "versions"]
+__all__ = ["check_data", "describe_data", "describe_evaluation", "describe_run", "save_run", "versions"]
 
 _PACKAGES = ("graphmi", "torch", "torch-geometric", "torchmetrics", "lightning-fabric", "polars", "numpy")
 
@@ -42,6 +42,29 @@ def describe_run(
         },
         "config": config,
     }
+
+
+def save_run(
+    folder: RunFolder, experiment: Experiment, dataset: Dataset, trained: Trained, config: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write weights, per-user values and ``result.json`` of a finished run, and return the content of the latter.
+
+    Args:
+        folder: The run folder.
+        experiment: What was run.
+        dataset: The data it was run on.
+        trained: What came out of it.
+        config: The resolved configuration.
+    """
+    users, groups = trained.test.users, user_groups(dataset.train, experiment.num_groups)
+    folder.write_tensors("model", trained.model.state_dict())
+    folder.write_tensors(
+        "per_user",
+        {"user": users, **trained.test.per_user, **{f"group/{name}": group[users] for name, group in groups.items()}},
+    )
+    result = describe_run(experiment, dataset, trained, config)
+    folder.write_result(result)
+    return result
 
 
 def describe_evaluation(experiment: Experiment, dataset: Dataset, evaluation: Evaluation) -> dict[str, Any]:

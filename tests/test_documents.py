@@ -24,18 +24,25 @@ def test_the_layer_of_the_readme():
 
 
 def test_the_training_of_the_readme(capsys):
-    layer, training = python_blocks(ROOT / "README.md")
+    _, training = python_blocks(ROOT / "README.md")
     small = training.replace('"ml-100k"', '"planted:num_users=100"').replace("range(20)", "range(2)")
     assert small.count("planted") == small.count("range(2)") == 1
     exec("import torch\n" + small, {})
     assert 0 < float(capsys.readouterr().out) <= 1
 
 
-@pytest.mark.parametrize("command", [["layer_in_your_gnn.py", "--epochs", "2"]])
-def test_examples_run(command):
+@pytest.mark.parametrize(
+    "command",
+    [["layer_in_your_gnn.py", "--epochs", "2"], ["quickstart.py", "--data", "planted:num_users=100", "--epochs", "2"]],
+)
+def test_examples_run(command, tmp_path):
     script, *words = command
     done = subprocess.run(
-        [sys.executable, str(ROOT / "examples" / script), *words], capture_output=True, text=True, check=False
+        [sys.executable, str(ROOT / "examples" / script), *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
     assert re.search(r"0\.\d{4}", done.stdout)

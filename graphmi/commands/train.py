@@ -13,9 +13,9 @@ from rich.console import Console
 from graphmi.commands.tables import groups_table, metrics_table
 from graphmi.config import Config, experiment_parser, read_config
 from graphmi.data import Dataset
-from graphmi.experiment import Experiment, Trained, user_groups
+from graphmi.experiment import Experiment, Trained
 from graphmi.presets import preset_names, preset_text
-from graphmi.result import check_data, describe_data, describe_run
+from graphmi.result import check_data, describe_data, save_run
 from graphmi.run import RunFolder
 from graphmi.usage import UsageError, require_name
 
@@ -159,15 +159,7 @@ def _train(request: _Request, experiment: Experiment, dataset: Dataset) -> Train
 
 def _finish(folder: RunFolder, config: Config, experiment: Experiment, dataset: Dataset, trained: Trained) -> None:
     """Write what the run came to, and show it."""
-    groups = user_groups(dataset.train, experiment.num_groups)
-    users = trained.test.users
-    folder.write_tensors("model", trained.model.state_dict())
-    folder.write_tensors(
-        "per_user",
-        {"user": users, **trained.test.per_user, **{f"group/{name}": group[users] for name, group in groups.items()}},
-    )
-    result = describe_run(experiment, dataset, trained, config.to_dict())
-    folder.write_result(result)
+    result = save_run(folder, experiment, dataset, trained, config.to_dict())
     console = Console()
     console.print(metrics_table(experiment.data, {"validation": result["valid_metrics"], "test": result["metrics"]}))
     if (table := groups_table(result["groups"], experiment.trainer.monitor)) is not None:
