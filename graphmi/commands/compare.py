@@ -80,7 +80,7 @@ def compare(folders: Sequence[RunFolder], metric: str | None = None) -> Table:
     for run in runs:
         table.add_column(escape(run.name), justify="right")
     for run in runs[1:]:
-        table.add_column(f"{escape(run.name)} less {escape(runs[0].name)}", justify="right")
+        table.add_column(f"{escape(run.name)} less {escape(runs[0].name)}", justify="right", min_width=22)
         table.add_column("p", justify="right")
     for rows in (_accuracy(runs, shared, metric), *(_fairness(runs, kind, metric) for kind in _kinds(runs))):
         for row in rows:
@@ -130,7 +130,7 @@ def _kinds(runs: Sequence[_Run]) -> list[str]:
 def _fairness(runs: Sequence[_Run], kind: str, metric: str) -> Iterator[list[str]]:
     results = [run.result["groups"][f"{kind}/{metric}"] for run in runs]
     tests = [_paired(runs[0], run, metric, runs[0].per_user[f"group/{kind}"]) for run in runs[1:]]
-    yield [f"[bold]{metric} by {kind}[/bold]"]
+    yield [f"[bold]{metric} by {kind.replace('-', ' ')}[/bold]"]
     for index, _ in enumerate(results[0]["mean"]):
         means = (number(result["mean"][index]) for result in results)
         yield [f"group {index + 1}", *means, *_differences([test.get(str(index)) for test in tests])]
@@ -151,5 +151,11 @@ def _differences(tests: Sequence[PairedResult | None]) -> Iterator[str]:
         if test is None:  # a group without users
             yield from ("", "")
             continue
-        yield f"{test.difference:+.4f} [dim]\\[{test.interval.low:+.4f}, {test.interval.high:+.4f}][/dim]"
-        yield "< 0.001" if test.wilcoxon_holm < 0.001 else f"{test.wilcoxon_holm:.3f}"
+        difference, low, high = (_signed(value) for value in (test.difference, test.interval.low, test.interval.high))
+        yield f"{difference} [dim]\\[{low},\N{NO-BREAK SPACE}{high}][/dim]"
+        yield "<0.001" if test.wilcoxon_holm < 0.001 else f"{test.wilcoxon_holm:.3f}"
+
+
+def _signed(value: float) -> str:
+    """Return a difference in few characters, so that a table of two runs fits on a narrow terminal."""
+    return f"{value:+.4f}".replace("0.", ".", 1)
