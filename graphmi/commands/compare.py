@@ -130,7 +130,7 @@ def _kinds(runs: Sequence[_Run]) -> list[str]:
 def _fairness(runs: Sequence[_Run], kind: str, metric: str) -> Iterator[list[str]]:
     results = [run.result["groups"][f"{kind}/{metric}"] for run in runs]
     tests = [_paired(runs[0], run, metric, runs[0].per_user[f"group/{kind}"]) for run in runs[1:]]
-    yield [f"[bold]{metric} by {kind.replace('-', ' ')}[/bold]"]
+    yield [f"[bold]{metric} by\n{kind.replace('-', chr(10))}[/bold]"]
     for index, _ in enumerate(results[0]["mean"]):
         means = (number(result["mean"][index]) for result in results)
         yield [f"group {index + 1}", *means, *_differences([test.get(str(index)) for test in tests])]
@@ -152,7 +152,7 @@ def _differences(tests: Sequence[PairedResult | None]) -> Iterator[str]:
             yield from ("", "")
             continue
         difference, low, high = (_signed(value) for value in (test.difference, test.interval.low, test.interval.high))
-        yield f"{difference} [dim]\\[{low},\N{NO-BREAK SPACE}{high}][/dim]"
+        yield f"{difference} [dim]\\[{low},{high}][/dim]"
         yield "<0.001" if test.wilcoxon_holm < 0.001 else f"{test.wilcoxon_holm:.3f}"
 
 
