@@ -10,7 +10,23 @@ from typing import Any
 __version__ = "0.1.0"
 
 _SUBMODULES = frozenset(
-    {"data", "evaluator", "losses", "metrics", "models", "nn", "report", "retrieval", "samplers", "trainer", "typing"}
+    {
+        "config",
+        "data",
+        "evaluator",
+        "experiment",
+        "losses",
+        "metrics",
+        "models",
+        "nn",
+        "presets",
+        "report",
+        "retrieval",
+        "run",
+        "samplers",
+        "trainer",
+        "typing",
+    }
 )
 
 

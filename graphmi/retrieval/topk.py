@@ -15,7 +15,7 @@ from graphmi.typing import ItemTable
 
 __all__ = ["TopK", "rank", "top_k"]
 
-_ITEMS = 65_536  # items ranked at once
+_ITEMS = 16_384  # items ranked at once
 _SCORES = {"cpu": 2**20, "cuda": 2**27}  # scores held at once; 4 MB stay in the cache of a processor's core
 
 

@@ -46,7 +46,7 @@ def integers(*shape, high=2, seed=0):
     num_vectors=st.integers(1, 3),
     k=st.integers(1, 70),
     high=st.sampled_from([0, 1, 1000]),
-    item_block=st.sampled_from([1, 7, 20, 65536]),
+    item_block=st.sampled_from([1, 7, 20, 16384]),
     block_size=st.sampled_from([1, 100, 2**20]),
     share=st.sampled_from([0.0, 0.3, 1.0]),
     seed=st.integers(0, 10**6),
