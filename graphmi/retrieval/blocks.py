@@ -8,10 +8,23 @@ from torch import Tensor
 
 from graphmi.retrieval import keys
 
-__all__ = ["Excluded", "ItemBlock"]
+__all__ = ["Buffers", "Excluded", "ItemBlock"]
 
 Excluded = tuple[Tensor, Tensor]
 """Items to leave out of each row, as CSR: row pointers ``[rows + 1]`` and item ids."""
+
+
+class Buffers(threading.local):
+    """Places for the scores and products of each thread, written again and again."""
+
+    def __init__(self) -> None:
+        self.tensors: dict[str, Tensor] = {}
+
+    def get(self, name: str, size: int, like: Tensor) -> Tensor:
+        """Return a vector of this size with anything in it, the same one each time where it is large enough."""
+        if name not in self.tensors or self.tensors[name].numel() < size:
+            self.tensors[name] = like.new_empty(size)
+        return self.tensors[name][:size]
 
 
 class ItemBlock:
@@ -27,9 +40,12 @@ class ItemBlock:
         num_interests: Queries per row.
         dim: Size of a query.
         block_size: Scores held at once.
+        buffers: Where they are held; one for all blocks.
     """
 
-    def __init__(self, vectors: Tensor, start: int, k: int, num_interests: int, dim: int, block_size: int) -> None:
+    def __init__(
+        self, vectors: Tensor, start: int, k: int, num_interests: int, dim: int, block_size: int, buffers: Buffers
+    ) -> None:
         num_items, width = vectors.shape
         self.num_items, self.start, self.k, self.dim = num_items, start, k, dim
         self.size = max(1, round(math.sqrt(num_items / k)))
@@ -40,7 +56,7 @@ class ItemBlock:
         self.num_pairs = num_interests * (width // dim)
         num_groups = self.groups.numel()
         self.num_rows = max(1, block_size // ((self.size + self.num_pairs) * num_groups))
-        self.local = threading.local()
+        self.buffers = buffers
 
     @torch.no_grad()
     def merge(self, best: Tensor, queries: Tensor, excluded: Excluded | None) -> tuple[Tensor, Tensor]:
@@ -55,9 +71,12 @@ class ItemBlock:
             The best keys, ``[rows, k]`` in any order, and the highest score, which is NaN if any score is.
         """
         rows = queries.size(0)
-        scores = self._score(queries)  # [size, rows, groups]
+        # One place more than there are scores, where what is excluded elsewhere goes.
+        flat = self.buffers.get("scores", self.size * rows * self.groups.numel() + 1, queries)
+        scores = flat[:-1].view(self.size, rows, -1)
+        self._score(queries, scores)
         if excluded is not None:
-            self._exclude(*excluded)
+            self._exclude(*excluded, flat)
         group_best = scores.amax(dim=0)  # [rows, groups]
         group = keys.ids(keys.largest(keys.encode(group_best, self.groups), self.k))  # [rows, <=k]
         offset = torch.arange(self.size, device=group.device)
@@ -67,12 +86,11 @@ class ItemBlock:
         found = keys.encode(scores.take(place), index).view(rows, -1)
         return keys.largest(torch.cat([best, found], dim=1), self.k), group_best.amax()
 
-    def _score(self, queries: Tensor) -> Tensor:
-        """Return the best score over interests and item vectors, ``[size, rows, groups]``."""
-        rows, num_groups = queries.size(0), self.groups.numel()
+    def _score(self, queries: Tensor, scores: Tensor) -> None:
+        """Write the best score over interests and item vectors, ``[size, rows, groups]``."""
+        rows, num_groups = scores.shape[1:]
         flat = queries.transpose(0, 1).reshape(-1, self.dim)  # [num_interests * rows, dim]
-        scores, buffer = self._buffers()
-        scores = scores[: self.size * rows * num_groups].view(self.size, rows, num_groups)
+        buffer = self.buffers.get("products", self.num_pairs * rows * num_groups, queries)
         if self.num_items % self.size:  # the last group is short
             scores[:, :, -1] = -math.inf
         for out, sides in zip(scores, self.planes, strict=True):
@@ -81,23 +99,12 @@ class ItemBlock:
             for product, side in zip(products, sides, strict=True):
                 torch.mm(flat, side.t(), out=product)
             torch.amax(products.view(self.num_pairs, rows, width), dim=0, out=out[:, :width])
-        return scores
 
-    def _exclude(self, rowptr: Tensor, item: Tensor) -> None:
-        """Set excluded scores to -inf; what lies outside this block goes to the spare place at the end."""
+    def _exclude(self, rowptr: Tensor, item: Tensor, flat: Tensor) -> None:
+        """Set the scores of excluded items to -inf."""
         rows = len(rowptr) - 1
         row = torch.repeat_interleave(rowptr.diff(), output_size=len(item))
         group = (item - self.start).div(self.size, rounding_mode="floor")
         place = ((item - self.start - group * self.size) * rows + row) * self.groups.numel() + group
         inside = (item >= self.start) & (item < self.start + self.num_items)
-        scores, _ = self._buffers()
-        scores.index_fill_(0, place.where(inside, scores.numel() - 1), -math.inf)
-
-    def _buffers(self) -> tuple[Tensor, Tensor]:
-        """Return this thread's places for scores (one to spare) and for products."""
-        if not hasattr(self.local, "buffers"):
-            slots = self.num_rows * self.groups.numel()
-            empty = self.planes[0][0].new_empty
-            self.local.buffers = empty(self.size * slots + 1), empty(self.num_pairs * slots)
-        scores, products = self.local.buffers
-        return scores, products
+        flat.index_fill_(0, place.where(inside, len(flat) - 1), -math.inf)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from graphmi.retrieval.parallel import run_all
+from graphmi.retrieval.parallel import Workers
 from graphmi.typing import ItemTable
 
 __all__ = ["best_interest", "without_inactive"]
@@ -32,7 +32,8 @@ def best_interest(
     def argmax(start: int) -> Tensor:
         return _argmax(queries[start : start + size], items, ids[start : start + size])
 
-    parts = run_all(argmax, range(0, len(ids), size), ids.device)
+    with Workers(ids.device) as workers:
+        parts = workers.run(argmax, range(0, len(ids), size))
     interest = torch.cat([ids[:0], *parts])
     if interest_mask is not None:
         interest = _source(interest_mask).gather(1, interest)

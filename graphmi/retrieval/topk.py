@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from graphmi.retrieval import keys
-from graphmi.retrieval.blocks import Excluded, ItemBlock
+from graphmi.retrieval.blocks import Buffers, Excluded, ItemBlock
 from graphmi.retrieval.interest import best_interest, without_inactive
-from graphmi.retrieval.parallel import run_all
+from graphmi.retrieval.parallel import Workers
 from graphmi.typing import ItemTable
 
 __all__ = ["TopK", "rank", "top_k"]
@@ -99,16 +99,18 @@ def rank(
     block_size = block_size or _SCORES.get(queries.device.type, _SCORES["cuda"])
     best = torch.full((queries.size(0), k), keys.EMPTY, device=queries.device)
     peaks = [queries.new_tensor(-math.inf)]
-    for start in range(0, len(items), _ITEMS):
-        vectors = items[start : start + _ITEMS].float()
-        block = ItemBlock(vectors, start, k, queries.size(1), queries.size(2), block_size)
+    buffers = Buffers()
+    with Workers(queries.device) as workers:
+        for start in range(0, len(items), _ITEMS):
+            vectors = items[start : start + _ITEMS].float()
+            block = ItemBlock(vectors, start, k, queries.size(1), queries.size(2), block_size, buffers)
 
-        def merge(task: tuple[slice, Excluded | None], block: ItemBlock = block) -> Tensor:
-            rows, excluded = task
-            best[rows], peak = block.merge(best[rows], queries[rows], excluded)
-            return peak
+            def merge(task: tuple[slice, Excluded | None], block: ItemBlock = block) -> Tensor:
+                rows, excluded = task
+                best[rows], peak = block.merge(best[rows], queries[rows], excluded)
+                return peak
 
-        peaks += run_all(merge, _row_blocks(len(queries), block.num_rows, exclude), queries.device)
+            peaks += workers.run(merge, _row_blocks(len(queries), block.num_rows, exclude))
     if torch.stack(peaks).isnan().any():
         raise ValueError("A score is NaN: look for non-finite values in the user or item representations.")
     if interest_mask is not None:

@@ -3,7 +3,7 @@ import threading
 import pytest
 import torch
 
-from graphmi.retrieval.parallel import run_all
+from graphmi.retrieval.parallel import Workers
 
 
 @pytest.fixture(autouse=True)
@@ -14,8 +14,13 @@ def _three_threads():
     torch.set_num_threads(before)
 
 
+def run_all(function, tasks):
+    with Workers(torch.device("cpu")) as workers:
+        return workers.run(function, tasks)
+
+
 def test_results_keep_the_order_of_the_tasks():
-    assert run_all(lambda task: task * 2, range(20), torch.device("cpu")) == list(range(0, 40, 2))
+    assert run_all(lambda task: task * 2, range(20)) == list(range(0, 40, 2))
 
 
 def test_each_thread_works_alone():
@@ -25,7 +30,7 @@ def test_each_thread_works_alone():
         barrier.wait()  # passes only if three tasks run at once
         return torch.get_num_threads()
 
-    assert run_all(task, range(3), torch.device("cpu")) == [1, 1, 1]
+    assert run_all(task, range(3)) == [1, 1, 1]
     assert torch.get_num_threads() == 3
 
 
@@ -34,9 +39,9 @@ def test_threads_are_restored_after_an_error():
         raise KeyError(task)
 
     with pytest.raises(KeyError):
-        run_all(fail, range(5), torch.device("cpu"))
+        run_all(fail, range(5))
     assert torch.get_num_threads() == 3
 
 
 def test_one_task_runs_in_the_caller():
-    assert run_all(lambda _: threading.current_thread(), [0], torch.device("cpu")) == [threading.current_thread()]
+    assert run_all(lambda _: threading.current_thread(), [0]) == [threading.current_thread()]
