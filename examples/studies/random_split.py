@@ -19,6 +19,7 @@ from pathlib import Path
 
 import optuna
 import torch
+import yaml
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from rich.console import Console
@@ -27,7 +28,8 @@ from scipy.stats import t as student
 
 from graphmi.config import experiment
 from graphmi.experiment import Experiment
-from graphmi.metrics import paired
+from graphmi.metrics import paired_tests
+from graphmi.presets import preset_text
 from graphmi.run import RunFolder
 
 METRIC, SEEDS = "ndcg@20", 5
@@ -37,7 +39,7 @@ GROUPINGS = {"std": "diversity", "std, controlled": "diversity-controlled"}
 def softmax(trial: optuna.Trial) -> dict[str, object]:
     """Ranges of the softmax arms."""
     return {
-        "model__embedding_dim": trial.suggest_categorical("model__embedding_dim", [64, 128]),
+        "model__embedding_dim": trial.suggest_categorical("model__embedding_dim", [64, 128, 256]),
         "model__num_layers": trial.suggest_int("model__num_layers", 1, 3),
         "loss__objective__temperature": trial.suggest_float("loss__objective__temperature", 0.12, 0.25),
         "loss__user_balance": trial.suggest_float("loss__user_balance", 0.0, 1.0),
@@ -52,9 +54,11 @@ def bpr(trial: optuna.Trial) -> dict[str, object]:
     return {
         "model__num_layers": trial.suggest_int("model__num_layers", 2, 4),
         "loss__regularizers": [{"weight": penalty, "regularizer": {"class_path": "EmbeddingNorm"}}],
-        "trainer__learning_rate": trial.suggest_float("trainer__learning_rate", 1e-3, 1e-2, log=True),
+        "trainer__learning_rate": trial.suggest_float("trainer__learning_rate", 1e-3, 2e-2, log=True),
+        "loader__batch_size": 8192,
         "trainer__epochs": 150,
-        "trainer__patience": 15,
+        "trainer__validate_every": 2,
+        "trainer__patience": 8,
     }
 
 
@@ -105,9 +109,25 @@ def tune(arm: str, arguments: argparse.Namespace) -> None:
         return trained.valid[METRIC]
 
     study = load(arm, arguments)
+    if not study.trials:
+        study.enqueue_trial(preset_values(arm))
     done = sum(trial.state == optuna.trial.TrialState.COMPLETE for trial in study.trials)
     study.optimize(objective, n_trials=max(0, arguments.trials - done), catch=(FloatingPointError,))
     Console().print(f"{arm}: validation {METRIC} {study.best_value:.4f}", study.best_trial.user_attrs["options"])
+
+
+def preset_values(arm: str) -> dict[str, object]:
+    """Return what the preset itself has for the ranges, as the first trial."""
+    trial = optuna.create_study().ask()
+    ARMS[arm][1](trial)
+    values = {}
+    for name in trial.params:
+        part = yaml.safe_load(preset_text(ARMS[arm][0]))
+        for key in name.split("__"):
+            part = part.get("init_args", part).get(key) if isinstance(part, dict) else None
+        if part is not None:
+            values[name] = part
+    return values
 
 
 def load(arm: str, arguments: argparse.Namespace) -> optuna.Study:
@@ -176,7 +196,7 @@ def table(arguments: argparse.Namespace) -> None:
     Console().print(rows)
     for single, multi in (("lightgcn", "interest-gcn"), ("lightgcn-softmax", "interest-gcn-softmax")):
         if single in per_user and multi in per_user:
-            test = paired(per_user[multi], per_user[single], generator=torch.Generator().manual_seed(0))["all"]
+            test = paired_tests(per_user[multi], per_user[single], generator=torch.Generator().manual_seed(0))["all"]
             text = f"{multi} less {single}, per user, mean of the seeds: {test.difference:+.4f} "
             Console().print(
                 text + f"[{test.interval.low:+.4f}, {test.interval.high:+.4f}], Wilcoxon p {test.wilcoxon:.3g}",
