@@ -52,7 +52,7 @@ def metric_by_group(runs: Sequence[RunFolder], metric: str = "ndcg@20") -> Figur
             if (group := result["groups"].get(f"{grouping}/{metric}")) is not None:
                 _draw_groups(ax, n, len(results), f"{run} (std {group['std']:.4f})", group)
         ax.set(title=grouping.replace("-", ", "), xlabel="group, from narrow to broad taste")
-        ax.legend(frameon=False)
+        ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.16))  # below: the intervals fill the axes
     axes[0].set_ylabel(f"test {metric}")
     return figure
 
