@@ -190,7 +190,8 @@ def table(arguments: argparse.Namespace) -> None:
             values[name] = [r["groups"][f"{grouping}/{METRIC}"]["std"] for r, _ in found]
         values["seconds"] = [r["seconds"] for r, _ in found]
         valid = interval([r["valid"][METRIC] for r, _ in found])
-        rows.add_row(arm, valid, *(interval(v) for v in values.values()))
+        seconds = f"{sum(values['seconds']) / len(found):.0f}"
+        rows.add_row(arm, valid, *(interval(values[name]) for name in (METRIC, "recall@20", *GROUPINGS)), seconds)
         per_user[arm] = torch.stack([users[METRIC] for _, users in found]).mean(0)
         summary[arm] = {"options": found[0][0]["options"], "valid": [r["valid"][METRIC] for r, _ in found], **values}
     Console().print(rows)

@@ -1,5 +1,6 @@
 """The command ``graphmi compare``."""
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -78,15 +79,20 @@ def compare(folders: Sequence[RunFolder], metric: str | None = None) -> Table:
     table = Table(title=f"{runs[0].result['data']['name']}, test", caption=_caption(runs[0].name))
     table.add_column("")
     for run in runs:
-        table.add_column(escape(run.name), justify="right")
+        table.add_column(_header(run.name, 12), justify="right")
     for run in runs[1:]:
-        table.add_column(f"{escape(run.name)} less {escape(runs[0].name)}", justify="right", min_width=22)
+        table.add_column(_header(f"{run.name} less {runs[0].name}", 22), justify="right", min_width=22)
         table.add_column("p", justify="right")
     for rows in (_accuracy(runs, shared, metric), *(_fairness(runs, kind, metric) for kind in _kinds(runs))):
         for row in rows:
             table.add_row(*row)
         table.add_section()
     return table
+
+
+def _header(name: str, width: int) -> str:
+    """Break a long name at its hyphens, so that the table stays narrow."""
+    return escape("\n".join(textwrap.wrap(name, width)))
 
 
 def _caption(first: str) -> str:
