@@ -174,8 +174,9 @@ def test_popularity_is_evaluated_only(graphmi, tmp_path):
     assert result(tmp_path / "run")["num_parameters"] == 0
 
 
-def test_a_run_folder_alone_repeats_the_run(graphmi, trained, tmp_path):
-    first = trained("first", "interest-gcn", "--seed", "5", "--split", "RandomSplit", "--split.seed", "2")
+@pytest.mark.parametrize("preset", ["interest-gcn", "interest-gcn-softmax"])
+def test_a_run_folder_alone_repeats_the_run(graphmi, trained, tmp_path, preset):
+    first = trained("first", preset, "--seed", "5", "--split", "RandomSplit", "--split.seed", "2")
     status, _, _ = graphmi("train", "--config", first / "config.yaml", "--out", tmp_path / "second")
     assert status == 0
     assert_same_run(first, tmp_path / "second")

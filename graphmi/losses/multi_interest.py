@@ -141,8 +141,8 @@ class MultiInterestLoss(Loss):
             raise ValueError(
                 f"'user_balance' = {self.user_balance} weighs the positives of whole users: use a UserLoader, or 0"
             )
-        count = torch.zeros_like(loss).index_add(0, row, torch.ones_like(loss))[row]  # every user has a positive
-        weight = count**-self.user_balance
+        count = torch.zeros_like(loss).index_add(0, row, torch.ones_like(loss))  # no more users than positives
+        weight = count.index_select(0, row) ** -self.user_balance
         return (weight * loss).sum() / weight.sum()
 
     def _correction(self, scores: Scores, negatives: Negatives, valid: Tensor | None) -> Tensor | None:
@@ -161,12 +161,12 @@ def pair_by_pair(out: Representations, negatives: Negatives, row: Tensor) -> tup
     """Repeat what belongs to a user for each of its positives, so that there is one positive per row."""
 
     def repeat(part: Tensor | None, per_user: bool = True) -> Tensor | None:
-        return part[row] if part is not None and per_user else part
+        return part.index_select(0, row) if part is not None and per_user else part
 
     own = negatives.item.dim() == 2
     return replace(
         out,
-        interests=out.interests[row],
+        interests=out.interests.index_select(0, row),
         routing=repeat(out.routing),
         mask=repeat(out.mask),
         interest_mask=repeat(out.interest_mask),

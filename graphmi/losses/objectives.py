@@ -42,8 +42,8 @@ class Objective(nn.Module, ABC):
             row: ``[num_positives]``.
         """
         if correction is not None:
-            correction = correction.expand_as(neg)[row]
-        return self(pos, neg[row], correction)  # type: ignore[no-any-return]
+            correction = correction.expand_as(neg).index_select(0, row)
+        return self(pos, neg.index_select(0, row), correction)  # type: ignore[no-any-return]
 
 
 class BPRLoss(Objective):
@@ -90,7 +90,7 @@ class SampledSoftmaxLoss(Objective):
 
     def grouped(self, pos: Tensor, neg: Tensor, correction: Tensor | None, row: Tensor) -> Tensor:
         """Return the loss of each positive; the sum over the negatives is taken once per row of ``neg``."""
-        partition = log_partition(neg, correction, self.temperature)[row]
+        partition = log_partition(neg, correction, self.temperature).index_select(0, row)
         return F.softplus(partition - pos / self.temperature)
 
     def extra_repr(self) -> str:

@@ -83,11 +83,13 @@ def represent(
         score: A row of the table.
         normalize: Bring vectors to length one, so that inner products are cosines.
     """
-    # Rows first, then means and lengths: of the users only those of the batch are needed.
+    # Rows first, then means and lengths: of the users only those of the batch are needed. index_select, because the
+    # gradient of plain indexing adds up in no fixed order where a user occurs twice.
     user, item = batch.user, slice(num_users, None)
 
     def rows(layers: Sequence[Tensor], index: Tensor | slice) -> Tensor:
-        mean = sum((layer[index] for layer in layers[1:]), start=layers[0][index]) / len(layers)
+        first, *rest = (layer[index] if isinstance(index, slice) else layer.index_select(0, index) for layer in layers)
+        mean = sum(rest, start=first) / len(layers)
         return nn.functional.normalize(mean, dim=-1) if normalize else mean
 
     if score == "center":
@@ -103,6 +105,6 @@ def represent(
     return Representations(
         interests=interests,
         items=items,  # [num_items, num_vectors * dim]
-        ego_users=ego[user],
+        ego_users=ego.index_select(0, user),
         ego_items=ego[item],
     )

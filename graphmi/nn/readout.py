@@ -126,7 +126,7 @@ class SelectReadout(Readout):
         if column is not None:
             return Scores(neg[row, column], neg)
         mask = None if interest_mask is None else interest_mask[row]
-        pos = self.selector.score(interests[row], positive.unsqueeze(1), self.similarity, mask)
+        pos = self.selector.score(interests.index_select(0, row), positive.unsqueeze(1), self.similarity, mask)
         return Scores(pos.squeeze(-1), neg)
 
     def _score(self, interests: Tensor, weights: Tensor, items: Tensor) -> Tensor:
@@ -180,7 +180,7 @@ class LogSumExpReadout(Readout):
         if column is not None:
             return Scores(neg[row, column], neg)
         mask = None if interest_mask is None else interest_mask[row]
-        return Scores(self._score(interests[row], positive.unsqueeze(1), mask).squeeze(-1), neg)
+        return Scores(self._score(interests.index_select(0, row), positive.unsqueeze(1), mask).squeeze(-1), neg)
 
     def _score(self, interests: Tensor, items: Tensor, interest_mask: Tensor | None) -> Tensor:
         scores = mask_interests(self.similarity(interests, items), interest_mask)
@@ -221,7 +221,7 @@ class ExpectedReadout(Readout):
         column: Tensor | None = None,
     ) -> Scores:
         """Return scores per interest, and the weights that each positive gives them."""
-        own, positive = interests[row], positive.unsqueeze(1)
+        own, positive = interests.index_select(0, row), positive.unsqueeze(1)
         weight = self.selector(own, positive, None if interest_mask is None else interest_mask[row])
         pos = self.similarity(own, positive)
         return Scores(pos.squeeze(-1), self.similarity(interests, negative), weight.squeeze(-1))
