@@ -69,7 +69,8 @@ class Evaluator:
         targets: The pairs to find; repeated pairs count once.
         known: The pairs known when the model is asked, left out of the ranking.
         k: Lengths of the ranking, each at least 1.
-        groups: Named groups of users, each ``[num_users]`` int64 by user id, ``-1`` for none.
+        groups: Named groups of users, each ``[num_users]`` int64 by user id, ``-1`` for none; left out where no user
+            with a target has one.
         batch_size: Users at once, at least 1.
         replicates: Bootstrap samples for the intervals of the group results; 0 for none.
         seed: Seed of the bootstrap.
@@ -101,7 +102,8 @@ class Evaluator:
         self.known = _csr(known, self.users)
         self.metrics = ranking_metrics(k)
         self.k = sorted(set(k))
-        self.groups = {name: self._of_users(name, group) for name, group in (groups or {}).items()}
+        chosen = {name: self._of_users(name, group) for name, group in (groups or {}).items()}
+        self.groups = {name: group for name, group in chosen.items() if (group >= 0).any()}
         self.batch_size, self.replicates, self.seed = batch_size, replicates, seed
 
     def __call__(self, model: nn.Module) -> Evaluation:

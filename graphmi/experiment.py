@@ -177,6 +177,7 @@ class Experiment:
         if any(parameter.requires_grad for parameter in model.parameters()):
             if self.loss is None or self.sampler is None:
                 raise ValueError(f"a model with parameters ({type(model).__name__}) needs a 'loss' and a 'sampler'")
+            _check_known_users(dataset)
             loader = self.loader(dataset.train)
             loader.generator, loader.device = generator(self.seed, "loader"), self.trainer.device
             history = self.trainer.fit(
@@ -206,6 +207,16 @@ class Experiment:
         groups = user_groups(dataset.train, self.num_groups)
         targets, known = dataset.targets(part), dataset.known(part)
         return Evaluator(targets, known, k, groups, replicates=self.replicates, seed=self.seed)
+
+
+def _check_known_users(dataset: Dataset) -> None:
+    """Refuse to score users by parameters that were never trained."""
+    trained = dataset.train.user.bincount(minlength=dataset.num_users) > 0
+    if not trained[dataset.test.user].any():
+        raise ValueError(
+            "no user of the test is in the training graph, as with HeldOutUsers: that needs a model that reads "
+            "histories, and this one knows training users only; use LeaveOneOut, RandomSplit or TemporalSplit"
+        )
 
 
 def user_groups(train: Interactions, num_groups: int) -> dict[str, Tensor]:

@@ -458,3 +458,12 @@ def test_compare_refuses_what_does_not_mean_the_same(graphmi, trained):
     assert (status, "their data differ (fingerprints" in err) == (1, True)
     status, _, err = graphmi("compare", one, one, "--metric", "ndgc@20")
     assert (status, "did you mean ndcg@20" in err) == (2, True)
+
+
+def test_users_without_training_are_refused_by_models_that_know_users_only(graphmi, tmp_path):
+    words = ("--data", "planted:num_users=60", "--split", "HeldOutUsers", "--out", tmp_path / "run")
+    status, _, error = graphmi("train", "lightgcn-softmax", *words)
+    assert status == 1
+    assert "reads histories" in error
+    status, _, _ = graphmi("train", "popularity", *words[:-1], tmp_path / "other")
+    assert status == 0
