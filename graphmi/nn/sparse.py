@@ -118,6 +118,16 @@ class Adjacency:
             value.detach()[self.perm],
         )
 
+    def only(self, kept: Tensor, kept_t: Tensor) -> "Adjacency":
+        """Return the same pattern with weight 0 where an entry is not kept.
+
+        Args:
+            kept: ``[num_edges]``, in the order of ``col``.
+            kept_t: The same in the order of ``col_t``, ``kept[perm]``: whoever masks often permutes once.
+        """
+        value, value_t = self.value * kept, self.value_t * kept_t
+        return Adjacency(self.rowptr, self.col, value, self.rowptr_t, self.col_t, self.perm, value_t)
+
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Adjacency":
         """Return a copy on another device, its weights in another floating type."""
         return Adjacency(

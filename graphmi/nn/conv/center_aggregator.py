@@ -71,7 +71,12 @@ def _take(virtual: Tensor, score: Tensor) -> Tensor:
 
 def _closest_per_edge(virtual: Tensor, center: Tensor, adjacency: Adjacency) -> Tensor:
     center = center.to(virtual.dtype)
-    score = torch.stack([edge_dot(adjacency, center, part) for part in virtual])  # [num_interests, num_edges]
-    chosen = score.argmax(0)
-    parts = [propagate(adjacency.with_value(adjacency.value * (chosen == k)), part) for k, part in enumerate(virtual)]
+    best = edge_dot(adjacency, center, virtual[0])  # [num_edges]
+    chosen = torch.zeros_like(best, dtype=torch.uint8 if len(virtual) <= 256 else torch.int64)
+    for k, part in enumerate(virtual[1:], start=1):  # a running maximum: ties stay with the lowest index
+        score = edge_dot(adjacency, center, part)
+        chosen = torch.where(score > best, k, chosen)
+        best = torch.maximum(score, best)
+    chosen_t = chosen[adjacency.perm]
+    parts = [propagate(adjacency.only(chosen == k, chosen_t == k), part) for k, part in enumerate(virtual)]
     return torch.stack(parts).sum(0)  # [num_dst, dim]
