@@ -5,18 +5,15 @@ autograd of ``torch.sparse_csr`` sorts anew in every backward pass; :class:`Adja
 Indices are 32 bits wide where the graph allows it, which halves the bytes of a product.
 """
 
-import warnings
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
 
-__all__ = ["Adjacency", "as_adjacency", "edge_dot", "propagate"]
+from graphmi.nn.operators import sddmm, spmm
 
-with warnings.catch_warnings():  # torch says once per process that its CSR layout is in beta
-    warnings.simplefilter("ignore", UserWarning)
-    torch.sparse_csr_tensor(torch.tensor([0, 1]), torch.tensor([0]), torch.ones(1), (1, 1))
+__all__ = ["Adjacency", "as_adjacency", "edge_dot", "propagate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +180,7 @@ def propagate(adjacency: Adjacency, x: Tensor) -> Tensor:
         ``[num_dst, dim]`` or ``[num_interests, num_dst, dim]``.
     """
     dtype = torch.promote_types(x.dtype, adjacency.value.dtype)
-    out: Tensor = _spmm(
+    out: Tensor = spmm(
         adjacency.rowptr,
         adjacency.col,
         adjacency.value.to(dtype),
@@ -206,7 +203,7 @@ def edge_dot(adjacency: Adjacency, dst: Tensor, src: Tensor) -> Tensor:
     Returns:
         ``[num_edges]``, in the order of ``adjacency.col``; without gradient.
     """
-    out: Tensor = _sddmm(adjacency.rowptr, adjacency.col, dst.detach(), src.detach())
+    out: Tensor = sddmm(adjacency.rowptr, adjacency.col, dst.detach(), src.detach())
     return out
 
 
@@ -215,61 +212,3 @@ def _rowptr(sorted_or_not: Tensor, num_rows: int) -> Tensor:
     if counts.numel() > num_rows:
         raise ValueError(f"An edge names node {counts.numel() - 1}, but there are {num_rows} nodes")
     return torch.nn.functional.pad(counts.cumsum(0), (1, 0))
-
-
-@torch.library.custom_op("graphmi::spmm", mutates_args=())
-def _spmm(
-    rowptr: Tensor, col: Tensor, value: Tensor, rowptr_t: Tensor, col_t: Tensor, value_t: Tensor, x: Tensor
-) -> Tensor:
-    num_src, num_dst = rowptr_t.numel() - 1, rowptr.numel() - 1
-    matrix = torch.sparse_csr_tensor(rowptr, col, value, (num_dst, num_src), check_invariants=False)
-    if x.dim() == 2:
-        return matrix @ x.contiguous()
-    # One product per interest: 64 columns stay in the cache where num_interests * 64 do not.
-    out = x.new_empty(x.size(0), num_dst, x.size(2))
-    for k in range(x.size(0)):
-        torch.mm(matrix, x[k].contiguous(), out=out[k])
-    return out
-
-
-@torch.library.custom_op("graphmi::sddmm", mutates_args=())
-def _sddmm(rowptr: Tensor, col: Tensor, dst: Tensor, src: Tensor) -> Tensor:
-    zeros = dst.new_zeros(col.numel())
-    pattern = torch.sparse_csr_tensor(rowptr, col, zeros, (dst.size(0), src.size(0)), check_invariants=False)
-    out: Tensor = torch.sparse.sampled_addmm(pattern, dst.contiguous(), src.t(), beta=0.0).values()
-    return out.clone()
-
-
-@_spmm.register_fake
-def _(
-    rowptr: Tensor, col: Tensor, value: Tensor, rowptr_t: Tensor, col_t: Tensor, value_t: Tensor, x: Tensor
-) -> Tensor:
-    return x.new_empty(*x.shape[:-2], rowptr.size(0) - 1, x.size(-1))
-
-
-@_sddmm.register_fake
-def _(rowptr: Tensor, col: Tensor, dst: Tensor, src: Tensor) -> Tensor:
-    return dst.new_empty(col.size(0))
-
-
-def _save(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
-    rowptr, col, value, rowptr_t, col_t, value_t, x = inputs
-    needs_value = ctx.needs_input_grad[2]
-    ctx.save_for_backward(rowptr, col, value, rowptr_t, col_t, value_t, x if needs_value else None)
-
-
-def _backward(ctx, grad: Tensor):  # type: ignore[no-untyped-def]
-    rowptr, col, value, rowptr_t, col_t, value_t, x = ctx.saved_tensors
-    grad_x = grad_value = None
-    if ctx.needs_input_grad[6]:
-        grad_x = _spmm(rowptr_t, col_t, value_t, rowptr, col, value.detach(), grad)
-    if ctx.needs_input_grad[2]:
-        pairs = zip(grad, x, strict=True) if x.dim() == 3 else [(grad, x)]
-        grad_value = torch.stack([_sddmm(rowptr, col, g, h) for g, h in pairs]).sum(0)
-    return None, None, grad_value, None, None, None, grad_x
-
-
-_spmm.register_autograd(_backward, setup_context=_save)
-for _op in (_spmm, _sddmm):
-    for _device in ("cpu", "cuda"):
-        _op.register_autocast(_device, torch.float32)
