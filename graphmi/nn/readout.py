@@ -120,8 +120,9 @@ class SelectReadout(Readout):
     ) -> Scores | None:
         """Return scores per item (``"candidate"``) or per interest (a hard choice); ``None`` for soft choices."""
         if self.anchor == "positive":
-            expected = ExpectedReadout(self.selector, self.similarity)
-            return expected.grouped(interests, positive, negative, row, interest_mask) if self.selector.hard else None
+            if not self.selector.hard:
+                return None
+            return _per_interest(self.selector, self.similarity, interests, positive, negative, row, interest_mask)
         neg = self.selector.score(interests, negative, self.similarity, interest_mask)
         if column is not None:
             return Scores(neg[row, column], neg)
@@ -221,7 +222,19 @@ class ExpectedReadout(Readout):
         column: Tensor | None = None,
     ) -> Scores:
         """Return scores per interest, and the weights that each positive gives them."""
-        own, positive = interests.index_select(0, row), positive.unsqueeze(1)
-        weight = self.selector(own, positive, None if interest_mask is None else interest_mask[row])
-        pos = self.similarity(own, positive)
-        return Scores(pos.squeeze(-1), self.similarity(interests, negative), weight.squeeze(-1))
+        return _per_interest(self.selector, self.similarity, interests, positive, negative, row, interest_mask)
+
+
+def _per_interest(
+    selector: Selector,
+    similarity: Similarity,
+    interests: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    row: Tensor,
+    interest_mask: Tensor | None,
+) -> Scores:
+    own, positive = interests.index_select(0, row), positive.unsqueeze(1)
+    weight = selector(own, positive, None if interest_mask is None else interest_mask[row])
+    pos = similarity(own, positive)
+    return Scores(pos.squeeze(-1), similarity(interests, negative), weight.squeeze(-1))
