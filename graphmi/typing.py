@@ -32,8 +32,12 @@ class Batch:
         user: User ids, ``[batch]``, int64.
         positive: Item ids, ``[batch]`` or ``[num_positives]``, int64; ``None`` in evaluation.
         row: Which row of ``user`` each positive belongs to, ``[num_positives]``; ``None`` where it is one each.
-        history: Item ids of the user's history, left-aligned, ``[batch, length]``; ``None`` for graph models.
+        history: Item ids of histories in time order, left-aligned, ``[batch, length]``; what pads is an item id too, and
+            only ``mask`` tells. ``None`` for graph models.
         mask: ``[batch, length]``, True where the history is real.
+        prefix: How far each user reads where several read the same history at different times, ``[batch]``: the value
+            ``r * length + t`` stands for the first ``t + 1`` items of row ``r`` of ``history``, which has then one
+            row per sequence. ``None``: each user reads the whole of its own row.
     """
 
     user: Tensor
@@ -41,6 +45,7 @@ class Batch:
     row: Tensor | None = None
     history: Tensor | None = None
     mask: Tensor | None = None
+    prefix: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,8 @@ class Representations:
         routing: Routing weights for regularizers, ``[batch, num_interests, length]``.
         mask: ``[batch, length]``, True where the history is real.
         interest_mask: ``[batch, num_interests]``, False where an interest is inactive.
+        routing_variance: Sum of the squared deviations of the routing weights over the real positions, ``[batch,
+            num_interests]``, where a model knows it without having ``routing``.
         ego_users: Parameters behind the users of the batch, ``[batch, dim]``, for norm penalties.
         ego_items: Parameters behind all items, indexable by item id, for norm penalties.
     """
@@ -65,6 +72,7 @@ class Representations:
     routing: Tensor | None = None
     mask: Tensor | None = None
     interest_mask: Tensor | None = None
+    routing_variance: Tensor | None = None
     ego_users: Tensor | None = None
     ego_items: Tensor | ItemTable | None = None
 

@@ -1,0 +1,88 @@
+"""The interface of interest extractors: from a history, or any set of vectors, to several interests."""
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.utils import to_dense_batch
+
+__all__ = ["Extractor", "Interests"]
+
+
+class Interests(NamedTuple):
+    """What an extractor finds.
+
+    Attributes:
+        interests: ``[batch, num_interests, dim]``; 0 for an empty history.
+        routing: How much each position adds to each interest, ``[batch, num_interests, length]``, 0 at padding;
+            ``None`` where an extractor has no such weights.
+        interest_mask: ``[batch, num_interests]``, False where an interest is inactive; ``None`` where all are active.
+        routing_variance: Sum of the squared deviations of the routing weights over the real positions, ``[batch,
+            num_interests]``, where it is known without ``routing``.
+    """
+
+    interests: Tensor
+    routing: Tensor | None = None
+    interest_mask: Tensor | None = None
+    routing_variance: Tensor | None = None
+
+
+class Extractor(nn.Module, ABC):
+    """Finds the interests in a history, or in any set of vectors.
+
+    Any extractor is made from the two numbers ``(embedding_dim, max_length)`` and options of its own; ``max_length``
+    ``None`` stands for sets, without positions and of any size.
+
+    Attributes:
+        num_interests: How many interests it finds.
+    """
+
+    num_interests: int
+
+    def forward(self, x: Tensor, where: Tensor, dim_size: int | None = None) -> Interests:
+        """Return the :class:`Interests` of histories, or of sets as PyG holds them.
+
+        Args:
+            x: Histories ``[batch, length, dim]``, real positions first; or the members of all sets, ``[num, dim]``.
+            where: For histories the mask ``[batch, length]`` bool, True where they are real; for sets the set of each
+                member, ``[num]`` int64, in any order.
+            dim_size: Number of sets; the largest in ``where`` plus one when omitted, which waits for the device.
+
+        Raises:
+            ValueError: If ``where`` is neither.
+        """
+        if x.dim() == 3 and where.dtype == torch.bool and where.shape == x.shape[:2]:
+            return self.extract(x, where)
+        if x.dim() != 2 or where.dtype != torch.int64 or where.shape != x.shape[:1]:
+            raise ValueError(
+                "give histories [batch, length, dim] with a bool mask [batch, length], or members [num, dim] with "
+                f"int64 sets [num] (got {list(x.shape)} with {where.dtype} {list(where.shape)})"
+            )
+        where, order = torch.sort(where, stable=True)
+        return self.extract(*to_dense_batch(x.index_select(0, order), where, batch_size=dim_size))
+
+    @abstractmethod
+    def extract(self, x: Tensor, mask: Tensor) -> Interests:
+        """Return the :class:`Interests` of histories.
+
+        Args:
+            x: ``[batch, length, dim]``; anything at padding.
+            mask: ``[batch, length]`` bool, True where the history is real; real positions come first.
+        """
+
+    def prefixes(self, x: Tensor, mask: Tensor, prefix: Tensor) -> Interests:
+        """Return the :class:`Interests` of beginnings of histories, the same as of each beginning alone.
+
+        Here every beginning is laid out as a history of its own; extractors with a form that takes one pass over each
+        history override this.
+
+        Args:
+            x: ``[num_histories, length, dim]``.
+            mask: ``[num_histories, length]``.
+            prefix: ``[batch]`` int64; ``r * length + t`` stands for the first ``t + 1`` positions of history ``r``.
+        """
+        length = x.size(1)
+        row, last = prefix // length, prefix % length
+        begun = torch.arange(length, device=x.device) <= last.unsqueeze(1)  # [batch, length]
+        return self.extract(x.index_select(0, row), begun & mask.index_select(0, row))
