@@ -13,6 +13,7 @@ from torch_geometric.data import HeteroData
 from graphmi.data import (
     BatchLoader,
     Dataset,
+    Histories,
     InteractionLoader,
     Interactions,
     LeaveOneOut,
@@ -32,6 +33,7 @@ from graphmi.samplers import Sampler
 from graphmi.seeds import generator, seeded
 from graphmi.session import History
 from graphmi.trainer import Trainer
+from graphmi.typing import HistoryReader
 
 __all__ = ["Experiment", "Filter", "Trained", "user_groups"]
 
@@ -87,7 +89,8 @@ class Experiment:
         filter: Which interactions are kept.
         split: How the interactions become training, validation and test.
         trainer: The training loop.
-        loader: Training batches: ``InteractionLoader`` draws pairs, ``UserLoader`` users with all of their pairs.
+        loader: Training batches: ``InteractionLoader`` draws pairs, ``UserLoader`` users with all of their pairs;
+            ``TargetLoader`` and ``PrefixLoader`` have histories, for models that read them.
         k: Lengths of the recommendation lists that are evaluated, each at least 1.
         num_groups: User groups by interest diversity, at least 2; where the items have categories.
         replicates: Bootstrap samples for the confidence intervals of the groups, at least 0.
@@ -177,9 +180,12 @@ class Experiment:
         if any(parameter.requires_grad for parameter in model.parameters()):
             if self.loss is None or self.sampler is None:
                 raise ValueError(f"a model with parameters ({type(model).__name__}) needs a 'loss' and a 'sampler'")
-            _check_known_users(dataset)
             loader = self.loader(dataset.train)
             loader.generator, loader.device = generator(self.seed, "loader"), self.trainer.device
+            if isinstance(model, HistoryReader):
+                loader.max_length = loader.max_length or model.max_length
+            else:
+                _check_known_users(dataset)
             history = self.trainer.fit(
                 model,
                 loader,
@@ -196,17 +202,18 @@ class Experiment:
         return Trained(model, history, valid, test(model))
 
     def _validation(self, dataset: Dataset) -> Callable[[nn.Module], Mapping[str, float]]:
-        evaluator = Evaluator(dataset.targets("valid"), dataset.known("valid"), self.k)
+        evaluator = self._evaluator(dataset, "valid", self.k, grouped=False)
         if self.trainer.monitor not in evaluator.metrics:
             near = get_close_matches(self.trainer.monitor, evaluator.metrics, n=3)
             hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(evaluator.metrics)}"
             raise ValueError(f"'monitor' is '{self.trainer.monitor}', which is not evaluated ({hint})")
         return lambda model: evaluator(model).metrics
 
-    def _evaluator(self, dataset: Dataset, part: Part, k: Sequence[int]) -> Evaluator:
-        groups = user_groups(dataset.train, self.num_groups)
+    def _evaluator(self, dataset: Dataset, part: Part, k: Sequence[int], grouped: bool = True) -> Evaluator:
+        groups = user_groups(dataset.train, self.num_groups) if grouped else None
         targets, known = dataset.targets(part), dataset.known(part)
-        return Evaluator(targets, known, k, groups, replicates=self.replicates, seed=self.seed)
+        history = Histories(known)
+        return Evaluator(targets, known, k, groups, history=history, replicates=self.replicates, seed=self.seed)
 
 
 def _check_known_users(dataset: Dataset) -> None:

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-__all__ = ["Batch", "ItemTable", "Negatives", "Representations"]
+__all__ = ["Batch", "HistoryReader", "ItemTable", "Negatives", "Representations"]
 
 
 @runtime_checkable
@@ -22,6 +22,17 @@ class ItemTable(Protocol):
     def __len__(self) -> int:
         """Return the number of items."""
         ...
+
+
+@runtime_checkable
+class HistoryReader(Protocol):
+    """A model that reads ``Batch.history``.
+
+    Attributes:
+        max_length: Most items of a history that it reads, the latest ones.
+    """
+
+    max_length: int
 
 
 @dataclass(frozen=True, slots=True)
