@@ -1,4 +1,4 @@
-"""Layers: graph convolutions, selectors, readouts and similarities. They know tensors only."""
+"""Layers: graph convolutions, encoders and extractors of histories, selectors and readouts. They know tensors only."""
 
 from graphmi.nn.conv import (
     CAGCNWeight,
@@ -8,7 +8,17 @@ from graphmi.nn.conv import (
     MultiInterestConv,
     VirtualInterestGenerator,
 )
-from graphmi.nn.readout import ExpectedReadout, LogSumExpReadout, Readout, Scores, SelectReadout
+from graphmi.nn.encode import Encoder, IdentityEncoder
+from graphmi.nn.extract import Extractor, Interests, SelfAttentiveExtractor
+from graphmi.nn.readout import (
+    ExpectedReadout,
+    JointReadout,
+    LogSumExpReadout,
+    MixtureReadout,
+    Readout,
+    Scores,
+    SelectReadout,
+)
 from graphmi.nn.select import (
     ArgmaxSelector,
     InverseDistanceSelector,
@@ -28,13 +38,19 @@ __all__ = [
     "CenterAggregator",
     "Cosine",
     "EdgeWeight",
+    "Encoder",
     "ExpectedReadout",
+    "Extractor",
+    "IdentityEncoder",
     "InnerProduct",
+    "Interests",
     "InverseDistanceSelector",
+    "JointReadout",
     "LabelAwareSelector",
     "LightGCNWeight",
     "LogSumExpReadout",
     "MeanSelector",
+    "MixtureReadout",
     "MultiInterestConv",
     "NegativeDistance",
     "ProjectedInnerProduct",
@@ -43,6 +59,7 @@ __all__ = [
     "Scores",
     "SelectReadout",
     "Selector",
+    "SelfAttentiveExtractor",
     "Similarity",
     "SoftmaxSelector",
     "VirtualInterestGenerator",

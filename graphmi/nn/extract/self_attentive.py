@@ -1,0 +1,77 @@
+"""Several interests by self-attention over a history."""
+
+import torch
+from torch import Tensor, nn
+
+from graphmi.nn.extract.base import Extractor, Interests
+from graphmi.nn.extract.prefix import prefix_attention
+from graphmi.nn.position import Positions
+
+__all__ = ["SelfAttentiveExtractor"]
+
+
+class SelfAttentiveExtractor(Extractor):
+    r"""Each interest attends to the items of a history by weights of its own.
+
+    .. math::
+        A = \operatorname{softmax}_{\text{positions}}\bigl(W_2 \tanh(W_1 (H + P)^\top)\bigr), \qquad V = A H
+
+    ComiRec-SA (`Cen et al., KDD 2020 <https://arxiv.org/abs/2005.09347>`_), published; the backbone of REMI and BaM.
+    There are no biases, and the positions :math:`P` are not in the values. All parameters start Glorot uniform, as in
+    the published code.
+
+    Args:
+        embedding_dim: Size of the vectors, at least 1.
+        max_length: Number of positions, at least 1; ``None``: no positions, and sets of any size.
+        num_interests: At least 1.
+        hidden_dim: Rows of :math:`W_1`, at least 1; four times ``embedding_dim`` unless given.
+
+    Raises:
+        ValueError: An argument is out of range, or in use a history is longer than ``max_length``.
+
+    Example:
+        >>> import torch
+        >>> extractor = SelfAttentiveExtractor(8, max_length=5, num_interests=2)
+        >>> found = extractor(torch.randn(1, 3, 8), torch.tensor([[True, True, False]]))
+        >>> found.interests.shape, found.routing.shape
+        (torch.Size([1, 2, 8]), torch.Size([1, 2, 3]))
+    """
+
+    def __init__(
+        self,
+        embedding_dim: int,
+        max_length: int | None = None,
+        num_interests: int = 4,
+        hidden_dim: int | None = None,
+    ) -> None:
+        super().__init__()
+        hidden_dim = 4 * embedding_dim if hidden_dim is None else hidden_dim
+        sizes = {"embedding_dim": embedding_dim, "num_interests": num_interests, "hidden_dim": hidden_dim}
+        for name, value in sizes.items():
+            if value < 1:
+                raise ValueError(f"{name!r} must be at least 1 (got {value})")
+        self.num_interests = num_interests
+        self.position = nn.Identity() if max_length is None else Positions(max_length, embedding_dim)
+        self.hidden = nn.Linear(embedding_dim, hidden_dim, bias=False)
+        self.attention = nn.Linear(hidden_dim, num_interests, bias=False)
+        nn.init.xavier_uniform_(self.hidden.weight)
+        nn.init.xavier_uniform_(self.attention.weight)
+
+    def extract(self, x: Tensor, mask: Tensor) -> Interests:
+        """Return the interests and their routing weights."""
+        padding = ~mask.unsqueeze(1)
+        logits = self._logits(x)  # [batch, num_interests, length]
+        # The lowest finite number instead of -inf, and then 0: nothing is NaN where all is padding.
+        logits = logits.masked_fill(padding, torch.finfo(logits.dtype).min)
+        routing = logits.softmax(-1).masked_fill(padding, 0.0)
+        return Interests(routing @ x, routing)
+
+    def prefixes(self, x: Tensor, mask: Tensor, prefix: Tensor) -> Interests:
+        """Return the interests of beginnings of histories and their routing variance, in one pass over each history."""
+        every = prefix_attention(self._logits(x), x)
+        mean, variance = (part.flatten(0, 1).index_select(0, prefix) for part in every)
+        return Interests(mean, routing_variance=variance)
+
+    def _logits(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.attention(self.hidden(self.position(x)).tanh())
+        return logits.transpose(1, 2)  # [batch, num_interests, length]
