@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from graphmi.data import Histories
 from graphmi.metrics import GroupedResult, by_group, ranking_metrics, values_per_user
 from graphmi.retrieval import rank
 from graphmi.typing import Batch, Representations
@@ -74,6 +75,7 @@ class Evaluator:
         batch_size: Users at once, at least 1.
         replicates: Bootstrap samples for the intervals of the group results; 0 for none.
         seed: Seed of the bootstrap.
+        history: What users had before, in time order, for models that read histories.
 
     Raises:
         ValueError: If there is no target, or an argument is out of range.
@@ -92,6 +94,7 @@ class Evaluator:
         batch_size: int = 2048,
         replicates: int = 0,
         seed: int = 0,
+        history: Histories | None = None,
     ) -> None:
         if not len(targets.user):
             raise ValueError("There is nothing to evaluate: 'targets' holds no interaction.")
@@ -105,15 +108,18 @@ class Evaluator:
         chosen = {name: self._of_users(name, group) for name, group in (groups or {}).items()}
         self.groups = {name: group for name, group in chosen.items() if (group >= 0).any()}
         self.batch_size, self.replicates, self.seed = batch_size, replicates, seed
+        self.history = history
 
     def __call__(self, model: nn.Module) -> Evaluation:
         """Return how well the model ranks; its training mode is as before.
 
         Args:
-            model: ``model(Batch(user=ids))`` gives :class:`graphmi.typing.Representations`.
+            model: ``model(Batch(user=ids))`` gives :class:`graphmi.typing.Representations`. Where it has a
+                ``max_length``, the batch also holds that many of the latest items of each user.
 
         Raises:
-            ValueError: If a score is NaN, or if the model does not answer with a row per user.
+            ValueError: If a score is NaN, if the model does not answer with a row per user, or if it reads histories
+                and there are none.
         """
         with _evaluating(model), torch.no_grad():
             device = next((tensor.device for tensor in chain(model.parameters(), model.buffers())), torch.device("cpu"))
@@ -146,8 +152,8 @@ class Evaluator:
 
     def _batch(self, model: nn.Module, start: int, device: torch.device) -> dict[str, Tensor]:
         """Return each metric's values of the users from ``start`` on."""
-        users = self.users[start : start + self.batch_size].to(device)
-        out: Representations = model(Batch(user=users))
+        users = self.users[start : start + self.batch_size]
+        out: Representations = model(self._question(model, users, device))
         if out.interests.size(0) != len(users):
             raise ValueError(f"The model must give a row for each of {len(users)} users (got {out.interests.size(0)}).")
         rowptr, item = _rows(self.targets, start, len(users), device)
@@ -156,6 +162,17 @@ class Evaluator:
         _, ranking = rank(out.interests, out.items, self.k[-1], exclude=known, interest_mask=out.interest_mask)
         metrics = {name: metric.to(device) for name, metric in self.metrics.items()}
         return values_per_user(metrics, ranking, torch.stack([row, item]))
+
+    def _question(self, model: nn.Module, users: Tensor, device: torch.device) -> Batch:
+        """Return these users, with their histories for a model that reads them."""
+        max_length: int | None = getattr(model, "max_length", None)
+        if max_length is None:
+            return Batch(user=users.to(device))
+        if self.history is None:
+            raise ValueError(f"{type(model).__name__} reads histories; give the evaluator the 'history' of its users.")
+        self.history = self.history.to(device)
+        history, mask = self.history.read(users, max_length)
+        return Batch(user=users.to(device), history=history, mask=mask)
 
     def _of_users(self, name: str, group: Tensor) -> Tensor:
         """Return the groups of the users with a target."""

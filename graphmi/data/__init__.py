@@ -15,9 +15,12 @@ from graphmi.data.groups import (
 from graphmi.data.interactions import Interactions
 from graphmi.data.loader import BatchLoader, InteractionLoader, UserLoader
 from graphmi.data.planted import planted
+from graphmi.data.prefix_loader import PrefixLoader
 from graphmi.data.reading import read_interactions, read_table
+from graphmi.data.sequence import Histories
 from graphmi.data.sources import SOURCES, load, open_data
 from graphmi.data.split import GivenSplit, HeldOutUsers, LeaveOneOut, RandomSplit, Split, TemporalSplit
+from graphmi.data.target_loader import TargetLoader
 from graphmi.data.vocabulary import Vocabulary
 
 __all__ = [
@@ -28,11 +31,14 @@ __all__ = [
     "Dataset",
     "GivenSplit",
     "HeldOutUsers",
+    "Histories",
     "InteractionLoader",
     "Interactions",
     "LeaveOneOut",
+    "PrefixLoader",
     "RandomSplit",
     "Split",
+    "TargetLoader",
     "TemporalSplit",
     "UserLoader",
     "Vocabulary",

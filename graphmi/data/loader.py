@@ -22,10 +22,13 @@ class BatchLoader(ABC):
     Attributes:
         generator: The generator; ``None`` for torch's own. With its state put back, the same batches come again.
         device: Where the batches lie.
+        max_length: Most items of a history, for loaders of histories; the experiment sets that of the model where it
+            is ``None``.
     """
 
     generator: torch.Generator | None
     device: torch.device | str
+    max_length: int | None = None
 
     @abstractmethod
     def __iter__(self) -> Iterator[Batch]:
@@ -34,6 +37,16 @@ class BatchLoader(ABC):
     @abstractmethod
     def __len__(self) -> int:
         """Return the number of batches."""
+
+    def history_length(self) -> int:
+        """Return ``max_length``.
+
+        Raises:
+            ValueError: If it is ``None``.
+        """
+        if self.max_length is None:
+            raise ValueError(f"'max_length' of {type(self).__name__} must be set, to that of the model")
+        return self.max_length
 
 
 class InteractionLoader(BatchLoader):

@@ -1,0 +1,64 @@
+"""One target per user and epoch, with the history before it."""
+
+from collections.abc import Iterator
+
+import torch
+
+from graphmi.data.interactions import Interactions
+from graphmi.data.loader import BatchLoader
+from graphmi.data.sequence import Histories
+from graphmi.typing import Batch
+
+__all__ = ["TargetLoader"]
+
+
+class TargetLoader(BatchLoader):
+    """Every user once per epoch, with one item at a random position as the target and the items before it as history.
+
+    This is how MIND (https://arxiv.org/abs/1904.08030), ComiRec (https://arxiv.org/abs/2005.09347) and what builds on
+    them train. *Published*, but for the epochs: the reference code of ComiRec draws the users of every batch anew.
+
+    Args:
+        train: Training interactions.
+        batch_size: Users per batch, at least 1; the last batch of an epoch may be smaller.
+        max_length: Most items of a history, at least 1; that of the model when omitted, which the experiment sets.
+        min_history: Least items before a target, at least 1; users with fewer are left out. ComiRec has 4.
+        generator: Source of users and positions, on the CPU.
+        device: Where the batches lie.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        train: Interactions,
+        batch_size: int = 128,
+        max_length: int | None = None,
+        min_history: int = 1,
+        generator: torch.Generator | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        for name, value in {"batch_size": batch_size, "max_length": max_length, "min_history": min_history}.items():
+            if value is not None and value < 1:
+                raise ValueError(f"'{name}' must be at least 1 (got {value})")
+        self.histories = Histories(train)
+        self.users = torch.nonzero(self.histories.length > min_history).flatten()
+        self.batch_size, self.max_length, self.min_history = batch_size, max_length, min_history
+        self.generator, self.device = generator, device
+
+    def __len__(self) -> int:
+        return -(-len(self.users) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        max_length, histories = self.history_length(), self.histories.to(self.device)
+        users = self.users[torch.randperm(len(self.users), generator=self.generator)]
+        choices = histories.length[users] - self.min_history
+        draw = torch.rand(len(users), generator=self.generator, dtype=torch.float64)
+        positions = self.min_history + (draw * choices).long()
+        for user, position in zip(
+            torch.split(users, self.batch_size), torch.split(positions, self.batch_size), strict=True
+        ):
+            history, mask = histories.read(user, max_length, position)
+            positive = histories.item[(histories.rowptr[user] + position).to(self.device)]
+            yield Batch(user=user.to(self.device), positive=positive, history=history, mask=mask)
