@@ -120,7 +120,7 @@ class MultiInterestLoss(Loss):
             other = negatives.item != positive.unsqueeze(-1)  # [batch, num_negatives]
             valid = other if valid is None else valid & other
         loss: Tensor = self.objective(scores.pos, scores.neg, self._correction(scores, negatives, valid))
-        return _over_interests(loss, scores.weight)
+        return loss if scores.weight is None else scores.combine(loss, scores.weight)
 
     def _shared(self, out: Representations, positive: Tensor, negatives: Negatives, row: Tensor) -> Tensor | None:
         """Return the objective with the negatives scored once per user, or ``None`` where that is not possible."""
@@ -132,7 +132,8 @@ class MultiInterestLoss(Loss):
         if scores is None:
             return None
         correction = self._correction(scores, negatives, negatives.valid)
-        return _over_interests(self.objective.grouped(scores.pos, scores.neg, correction, row), scores.weight)
+        loss = self.objective.grouped(scores.pos, scores.neg, correction, row)
+        return loss if scores.weight is None else scores.combine(loss, scores.weight)
 
     def _mean(self, loss: Tensor, row: Tensor | None) -> Tensor:
         if not self.user_balance:
@@ -177,10 +178,6 @@ def pair_by_pair(out: Representations, negatives: Negatives, row: Tensor) -> tup
         log_q=repeat(negatives.log_q, own),
         valid=repeat(negatives.valid),
     )
-
-
-def _over_interests(loss: Tensor, weight: Tensor | None) -> Tensor:
-    return loss if weight is None else (weight * loss).sum(1)
 
 
 class SumLoss(Loss):

@@ -9,8 +9,10 @@ from graphmi.nn import (
     ArgmaxSelector,
     ExpectedReadout,
     InverseDistanceSelector,
+    JointReadout,
     LogSumExpReadout,
     MeanSelector,
+    MixtureReadout,
     SelectReadout,
     SoftmaxSelector,
 )
@@ -18,6 +20,14 @@ from graphmi.samplers import AllItemsSampler, PopularitySampler, UniformSampler
 from graphmi.typing import Negatives, Representations
 
 USERS, ITEMS, DIM = 6, 12, 5
+
+
+def mixture():
+    readout = MixtureReadout(DIM).double()
+    torch.nn.init.normal_(readout.prior.weight, generator=torch.Generator().manual_seed(1))
+    return readout
+
+
 READOUTS = {
     "argmax": SelectReadout(),
     "candidate": SelectReadout(anchor="candidate"),
@@ -27,6 +37,9 @@ READOUTS = {
     "logsumexp": LogSumExpReadout(temperature=0.3),
     "expected": ExpectedReadout(SoftmaxSelector()),
     "expected argmax": ExpectedReadout(ArgmaxSelector()),
+    "mixture": mixture(),
+    "joint": JointReadout([SelectReadout(), LogSumExpReadout(), mixture()]),
+    "joint with soft": JointReadout([LogSumExpReadout(), SelectReadout(MeanSelector())]),
 }
 
 
@@ -97,7 +110,8 @@ def test_equals_the_pairs_one_by_one(name, objective, sampler, beta):
 def test_a_full_softmax_scores_each_user_once():
     _, out, users, positive, row = make_batch()
     negatives = AllItemsSampler(make_graph())(users, positive)
-    for name, rows in {"candidate": 3, "logsumexp": 3, "argmax": 3, "inverse distance": None}.items():
+    rows_of = {"candidate": 3, "logsumexp": 3, "argmax": 3, "mixture": 3, "joint": 3}
+    for name, rows in (rows_of | {"inverse distance": None, "joint with soft": None}).items():
         scores = READOUTS[name].grouped(out.interests, out.items[positive], out.items, row, out.interest_mask)
         assert (None if scores is None else len(scores.neg)) == rows
     assert len(negatives.valid) == 3

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import jsonargparse
 import pytest
 import torch
@@ -16,7 +18,16 @@ from graphmi.losses import (
     UniformWeighting,
     Weighted,
 )
-from graphmi.nn import ArgmaxSelector, ExpectedReadout, LogSumExpReadout, SelectReadout, SoftmaxSelector
+from graphmi.nn import (
+    ArgmaxSelector,
+    ExpectedReadout,
+    JointReadout,
+    LogSumExpReadout,
+    MixtureReadout,
+    SampledSelector,
+    SelectReadout,
+    SoftmaxSelector,
+)
 from graphmi.typing import Negatives, Representations
 
 # BaM: interests are the unit vectors, the positive is (2, 1), then three negatives.
@@ -37,11 +48,46 @@ def random_world(batch=5, num_interests=3, num_items=8):
         (SelectReadout(), 0.440190),
         (ExpectedReadout(SoftmaxSelector()), 0.592469),
         (LogSumExpReadout(), 0.626523),
+        (JointReadout([SelectReadout(), LogSumExpReadout()]), 0.440190 + 0.626523),
+        (JointReadout([ExpectedReadout(SoftmaxSelector()), LogSumExpReadout()]), 0.592469 + 0.626523),
     ],
 )
 def test_published_bam_losses(readout, value):
     loss = MultiInterestLoss(readout, SampledSoftmaxLoss())(BAM, POSITIVE, NEGATIVES)
-    assert loss.item() == pytest.approx(value, abs=1e-6)
+    assert loss.item() == pytest.approx(value, abs=2e-6)
+
+
+def test_the_long_form_of_bam_draws_one_of_two_losses():
+    loss = MultiInterestLoss(JointReadout([SelectReadout(SampledSelector()), LogSumExpReadout()]), SampledSoftmaxLoss())
+    torch.manual_seed(0)
+    drawn = torch.stack([loss(BAM, POSITIVE, NEGATIVES) for _ in range(2000)]) - 0.626523
+    first, second = (torch.isclose(drawn, torch.tensor(value), atol=2e-6) for value in (0.440190, 1.006409))
+    assert (first | second).all()
+    assert first.double().mean().item() == pytest.approx(0.731059, abs=0.03)
+    assert drawn.mean().item() == pytest.approx(0.592469, abs=0.02)  # the expected readout has it without drawing
+
+
+@pytest.mark.parametrize("weighting", [UniformWeighting(), HardNegativeWeighting(2.0)])
+@pytest.mark.parametrize("objective", [BPRLoss(), SampledSoftmaxLoss(0.5)])
+def test_joint_readouts_add_up_the_losses_of_each(weighting, objective):
+    out, positive = random_world()
+    out = replace(out, interest_mask=torch.tensor([[True, True, False]]).expand(5, -1))
+    negatives = Negatives(torch.randint(8, (5, 6)), torch.randn(5, 6), torch.randn(5), torch.rand(5, 6) < 0.8)
+    parts = [SelectReadout(), LogSumExpReadout(), ExpectedReadout(SoftmaxSelector()), MixtureReadout(4).double()]
+    expected = SumLoss([MultiInterestLoss(part, objective, weighting) for part in parts])
+    actual = MultiInterestLoss(JointReadout(parts), objective, weighting)
+    torch.testing.assert_close(actual(out, positive, negatives), expected(out, positive, negatives))
+
+
+def test_a_mixture_over_all_items_is_a_mixture_of_softmaxes():
+    out, positive = random_world()
+    readout = MixtureReadout(4).double()
+    torch.nn.init.normal_(readout.prior.weight)
+    prior = (out.interests @ readout.prior.weight[0]).softmax(1)
+    softmaxes = torch.stack([F.softmax(out.interests[:, k] @ out.items.T / 0.5, 1) for k in range(3)], 1)
+    expected = -(prior.unsqueeze(-1) * softmaxes).sum(1)[torch.arange(5), positive].log().mean()
+    actual = MultiInterestLoss(readout, SampledSoftmaxLoss(0.5))(out, positive, Negatives(torch.arange(8)))
+    torch.testing.assert_close(actual, expected)
 
 
 def test_the_other_interest_of_bam():

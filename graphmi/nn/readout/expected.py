@@ -1,0 +1,46 @@
+"""One loss per interest, and their weighted mean."""
+
+from torch import Tensor
+
+from graphmi.nn.readout.base import Readout, Scores, scores_per_interest
+from graphmi.nn.select import Selector
+from graphmi.nn.similarity import InnerProduct, Similarity
+
+__all__ = ["ExpectedReadout"]
+
+
+class ExpectedReadout(Readout):
+    """Every interest makes a loss of its own, weighted by a selector anchored on the positive.
+
+    Over a :class:`~graphmi.nn.SoftmaxSelector` this is the expectation of the loss that
+    :class:`~graphmi.nn.SampledSelector` draws, without its variance and with gradients to the probabilities.
+
+    Args:
+        selector: The weights of the losses.
+        similarity: The score of an interest and an item; the inner product unless given.
+    """
+
+    def __init__(self, selector: Selector, similarity: Similarity | None = None) -> None:
+        super().__init__()
+        self.selector = selector
+        self.similarity = similarity if similarity is not None else InnerProduct()
+
+    def forward(
+        self, interests: Tensor, positive: Tensor, negative: Tensor, interest_mask: Tensor | None = None
+    ) -> Scores:
+        """Return scores per interest and their weights."""
+        weight = self.selector(interests, positive, interest_mask)
+        pos, neg = (self.similarity(interests, items) for items in (positive, negative))
+        return Scores(pos.squeeze(-1), neg, weight.squeeze(-1))
+
+    def grouped(
+        self,
+        interests: Tensor,
+        positive: Tensor,
+        negative: Tensor,
+        row: Tensor,
+        interest_mask: Tensor | None = None,
+        column: Tensor | None = None,
+    ) -> Scores:
+        """Return scores per interest, and the weights that each positive gives them."""
+        return scores_per_interest(self.selector, self.similarity, interests, positive, negative, row, interest_mask)

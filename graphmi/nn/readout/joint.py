@@ -1,0 +1,74 @@
+"""Several readouts of the same interests at once: their losses add up."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from graphmi.nn.readout.base import Readout, Scores
+
+__all__ = ["JointReadout"]
+
+
+class JointReadout(Readout):
+    """Several readouts on the same interests and items; the loss is the sum of the losses that each would give.
+
+    What a :class:`~graphmi.losses.SumLoss` of several losses does, with one objective, one weighting and the item
+    vectors looked up once. The long form of BaM is a drawn interest beside all of them:
+    ``JointReadout([SelectReadout(SampledSelector()), LogSumExpReadout()])``.
+
+    Args:
+        readouts: What is added up; at least one.
+
+    Raises:
+        ValueError: There is no readout.
+    """
+
+    def __init__(self, readouts: Sequence[Readout]) -> None:
+        super().__init__()
+        if not readouts:
+            raise ValueError("'readouts' must name at least one readout (got none)")
+        self.readouts = nn.ModuleList(readouts)
+
+    def forward(
+        self, interests: Tensor, positive: Tensor, negative: Tensor, interest_mask: Tensor | None = None
+    ) -> Scores:
+        """Return the scores of all readouts side by side, those with one score per item as one interest more."""
+        return _stack([readout(interests, positive, negative, interest_mask) for readout in self.readouts])
+
+    def grouped(
+        self,
+        interests: Tensor,
+        positive: Tensor,
+        negative: Tensor,
+        row: Tensor,
+        interest_mask: Tensor | None = None,
+        column: Tensor | None = None,
+    ) -> Scores | None:
+        """Return the scores of all readouts side by side; ``None`` where one of them cannot share its negatives."""
+        parts = []
+        for readout in self.readouts:
+            assert isinstance(readout, Readout)  # noqa: S101 (for the type checker; ModuleList forgets the class)
+            scores = readout.grouped(interests, positive, negative, row, interest_mask, column)
+            if scores is None:
+                return None
+            parts.append(scores)
+        return _stack(parts)
+
+
+def _stack(parts: Sequence[Scores]) -> Scores:
+    parts = [_as_interest(part) if part.weight is None else part for part in parts]
+    sizes = [part.pos.size(1) for part in parts]
+
+    def combine(loss: Tensor, weight: Tensor) -> Tensor:
+        own = zip(parts, torch.split(loss, sizes, 1), torch.split(weight, sizes, 1), strict=True)
+        return torch.stack([part.combine(losses, weights) for part, losses, weights in own]).sum(0)
+
+    weight = torch.cat([part.weight for part in parts if part.weight is not None], 1)
+    return Scores(
+        torch.cat([part.pos for part in parts], 1), torch.cat([part.neg for part in parts], 1), weight, combine
+    )
+
+
+def _as_interest(scores: Scores) -> Scores:
+    return Scores(scores.pos.unsqueeze(1), scores.neg.unsqueeze(1), torch.ones_like(scores.pos).unsqueeze(1))

@@ -1,0 +1,58 @@
+"""One score per item: all interests speak, the best loudest."""
+
+import torch
+from torch import Tensor
+
+from graphmi.nn.readout.base import Readout, Scores
+from graphmi.nn.select import mask_interests
+from graphmi.nn.similarity import InnerProduct, Similarity
+
+__all__ = ["LogSumExpReadout"]
+
+
+class LogSumExpReadout(Readout):
+    r"""All interests speak, the best loudest: :math:`s_i = \tau \log \sum_k \exp(\langle m_k, e_i \rangle / \tau)`.
+
+    With the softmax objective this is the multi-interest loss of BaM.
+
+    Args:
+        similarity: The score of an interest and an item; the inner product unless given.
+        temperature: :math:`\tau`, positive; towards 0 it is the maximum that serves users. BaM has 1.
+
+    Raises:
+        ValueError: The temperature is not positive.
+    """
+
+    def __init__(self, similarity: Similarity | None = None, temperature: float = 1.0) -> None:
+        super().__init__()
+        if not temperature > 0:
+            raise ValueError(f"'temperature' must be positive (got {temperature})")
+        self.similarity = similarity if similarity is not None else InnerProduct()
+        self.temperature = temperature
+
+    def forward(
+        self, interests: Tensor, positive: Tensor, negative: Tensor, interest_mask: Tensor | None = None
+    ) -> Scores:
+        """Return one score per item: ``[batch]`` and ``[batch, num_negatives]``."""
+        pos, neg = (self._score(interests, items, interest_mask) for items in (positive, negative))
+        return Scores(pos.squeeze(-1), neg)
+
+    def grouped(
+        self,
+        interests: Tensor,
+        positive: Tensor,
+        negative: Tensor,
+        row: Tensor,
+        interest_mask: Tensor | None = None,
+        column: Tensor | None = None,
+    ) -> Scores:
+        """Return one score per item: ``[num_positives]`` and ``[batch, num_negatives]``."""
+        neg = self._score(interests, negative, interest_mask)
+        if column is not None:
+            return Scores(neg[row, column], neg)
+        mask = None if interest_mask is None else interest_mask[row]
+        return Scores(self._score(interests.index_select(0, row), positive.unsqueeze(1), mask).squeeze(-1), neg)
+
+    def _score(self, interests: Tensor, items: Tensor, interest_mask: Tensor | None) -> Tensor:
+        scores = mask_interests(self.similarity(interests, items), interest_mask)
+        return torch.logsumexp(scores / self.temperature, 1) * self.temperature

@@ -1,0 +1,83 @@
+"""A mixture over the interests: each explains the positive with a probability of its own."""
+
+import torch
+from torch import Tensor, nn
+
+from graphmi.nn.readout.base import Readout, Scores
+from graphmi.nn.similarity import InnerProduct, Similarity
+
+__all__ = ["MixtureReadout"]
+
+
+class MixtureReadout(Readout):
+    r"""A mixture of softmaxes, one per interest, with learned weights.
+
+    .. math:: -\log \sum_k \pi_k\, e^{-\ell_k}, \quad \pi = \operatorname{softmax}_k(\langle w, m_k \rangle)
+
+    with :math:`\ell_k` the objective's loss of interest :math:`k`. With the softmax objective :math:`e^{-\ell_k}` is
+    the probability which interest :math:`k` gives the positive, and this is the mixture of softmaxes of
+    `Yang et al., ICLR 2018 <https://arxiv.org/abs/1711.03953>`_, whose rank the dimension does not bound. An interest
+    learns from a positive in proportion to its share :math:`\pi_k e^{-\ell_k}` in explaining it.
+
+    The loss is at most that of :class:`ExpectedReadout` with the same weights. :class:`LogSumExpReadout` is the mixture
+    whose weights are the partition sums, :math:`\pi_k \propto Z_k = \sum_i e^{\langle m_k, e_i \rangle}`: there a long
+    interest counts more, here the weights are free. Serving takes the largest :math:`\langle m_k, e_i \rangle`, the
+    largest term of the log-sum-exp. The mixture's largest term has :math:`\log \pi_k - \log Z_k` added, so what is
+    trained is what is served as far as this differs little between the interests of a user.
+
+    Args:
+        embedding_dim: Width of the interests, at least 1.
+        similarity: The score of an interest and an item; the inner product unless given.
+
+    Raises:
+        ValueError: The width is below 1.
+    """
+
+    def __init__(self, embedding_dim: int = 64, similarity: Similarity | None = None) -> None:
+        super().__init__()
+        if embedding_dim < 1:
+            raise ValueError(f"'embedding_dim' must be at least 1 (got {embedding_dim})")
+        self.prior = nn.Linear(embedding_dim, 1, bias=False)
+        nn.init.zeros_(self.prior.weight)  # all interests count alike before anything is known
+        self.similarity = similarity if similarity is not None else InnerProduct()
+
+    def forward(
+        self, interests: Tensor, positive: Tensor, negative: Tensor, interest_mask: Tensor | None = None
+    ) -> Scores:
+        """Return scores per interest and the log-weights of the mixture."""
+        pos, neg = (self.similarity(interests, items) for items in (positive, negative))
+        return Scores(pos.squeeze(-1), neg, self.log_weight(interests, interest_mask), _log_likelihood)
+
+    def grouped(
+        self,
+        interests: Tensor,
+        positive: Tensor,
+        negative: Tensor,
+        row: Tensor,
+        interest_mask: Tensor | None = None,
+        column: Tensor | None = None,
+    ) -> Scores:
+        """Return scores per interest, and for each positive the log-weights of its user."""
+        pos = self.similarity(interests.index_select(0, row), positive.unsqueeze(1)).squeeze(-1)
+        weight = self.log_weight(interests, interest_mask).index_select(0, row)
+        return Scores(pos, self.similarity(interests, negative), weight, _log_likelihood)
+
+    def log_weight(self, interests: Tensor, interest_mask: Tensor | None = None) -> Tensor:
+        r"""Return :math:`\log \pi`, ``[batch, num_interests]``, ``-inf`` for inactive interests.
+
+        Raises:
+            ValueError: The interests have another width.
+        """
+        if interests.size(-1) != self.prior.in_features:
+            raise ValueError(
+                f"MixtureReadout has 'embedding_dim' {self.prior.in_features}, but the interests are "
+                f"{interests.size(-1)} wide: give it the width of the model"
+            )
+        logits: Tensor = self.prior(interests).squeeze(-1)
+        if interest_mask is not None:
+            logits = logits.masked_fill(~interest_mask, -torch.inf)
+        return logits.log_softmax(1)
+
+
+def _log_likelihood(loss: Tensor, log_weight: Tensor) -> Tensor:
+    return -torch.logsumexp(log_weight - loss, 1)

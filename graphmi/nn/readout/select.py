@@ -1,0 +1,83 @@
+"""One score per item: a selector says which interests speak for it."""
+
+from typing import Literal
+
+from torch import Tensor
+
+from graphmi.nn.readout.base import Readout, Scores, scores_per_interest
+from graphmi.nn.select import ArgmaxSelector, Selector
+from graphmi.nn.similarity import InnerProduct, Similarity
+
+__all__ = ["SelectReadout"]
+
+
+class SelectReadout(Readout):
+    """Scores items by the interests that a selector chooses.
+
+    Args:
+        selector: Weighs the interests; :class:`ArgmaxSelector` unless given.
+        anchor: ``"positive"``: the positive chooses, and its choice scores the negatives too (as ComiRec and
+            REMI train). ``"candidate"``: every item chooses for itself, as in serving.
+        similarity: The score of an interest and an item; the inner product unless given.
+
+    Raises:
+        ValueError: ``anchor`` is neither.
+    """
+
+    def __init__(
+        self,
+        selector: Selector | None = None,
+        anchor: Literal["positive", "candidate"] = "positive",
+        similarity: Similarity | None = None,
+    ) -> None:
+        super().__init__()
+        if anchor not in ("positive", "candidate"):
+            raise ValueError(f"'anchor' must be 'positive' or 'candidate' (got {anchor!r})")
+        self.selector = selector if selector is not None else ArgmaxSelector()
+        self.anchor = anchor
+        self.similarity = similarity if similarity is not None else InnerProduct()
+
+    def forward(
+        self, interests: Tensor, positive: Tensor, negative: Tensor, interest_mask: Tensor | None = None
+    ) -> Scores:
+        """Return one score per item: ``[batch]`` and ``[batch, num_negatives]``."""
+        if self.anchor == "candidate":
+            pos, neg = (
+                self.selector.score(interests, items, self.similarity, interest_mask) for items in (positive, negative)
+            )
+        else:
+            weights = self.selector(interests, positive, interest_mask)  # [batch, num_interests, 1]
+            pos, neg = (self._score(interests, weights, items) for items in (positive, negative))
+        return Scores(pos.squeeze(-1), neg)
+
+    def grouped(
+        self,
+        interests: Tensor,
+        positive: Tensor,
+        negative: Tensor,
+        row: Tensor,
+        interest_mask: Tensor | None = None,
+        column: Tensor | None = None,
+    ) -> Scores | None:
+        """Return scores per item (``"candidate"``) or per interest (a hard choice); ``None`` for soft choices."""
+        if self.anchor == "positive":
+            if not self.selector.hard:
+                return None
+            return scores_per_interest(
+                self.selector, self.similarity, interests, positive, negative, row, interest_mask
+            )
+        neg = self.selector.score(interests, negative, self.similarity, interest_mask)
+        if column is not None:
+            return Scores(neg[row, column], neg)
+        mask = None if interest_mask is None else interest_mask[row]
+        pos = self.selector.score(interests.index_select(0, row), positive.unsqueeze(1), self.similarity, mask)
+        return Scores(pos.squeeze(-1), neg)
+
+    def _score(self, interests: Tensor, weights: Tensor, items: Tensor) -> Tensor:
+        linear = self.similarity.linear and items.size(-1) == interests.size(-1)
+        if self.selector.hard or linear:  # mix the interests first: num_interests times fewer scores
+            mixed = (weights * interests).sum(1, keepdim=True)  # [batch, 1, dim]
+            scores: Tensor = self.similarity(mixed, items)
+        else:
+            scores = weights * self.similarity(interests, items)
+        return scores.sum(1)
