@@ -8,8 +8,15 @@ from graphmi.nn.conv import (
     MultiInterestConv,
     VirtualInterestGenerator,
 )
-from graphmi.nn.encode import Encoder, IdentityEncoder
-from graphmi.nn.extract import Extractor, Interests, SelfAttentiveExtractor
+from graphmi.nn.encode import Encoder, GRUEncoder, IdentityEncoder, TransformerEncoder
+from graphmi.nn.extract import (
+    DynamicRoutingExtractor,
+    Extractor,
+    Interests,
+    LastPosition,
+    MeanPooling,
+    SelfAttentiveExtractor,
+)
 from graphmi.nn.readout import (
     ExpectedReadout,
     JointReadout,
@@ -37,18 +44,22 @@ __all__ = [
     "CAGCNWeight",
     "CenterAggregator",
     "Cosine",
+    "DynamicRoutingExtractor",
     "EdgeWeight",
     "Encoder",
     "ExpectedReadout",
     "Extractor",
+    "GRUEncoder",
     "IdentityEncoder",
     "InnerProduct",
     "Interests",
     "InverseDistanceSelector",
     "JointReadout",
     "LabelAwareSelector",
+    "LastPosition",
     "LightGCNWeight",
     "LogSumExpReadout",
+    "MeanPooling",
     "MeanSelector",
     "MixtureReadout",
     "MultiInterestConv",
@@ -62,6 +73,7 @@ __all__ = [
     "SelfAttentiveExtractor",
     "Similarity",
     "SoftmaxSelector",
+    "TransformerEncoder",
     "VirtualInterestGenerator",
     "propagate",
 ]

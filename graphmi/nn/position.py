@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from graphmi.nn.ranges import at_least_one
+
 __all__ = ["Positions"]
 
 
@@ -23,9 +25,7 @@ class Positions(nn.Module):
 
     def __init__(self, max_length: int, embedding_dim: int) -> None:
         super().__init__()
-        for name, value in (("max_length", max_length), ("embedding_dim", embedding_dim)):
-            if value < 1:
-                raise ValueError(f"{name!r} must be at least 1 (got {value})")
+        at_least_one(max_length=max_length, embedding_dim=embedding_dim)
         self.weight = nn.Parameter(torch.empty(max_length, embedding_dim))
         nn.init.xavier_uniform_(self.weight)
 

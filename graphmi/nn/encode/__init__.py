@@ -1,5 +1,7 @@
 """Encoders: histories in which items know of earlier ones."""
 
 from graphmi.nn.encode.base import Encoder, IdentityEncoder
+from graphmi.nn.encode.gru import GRUEncoder
+from graphmi.nn.encode.transformer import TransformerEncoder
 
-__all__ = ["Encoder", "IdentityEncoder"]
+__all__ = ["Encoder", "GRUEncoder", "IdentityEncoder", "TransformerEncoder"]

@@ -1,6 +1,8 @@
 """Extractors: from a history to several interests."""
 
 from graphmi.nn.extract.base import Extractor, Interests
+from graphmi.nn.extract.dynamic_routing import DynamicRoutingExtractor
+from graphmi.nn.extract.pooling import LastPosition, MeanPooling
 from graphmi.nn.extract.self_attentive import SelfAttentiveExtractor
 
-__all__ = ["Extractor", "Interests", "SelfAttentiveExtractor"]
+__all__ = ["DynamicRoutingExtractor", "Extractor", "Interests", "LastPosition", "MeanPooling", "SelfAttentiveExtractor"]

@@ -80,7 +80,8 @@ class Extractor(nn.Module, ABC):
         Args:
             x: ``[num_histories, length, dim]``.
             mask: ``[num_histories, length]``.
-            prefix: ``[batch]`` int64; ``r * length + t`` stands for the first ``t + 1`` positions of history ``r``.
+            prefix: ``[batch]`` int64; ``r * length + t`` stands for the first ``t + 1`` positions of history ``r``,
+                all of them real.
         """
         length = x.size(1)
         row, last = prefix // length, prefix % length

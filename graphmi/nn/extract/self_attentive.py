@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from graphmi.nn.extract.base import Extractor, Interests
 from graphmi.nn.extract.prefix import prefix_attention
 from graphmi.nn.position import Positions
+from graphmi.nn.ranges import at_least_one
 
 __all__ = ["SelfAttentiveExtractor"]
 
@@ -46,10 +47,7 @@ class SelfAttentiveExtractor(Extractor):
     ) -> None:
         super().__init__()
         hidden_dim = 4 * embedding_dim if hidden_dim is None else hidden_dim
-        sizes = {"embedding_dim": embedding_dim, "num_interests": num_interests, "hidden_dim": hidden_dim}
-        for name, value in sizes.items():
-            if value < 1:
-                raise ValueError(f"{name!r} must be at least 1 (got {value})")
+        at_least_one(embedding_dim=embedding_dim, num_interests=num_interests, hidden_dim=hidden_dim)
         self.num_interests = num_interests
         self.position = nn.Identity() if max_length is None else Positions(max_length, embedding_dim)
         self.hidden = nn.Linear(embedding_dim, hidden_dim, bias=False)

@@ -1,0 +1,48 @@
+"""A recurrent network over histories."""
+
+from torch import Tensor, nn
+
+from graphmi.nn.encode.base import Encoder
+from graphmi.nn.ranges import at_least_one, is_share
+
+__all__ = ["GRUEncoder"]
+
+
+class GRUEncoder(Encoder):
+    """Gated recurrent units that read the items one by one.
+
+    GRU4Rec (`Hidasi et al., ICLR 2016 <https://arxiv.org/abs/1511.06939>`_), published; a linear layer brings the
+    states back to ``embedding_dim`` where they have another size.
+
+    Args:
+        embedding_dim: Size of the vectors, at least 1.
+        max_length: Not used.
+        hidden_dim: Size of the states, at least 1; ``embedding_dim`` unless given.
+        num_layers: Number of recurrent layers, at least 1.
+        dropout: Of what each layer puts out, in ``[0, 1)``.
+
+    Raises:
+        ValueError: An argument is out of range.
+    """
+
+    def __init__(
+        self,
+        embedding_dim: int,
+        max_length: int | None = None,
+        hidden_dim: int | None = None,
+        num_layers: int = 1,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        hidden_dim = embedding_dim if hidden_dim is None else hidden_dim
+        at_least_one(embedding_dim=embedding_dim, hidden_dim=hidden_dim, num_layers=num_layers)
+        is_share(dropout=dropout)
+        between = dropout if num_layers > 1 else 0.0  # torch warns of dropout between layers where there is one
+        self.gru = nn.GRU(embedding_dim, hidden_dim, num_layers, dropout=between, batch_first=True)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Identity() if hidden_dim == embedding_dim else nn.Linear(hidden_dim, embedding_dim)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return the encoded history, ``[batch, length, dim]``."""
+        encoded: Tensor = self.output(self.dropout(self.gru(x)[0]))
+        return encoded
