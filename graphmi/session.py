@@ -52,7 +52,7 @@ class Session:
         model: ``forward(batch) -> Representations``, with parameters.
         loader: Training batches.
         sampler: ``forward(user, positive, generator) -> Negatives``.
-        loss: Has ``terms(representations, positive, negatives, row)``.
+        loss: Has ``terms(representations, positive, negatives, row, user)``.
         optimizer: Makes the optimizer of a list of parameters.
         seed: Seed of the negatives.
     """
@@ -172,5 +172,8 @@ class _Step(nn.Module):
         # A dictionary, because fabric looks for tensors inside and cannot look into a frozen dataclass.
         batch = Batch(**entries)
         negatives = self.sampler(batch.user, batch.positive, self.draws)
-        terms: dict[str, Tensor] = self.loss.terms(self.model(batch), batch.positive, negatives, batch.row)  # type: ignore[operator]
+        several = batch.user if batch.prefix is not None else None  # one user has many positives, an entry for each
+        terms: dict[str, Tensor] = self.loss.terms(  # type: ignore[operator]
+            self.model(batch), batch.positive, negatives, batch.row, several
+        )
         return terms

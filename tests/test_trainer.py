@@ -65,7 +65,7 @@ class Loss(nn.Module):
         super().__init__()
         self.scale = nn.Parameter(torch.ones(()))
 
-    def terms(self, out, positive, negatives, row=None):
+    def terms(self, out, positive, negatives, row=None, user=None):
         user = out.interests[:, 0] * self.scale
         pos = (user * out.items[positive]).sum(-1, keepdim=True)
         neg = (user.unsqueeze(1) * out.items[negatives.item]).sum(-1)
@@ -188,9 +188,9 @@ class Breaks(Loss):
         super().__init__()
         self.at, self.steps = at, 0
 
-    def terms(self, out, positive, negatives, row=None):
+    def terms(self, out, positive, negatives, row=None, user=None):
         self.steps += 1
-        terms = super().terms(out, positive, negatives, row)
+        terms = super().terms(out, positive, negatives, row, user)
         if self.steps == self.at:
             terms["norm"] = terms["norm"] * torch.tensor(float("inf"))
         return terms
@@ -221,11 +221,11 @@ def interrupt_in_epoch(epoch):
     class Interrupts(Loss):
         steps = 0
 
-        def terms(self, out, positive, negatives, row=None):
+        def terms(self, out, positive, negatives, row=None, user=None):
             self.steps += 1
             if self.steps == 4 * (epoch - 1) + 3:
                 raise KeyboardInterrupt
-            return super().terms(out, positive, negatives, row)
+            return super().terms(out, positive, negatives, row, user)
 
     return Interrupts()
 

@@ -22,7 +22,12 @@ class Loss(nn.Module, ABC):
 
     @abstractmethod
     def terms(
-        self, out: Representations, positive: Tensor, negatives: Negatives, row: Tensor | None = None
+        self,
+        out: Representations,
+        positive: Tensor,
+        negatives: Negatives,
+        row: Tensor | None = None,
+        user: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Return the scalar terms of the loss by name, weighted, means over positives.
 
@@ -31,13 +36,20 @@ class Loss(nn.Module, ABC):
             positive: Item ids, ``[batch]``, or ``[num_positives]`` with ``row``.
             negatives: What the sampler drew for these users.
             row: Which user of the batch each positive belongs to, ``[num_positives]``; ``None`` where it is one each.
+            user: Whose each positive is, ids ``[batch]``, where a user has several entries in the batch, as in those of
+                a ``PrefixLoader``; ``None`` where that does not matter.
         """
 
     def forward(
-        self, out: Representations, positive: Tensor, negatives: Negatives, row: Tensor | None = None
+        self,
+        out: Representations,
+        positive: Tensor,
+        negatives: Negatives,
+        row: Tensor | None = None,
+        user: Tensor | None = None,
     ) -> Tensor:
         """Return the sum of the terms, a scalar."""
-        first, *rest = self.terms(out, positive, negatives, row).values()
+        first, *rest = self.terms(out, positive, negatives, row, user).values()
         return sum(rest, start=first)
 
     def __add__(self, other: "Loss") -> "SumLoss":
@@ -70,7 +82,7 @@ class MultiInterestLoss(Loss):
         regularizers: Weighted penalties; a pair ``(weight, regularizer)`` will do as well.
         user_balance: How much users count alike, from 0 to 1: each of the :math:`n` positives of a user in the batch
             weighs :math:`n^{-b}`. 0: every positive counts alike, so active users dominate; 1: every user does. Above 0
-            it needs the batches of a ``UserLoader``.
+            it needs the batches of a ``UserLoader`` or a ``PrefixLoader``.
 
     Raises:
         ValueError: ``user_balance`` is out of its range.
@@ -96,14 +108,19 @@ class MultiInterestLoss(Loss):
         self.regularizers = nn.ModuleList(regularizer for _, regularizer in pairs)
 
     def terms(
-        self, out: Representations, positive: Tensor, negatives: Negatives, row: Tensor | None = None
+        self,
+        out: Representations,
+        positive: Tensor,
+        negatives: Negatives,
+        row: Tensor | None = None,
+        user: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Return the objective and each weighted regularizer by class name."""
         shared = None if row is None else self._shared(out, positive, negatives, row)
         if row is not None and (shared is None or len(self.regularizers)):
             out, negatives = pair_by_pair(out, negatives, row)
         loss = self._objective(out, positive, negatives) if shared is None else shared  # [num_positives]
-        named = [(type(self.objective).__name__, self._mean(loss, row))]
+        named = [(type(self.objective).__name__, self._mean(loss, user if row is None else row))]
         for weight, regularizer in zip(self.weights, self.regularizers, strict=True):
             named.append((type(regularizer).__name__, weight * regularizer(out, positive, negatives)))
         return _unique(named)
@@ -119,7 +136,8 @@ class MultiInterestLoss(Loss):
         if not negatives.excludes_known:
             other = negatives.item != positive.unsqueeze(-1)  # [batch, num_negatives]
             valid = other if valid is None else valid & other
-        loss: Tensor = self.objective(scores.pos, scores.neg, self._correction(scores, negatives, valid))
+        objective = self.objective.for_catalogue(len(out.items))
+        loss: Tensor = objective(scores.pos, scores.neg, self._correction(scores, negatives, valid))
         return loss if scores.weight is None else scores.combine(loss, scores.weight)
 
     def _shared(self, out: Representations, positive: Tensor, negatives: Negatives, row: Tensor) -> Tensor | None:
@@ -132,18 +150,19 @@ class MultiInterestLoss(Loss):
         if scores is None:
             return None
         correction = self._correction(scores, negatives, negatives.valid)
-        loss = self.objective.grouped(scores.pos, scores.neg, correction, row)
+        objective = self.objective.for_catalogue(len(out.items))
+        loss = objective.grouped(scores.pos, scores.neg, correction, row)
         return loss if scores.weight is None else scores.combine(loss, scores.weight)
 
-    def _mean(self, loss: Tensor, row: Tensor | None) -> Tensor:
+    def _mean(self, loss: Tensor, owner: Tensor | None) -> Tensor:
         if not self.user_balance:
             return loss.mean()
-        if row is None:
+        if owner is None:
             raise ValueError(
-                f"'user_balance' = {self.user_balance} weighs the positives of whole users: use a UserLoader, or 0"
+                f"'user_balance' = {self.user_balance} weighs the positives of whole users: use a UserLoader or a "
+                "PrefixLoader, or 0"
             )
-        count = torch.zeros_like(loss).index_add(0, row, torch.ones_like(loss))  # no more users than positives
-        weight = count.index_select(0, row) ** -self.user_balance
+        weight = _multiplicity(owner).to(loss) ** -self.user_balance
         return (weight * loss).sum() / weight.sum()
 
     def _correction(self, scores: Scores, negatives: Negatives, valid: Tensor | None) -> Tensor | None:
@@ -180,6 +199,12 @@ def pair_by_pair(out: Representations, negatives: Negatives, row: Tensor) -> tup
     )
 
 
+def _multiplicity(owner: Tensor) -> Tensor:
+    """Count how often the value of each entry occurs, ``[num]``, without waiting for the device."""
+    ordered = owner.sort().values
+    return torch.searchsorted(ordered, owner, right=True) - torch.searchsorted(ordered, owner)
+
+
 class SumLoss(Loss):
     """The sum of several losses on the same negatives.
 
@@ -197,13 +222,18 @@ class SumLoss(Loss):
         self.losses = nn.ModuleList(losses)
 
     def terms(
-        self, out: Representations, positive: Tensor, negatives: Negatives, row: Tensor | None = None
+        self,
+        out: Representations,
+        positive: Tensor,
+        negatives: Negatives,
+        row: Tensor | None = None,
+        user: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Return the terms of all losses; a name that repeats is numbered."""
         named: list[tuple[str, Tensor]] = []
         for loss in self.losses:
             assert isinstance(loss, Loss)  # noqa: S101 (for the type checker; ModuleList forgets the class)
-            named.extend(loss.terms(out, positive, negatives, row).items())
+            named.extend(loss.terms(out, positive, negatives, row, user).items())
         return _unique(named)
 
 

@@ -139,7 +139,7 @@ def test_user_balance_weighs_users_by_a_power_of_their_activity(balance):
 def test_user_balance_needs_whole_users():
     _, out, users, positive, _ = make_batch()
     loss = MultiInterestLoss(SelectReadout(), BPRLoss(), user_balance=1.0)
-    with pytest.raises(ValueError, match="use a UserLoader"):
+    with pytest.raises(ValueError, match="use a UserLoader or a PrefixLoader"):
         loss(out, positive[:3], UniformSampler(make_graph(), 2)(users, positive))
     with pytest.raises(ValueError, match="'user_balance' must be from 0 to 1"):
         MultiInterestLoss(SelectReadout(), BPRLoss(), user_balance=2)

@@ -9,6 +9,7 @@ import yaml
 from graphmi.losses import (
     BPRLoss,
     EmbeddingNorm,
+    GBCELoss,
     HardNegativeWeighting,
     InterestRepulsion,
     Loss,
@@ -142,17 +143,40 @@ def test_item_tables_are_asked_by_id_only():
             self.weight = weight
 
         def __getitem__(self, index):
-            assert index.dtype == torch.int64
+            assert index.dtype == torch.int64  # neither a slice nor a mask: all items are never built
             return self.weight[index]
 
         def __len__(self):
-            raise AssertionError("all items were built")
+            return 8
 
     out, positive = random_world()
     loss = MultiInterestLoss(SelectReadout(), BPRLoss(), regularizers=[Weighted(0.1, EmbeddingNorm())])
     negatives = Negatives(torch.randint(8, (5, 2)))
     table = Representations(out.interests, Table(out.items))
     torch.testing.assert_close(loss(table, positive, negatives), loss(out, positive, negatives))
+
+
+@pytest.mark.parametrize("row", [None, torch.arange(5)])
+def test_an_objective_learns_the_number_of_items_from_the_model(row):
+    out, positive = random_world()
+    negatives = Negatives(torch.randint(8, (5, 3)), excludes_known=True)
+    given, asked = (
+        MultiInterestLoss(SelectReadout(), objective) for objective in (GBCELoss(8, 0.9), GBCELoss(None, 0.9))
+    )
+    torch.testing.assert_close(asked(out, positive, negatives, row), given(out, positive, negatives, row))
+
+
+@pytest.mark.parametrize("balance", [0.0, 0.5, 1.0])
+def test_user_balance_weighs_users_with_several_entries(balance):
+    out, positive = random_world()
+    user, negatives = torch.tensor([70, 3, 70, 70, 12]), Negatives(torch.tensor([0, 3, 5, 7]))
+    single = MultiInterestLoss(SelectReadout(), SampledSoftmaxLoss())
+    each = [single(replace(out, interests=out.interests[i : i + 1]), positive[i : i + 1], negatives) for i in range(5)]
+    weight = [3**-balance, 1, 3**-balance, 3**-balance, 1]
+    expected = sum(w * loss for w, loss in zip(weight, each, strict=True)) / sum(weight)
+    loss = MultiInterestLoss(SelectReadout(), SampledSoftmaxLoss(), user_balance=balance)
+    torch.testing.assert_close(loss(out, positive, negatives, user=user), expected)
+    torch.testing.assert_close(SumLoss([loss])(out, positive, negatives, user=user), expected)
 
 
 def test_terms_are_named_weighted_and_summed():

@@ -128,6 +128,14 @@ def test_gbce_with_all_items_is_plain():
     torch.testing.assert_close(GBCELoss(10, 0.75)(pos, neg), GBCELoss(10, 0.0)(pos, neg))
 
 
+def test_gbce_needs_the_size_of_the_catalogue():
+    pos, neg = random_scores(2), random_scores(2, 9)
+    with pytest.raises(ValueError, match="give it 'num_items'"):
+        GBCELoss()(pos, neg)
+    torch.testing.assert_close(GBCELoss(calibration=0.3).for_catalogue(50)(pos, neg), GBCELoss(50, 0.3)(pos, neg))
+    torch.testing.assert_close(GBCELoss(50).for_catalogue(20)(pos, neg), GBCELoss(50)(pos, neg))
+
+
 def test_triplet():
     loss = TripletLoss(1.0)(torch.tensor([2.0]), torch.tensor([[0.0, 1.5, 4.0]]))
     assert loss.item() == pytest.approx((0 + 0.5 + 3) / 3)
