@@ -12,12 +12,12 @@ from graphmi.typing import Negatives, Representations
 
 DIM, LENGTH = 3, 6
 MIND = {}
-COMIREC = {"shared_map": False, "logit_std": 0.0, "dynamic_interests": False}
+COMIREC = {"shared_map": False, "random_logits": False, "dynamic_interests": False}
 KINDS = {
     "mind": MIND,
     "comirec-dr": COMIREC,
     "map per interest, random": {"shared_map": False},
-    "map per interest, dynamic": {"shared_map": False, "logit_std": 0.0},
+    "map per interest, dynamic": {"shared_map": False, "random_logits": False},
     "all interests": {"dynamic_interests": False},
     "relu": {"relu_layer": True},
 }
@@ -45,7 +45,10 @@ def naive(extractor, x, mask, num_iterations):
             active = max(1, min(active, n.bit_length() - 1))  # floor(log2 n)
         maps = [extractor.map[k if len(extractor.map) > 1 else 0] for k in range(active)]
         votes = [[items[j] @ maps[k] for k in range(active)] for j in range(n)]
-        b = [[float(extractor.initial[k, j]) if extractor.logit_std else 0.0 for k in range(active)] for j in range(n)]
+        b = [
+            [float(extractor.initial[k, j]) if extractor.random_logits else 0.0 for k in range(active)]
+            for j in range(n)
+        ]
         for iteration in range(num_iterations):
             c = [[math.exp(b[j][k]) / sum(math.exp(other) for other in b[j]) for k in range(active)] for j in range(n)]
             capsules = []
@@ -162,7 +165,7 @@ class TestContract:
             torch.testing.assert_close(found.interests[row], alone.interests[0])
             torch.testing.assert_close(found.routing[row, :, : len(part)], alone.routing[0])
 
-    @pytest.mark.parametrize("options", [MIND, COMIREC, {"logit_std": 0.0}])
+    @pytest.mark.parametrize("options", [MIND, COMIREC, {"random_logits": False}])
     def test_one_interest_has_everything(self, options):
         extractor = build(num_interests=1, **options)
         x, mask = histories(5, 2)
@@ -213,15 +216,14 @@ class TestLogits:
         assert torch.equal(first, (torch.manual_seed(3), extractor(x, mask).routing)[1])
         assert not torch.allclose(first, extractor(x, mask).routing)
 
-    def test_have_the_standard_deviation_asked_for(self):
+    def test_are_standard_normal(self):
         torch.manual_seed(0)
-        extractor = DynamicRoutingExtractor(DIM, 100, 3, logit_std=2.5, num_iterations=1, dynamic_interests=False)
+        extractor = DynamicRoutingExtractor(DIM, 100, 3, num_iterations=1, dynamic_interests=False)
         x, mask = torch.zeros(200, 100, DIM), torch.ones(200, 100, dtype=torch.bool)
         drawn = extractor(x, mask).routing.log()  # up to a constant per item
         centred = drawn - drawn.mean(1, keepdim=True)
-        assert centred.square().sum(1).mean().div(2).sqrt() == pytest.approx(2.5, rel=0.02)  # 3 values, one mean
-        served = extractor.eval().initial
-        assert served.std().item() == pytest.approx(2.5, rel=0.1)
+        assert centred.square().sum(1).mean().div(2).sqrt() == pytest.approx(1, rel=0.02)  # 3 values, one mean
+        assert extractor.initial.std().item() == pytest.approx(1, rel=0.1)
 
     def test_are_served_as_saved(self):
         x, mask = histories(6)
@@ -272,8 +274,7 @@ class TestSquash:
         ({"max_length": 0}, "'max_length' must be at least 1 .got 0"),
         ({"num_interests": 0}, "'num_interests' must be at least 1 .got 0"),
         ({"num_iterations": 0}, "'num_iterations' must be at least 1 .got 0"),
-        ({"logit_std": -1.0}, "'logit_std' must be at least 0 .got -1"),
-        ({"logit_std": 0.0}, "all interests are equal"),
+        ({"random_logits": False}, "all interests are equal"),
     ],
 )
 def test_impossible_arguments(options, message):

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from graphmi.nn.extract.base import Extractor, Interests
+from graphmi.nn.ranges import at_least_one
 
 __all__ = ["DynamicRoutingExtractor", "squash"]
 
@@ -22,14 +23,14 @@ class DynamicRoutingExtractor(Extractor):
         b_{kl} \leftarrow b_{kl} + \langle v_k, S_k e_l \rangle
 
     The defaults are `MIND <https://arxiv.org/abs/1904.08030>`_: one map :math:`S` shared by all interests, random
-    logits, and fewer interests for short histories. ``DynamicRoutingExtractor(shared_map=False, logit_std=0.0,
-    dynamic_interests=False)`` is `ComiRec-DR <https://arxiv.org/abs/2005.09347>`_. Both published, with these choices:
+    logits, and fewer interests for short histories. `ComiRec-DR <https://arxiv.org/abs/2005.09347>`_ has
+    ``shared_map=False, random_logits=False, dynamic_interests=False``. Both published, with these choices:
 
     - Only the last iteration carries gradient, as in the public code of ComiRec: coupling coefficients are constants.
     - Random logits are drawn anew for each row in training. In evaluation they are drawn once, with the parameters,
       saved with them and the same for everyone, so that serving depends neither on the batch nor on its order. They
       belong to positions, and repeat beyond ``max_length``, or beyond 64 without one. Give sets, whose order means
-      nothing, ``logit_std`` 0.
+      nothing, ``random_logits=False``.
     - MIND ends in ReLU layers that mix user profiles into the interests. There are no profiles here, so they are left
       out; ``relu_layer`` adds the one layer that ComiRec's public MIND has on one of its data sets, without a bias.
     - ComiRec's public code has a map per interest *and position*, which ties it to one length; here it is per interest.
@@ -39,7 +40,7 @@ class DynamicRoutingExtractor(Extractor):
         max_length: Longest history, at least 1; ``None`` for sets of any size.
         num_interests: Most interests, at least 1.
         shared_map: One bilinear map for all interests instead of one for each.
-        logit_std: Standard deviation of the initial logits, at least 0; 0 starts from equal shares.
+        random_logits: Start from standard normal logits instead of equal shares.
         num_iterations: At least 1; with 1 the initial logits decide alone.
         dynamic_interests: Give a history of :math:`n` items
             :math:`\max(1, \min(K, \lfloor\log_2 n\rfloor))` interests, the others being inactive.
@@ -73,32 +74,25 @@ class DynamicRoutingExtractor(Extractor):
         num_interests: int = 4,
         *,
         shared_map: bool = True,
-        logit_std: float = 1.0,
+        random_logits: bool = True,
         num_iterations: int = 3,
         dynamic_interests: bool = True,
         relu_layer: bool = False,
     ) -> None:
         super().__init__()
         length = _LENGTH if max_length is None else max_length
-        for name, value in (
-            ("embedding_dim", embedding_dim),
-            ("max_length", length),
-            ("num_interests", num_interests),
-            ("num_iterations", num_iterations),
-        ):
-            if value < 1:
-                raise ValueError(f"'{name}' must be at least 1 (got {value})")
-        if not logit_std >= 0:
-            raise ValueError(f"'logit_std' must be at least 0 (got {logit_std})")
-        if shared_map and logit_std == 0 and num_interests > 1:
-            raise ValueError("with a shared map and 'logit_std' 0 all interests are equal: change one of them")
+        at_least_one(
+            embedding_dim=embedding_dim, max_length=length, num_interests=num_interests, num_iterations=num_iterations
+        )
+        if shared_map and not random_logits and num_interests > 1:
+            raise ValueError("with 'shared_map' but not 'random_logits' all interests are equal: change one")
         self.num_interests, self.num_iterations = num_interests, num_iterations
-        self.logit_std, self.dynamic_interests = logit_std, dynamic_interests
+        self.random_logits, self.dynamic_interests = random_logits, dynamic_interests
         self.map = nn.Parameter(torch.empty(1 if shared_map else num_interests, embedding_dim, embedding_dim))
         bound = (3 / embedding_dim) ** 0.5  # Glorot's, which keeps lengths
         nn.init.uniform_(self.map, -bound, bound)
-        if logit_std:
-            self.register_buffer("initial", logit_std * torch.randn(num_interests, length))
+        if random_logits:
+            self.register_buffer("initial", torch.randn(num_interests, length))
         # floor(log2 n) > k exactly where n >= 2^(k + 1); no history has 2^62 items
         least = torch.tensor([0] + [2 ** min(k + 1, 62) for k in range(1, num_interests)])
         self.register_buffer("least", least, persistent=False)
@@ -135,10 +129,10 @@ class DynamicRoutingExtractor(Extractor):
     def _initial_logits(self, x: Tensor) -> Tensor:
         """Return ``[batch, num_interests, length]``."""
         batch, length, _ = x.shape
-        if not self.logit_std:
+        if not self.random_logits:
             return x.new_zeros(batch, self.num_interests, length)
         if self.training:
-            return self.logit_std * torch.randn(batch, self.num_interests, length, dtype=x.dtype, device=x.device)
+            return torch.randn(batch, self.num_interests, length, dtype=x.dtype, device=x.device)
         position = torch.arange(length, device=x.device) % self.initial.size(1)
         return self.initial.index_select(1, position).to(x.dtype).expand(batch, -1, -1)
 
