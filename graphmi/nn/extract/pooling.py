@@ -40,7 +40,7 @@ class MeanPooling(Extractor):
 
     The user tower of YouTubeDNN (`Covington et al., RecSys 2016 <https://doi.org/10.1145/2959100.2959190>`_), without
     its features of users and contexts: the mean :math:`v` of what was watched, and where ``hidden_dim`` is given
-    :math:`W_2 \operatorname{ReLU}(W_1 v + b_1) + b_2`. The last layer is linear, so that an interest may point anywhere.
+    :math:`W_2 \operatorname{ReLU}(W_1 v + b_1) + b_2`, whose last layer is linear, so that it may point anywhere.
 
     Args:
         embedding_dim: Size of the vectors; needed where there is a network.

@@ -35,9 +35,9 @@ def prefix_attention(logits: Tensor, values: Tensor) -> PrefixAttention:
         values: ``[batch, length, dim]``.
     """
     batch, num_interests, length = logits.shape
-    later = torch.ones(length, length, dtype=torch.bool, device=logits.device).triu(1)
-    # Prefixes lead, so that one product per history serves all of its prefixes and interests.
-    weights = logits.unsqueeze(1).masked_fill(later.unsqueeze(1), -torch.inf).softmax(-1)
+    later = logits.new_full((length, length), -torch.inf).triu(1)
+    # Prefixes before interests: one product per history then serves all of both.
+    weights = (logits.unsqueeze(1) + later.unsqueeze(1)).softmax(-1)  # [batch, prefix, num_interests, length]
     mean = (weights.flatten(1, 2) @ values).view(batch, length, num_interests, values.size(-1))
     size = torch.arange(1, length + 1, device=logits.device, dtype=logits.dtype)
     return PrefixAttention(mean, weights.square().sum(-1) - size.reciprocal().unsqueeze(1))
