@@ -16,6 +16,7 @@ from graphmi.nn.extract import (
     LastPosition,
     MeanPooling,
     SelfAttentiveExtractor,
+    UserTowers,
 )
 from graphmi.nn.readout import (
     ExpectedReadout,
@@ -74,6 +75,7 @@ __all__ = [
     "Similarity",
     "SoftmaxSelector",
     "TransformerEncoder",
+    "UserTowers",
     "VirtualInterestGenerator",
     "propagate",
 ]
