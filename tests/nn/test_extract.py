@@ -1,0 +1,209 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from graphmi.nn import LastPosition, MeanPooling, SelfAttentiveExtractor
+
+LENGTHS = (4, 1, 0, 6)
+EXTRACTORS = {
+    "self-attentive": lambda: SelfAttentiveExtractor(3, 6, num_interests=2, hidden_dim=5),
+    "self-attentive, one": lambda: SelfAttentiveExtractor(3, 6, num_interests=1),
+    "self-attentive, sets": lambda: SelfAttentiveExtractor(3, num_interests=2),
+    "last": lambda: LastPosition(3, 6),
+    "mean": lambda: MeanPooling(3, 6),
+    "network of the mean": lambda: MeanPooling(3, 6, hidden_dim=4),
+}
+all_extractors = pytest.mark.parametrize("make", EXTRACTORS.values(), ids=EXTRACTORS)
+
+
+def made(make):
+    torch.manual_seed(0)
+    return make().double()
+
+
+def histories(lengths=LENGTHS, dim=3):
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(len(lengths), max(lengths), dim, dtype=torch.float64, generator=generator)
+    return x, torch.arange(max(lengths)) < torch.tensor(lengths).unsqueeze(1)
+
+
+class TestEveryExtractor:
+    @all_extractors
+    def test_padding_changes_nothing(self, make):
+        extractor, (x, mask) = made(make), histories()
+        found = extractor(x, mask)
+        assert found.interests.shape == (4, extractor.num_interests, 3)
+        other = torch.where(mask.unsqueeze(-1), x, 1e3 * torch.rand_like(x))
+        torch.testing.assert_close(extractor(other, mask).interests, found.interests)
+        for row, length in enumerate(LENGTHS):
+            alone = extractor(x[row : row + 1, :length], mask[row : row + 1, :length])
+            torch.testing.assert_close(alone.interests[0], found.interests[row])
+            if found.routing is not None:
+                torch.testing.assert_close(alone.routing[0], found.routing[row, :, :length])
+                assert not found.routing[row, :, length:].any()
+
+    @all_extractors
+    def test_an_empty_history_is_zero_with_finite_gradients(self, make):
+        extractor, (x, mask) = made(make), histories()
+        x.requires_grad_()
+        found = extractor(x, mask)
+        assert not found.interests[2].any()
+        found.interests.square().sum().backward()
+        assert x.grad.isfinite().all()
+        assert all(parameter.grad.isfinite().all() for parameter in extractor.parameters())
+
+    @all_extractors
+    def test_gradients(self, make):
+        extractor, (x, mask) = made(make), histories()
+        names, parameters = (
+            zip(*extractor.named_parameters(), strict=True) if list(extractor.parameters()) else ((), ())
+        )
+
+        def interests(x, *parameters):
+            values = dict(zip(names, parameters, strict=True))
+            return torch.func.functional_call(extractor, values, (x, mask)).interests
+
+        assert torch.autograd.gradcheck(interests, (x.requires_grad_(), *parameters))
+
+    @all_extractors
+    def test_compiles_as_one_graph(self, make):
+        extractor, (x, mask) = made(make), histories()
+        prefix = torch.tensor([2, 6, 20])
+        torch._dynamo.reset()
+        for method, arguments in ((extractor.extract, (x, mask)), (extractor.prefixes, (x, mask, prefix))):
+            compiled = torch.compile(method, backend="aot_eager", fullgraph=True)(*arguments)
+            torch.testing.assert_close(compiled.interests, method(*arguments).interests)
+
+
+class TestSets:
+    extractors = pytest.mark.parametrize(
+        "make", [EXTRACTORS[name] for name in ("self-attentive, sets", "mean", "network of the mean")]
+    )
+
+    @extractors
+    def test_sets_are_histories_whatever_the_order_of_their_members(self, make):
+        extractor, (x, mask) = made(make), histories()
+        members, index = x[mask], mask.nonzero()[:, 0]
+        shuffle = torch.randperm(len(index), generator=torch.Generator().manual_seed(2))
+        expected = extractor(x, mask).interests
+        torch.testing.assert_close(extractor(members, index).interests, expected)
+        torch.testing.assert_close(extractor(members[shuffle], index[shuffle]).interests, expected)
+
+    def test_the_last_of_a_set_is_the_last_given(self):
+        x = torch.tensor([[1.0], [2.0], [3.0], [4.0]])
+        assert LastPosition()(x, torch.tensor([1, 0, 1, 0])).interests.flatten().tolist() == [4, 3]
+
+    @extractors
+    def test_sets_without_members_are_zero(self, make):
+        extractor, (x, _) = made(make), histories()
+        interests = extractor(x[0], torch.tensor([1, 1, 3, 1, 3, 3]), dim_size=5).interests
+        assert interests.shape == (5, extractor.num_interests, 3)
+        assert not interests[[0, 2, 4]].any()
+        assert interests[[1, 3]].all()
+
+    @pytest.mark.parametrize(
+        ("x", "where"),
+        [((2, 3, 3), torch.ones(2, 3)), ((2, 3, 3), torch.ones(2, 2).bool()), ((4, 3), torch.ones(4).bool())],
+    )
+    def test_neither_histories_nor_sets(self, x, where):
+        with pytest.raises(ValueError, match=r"give histories .* or members .* \(got \[.*torch\."):
+            MeanPooling()(torch.zeros(x), where)
+
+
+class TestSelfAttentiveExtractor:
+    def test_written_out(self):
+        extractor, (x, mask) = made(EXTRACTORS["self-attentive"]), histories()
+        position, hidden, attention = (p.detach() for p in extractor.parameters())
+        found = extractor(x, mask)
+        for row, length in enumerate(LENGTHS):
+            for k in range(2):
+                logits = [
+                    sum(
+                        float(attention[k, j]) * math.tanh(float(hidden[j] @ (x[row, t] + position[t])))
+                        for j in range(5)
+                    )
+                    for t in range(length)
+                ]
+                total = sum(map(math.exp, logits))
+                weights = [math.exp(logit) / total for logit in logits]
+                assert found.routing[row, k, :length].tolist() == pytest.approx(weights)
+                interest = sum((w * x[row, t] for t, w in enumerate(weights)), torch.zeros(3, dtype=torch.float64))
+                torch.testing.assert_close(found.interests[row, k], interest)
+
+    def test_two_items_with_logits_log_3_and_0(self):
+        extractor = SelfAttentiveExtractor(1, num_interests=1, hidden_dim=1)
+        torch.nn.init.ones_(extractor.hidden.weight)
+        torch.nn.init.constant_(extractor.attention.weight, 2 * math.log(3))
+        found = extractor(torch.tensor([[[math.atanh(0.5)], [0.0]]]), torch.ones(1, 2, dtype=torch.bool))
+        assert found.routing.flatten().tolist() == pytest.approx([0.75, 0.25])
+        assert found.interests.item() == pytest.approx(0.75 * math.atanh(0.5))
+
+    def test_positions_route_but_are_not_in_the_values(self):
+        extractor = SelfAttentiveExtractor(2, 3, num_interests=2)
+        torch.nn.init.normal_(extractor.position.weight, std=9.0)
+        found = extractor(torch.ones(1, 3, 2), torch.ones(1, 3, dtype=torch.bool))
+        torch.testing.assert_close(found.interests, torch.ones(1, 2, 2))
+        assert found.routing.std() > 0.01
+
+    def test_without_positions_the_order_is_nothing(self):
+        extractor, (x, _) = made(EXTRACTORS["self-attentive, sets"]), histories((5,))
+        mask = torch.ones(1, 5, dtype=torch.bool)
+        torch.testing.assert_close(extractor(x.flip(1), mask).interests, extractor(x, mask).interests)
+
+    def test_large_logits(self):
+        extractor = made(EXTRACTORS["self-attentive"])
+        x, mask = histories()
+        with torch.no_grad():
+            extractor.attention.weight.mul_(1e4)
+        x.requires_grad_()
+        found = extractor(x, mask)
+        found.interests.sum().backward()
+        assert x.grad.isfinite().all()
+        torch.testing.assert_close(found.routing.amax(-1)[[0, 1, 3]], torch.ones(3, 2, dtype=torch.float64))
+
+    def test_defaults(self):
+        extractor = SelfAttentiveExtractor(64, 50)
+        shapes = {name: tuple(p.shape) for name, p in extractor.named_parameters()}
+        assert shapes == {"position.weight": (50, 64), "hidden.weight": (256, 64), "attention.weight": (4, 256)}
+        for parameter in extractor.parameters():
+            bound = math.sqrt(6 / sum(parameter.shape))
+            assert 0.95 * bound < parameter.abs().max() <= bound
+
+    def test_a_history_may_not_be_longer_than_max_length(self):
+        x, mask = torch.zeros(1, 3, 2), torch.ones(1, 3, dtype=torch.bool)
+        message = "the history has 3 positions, but 'max_length' is 2"
+        with pytest.raises(ValueError, match=message):
+            SelfAttentiveExtractor(2, 2)(x, mask)
+        with pytest.raises(ValueError, match=message):
+            SelfAttentiveExtractor(2, 2).prefixes(x, mask, torch.tensor([0]))
+
+    @pytest.mark.parametrize("name", ["embedding_dim", "max_length", "num_interests", "hidden_dim"])
+    def test_ranges(self, name):
+        with pytest.raises(ValueError, match=rf"'{name}' must be at least 1 \(got 0\)"):
+            SelfAttentiveExtractor(**{"embedding_dim": 2, name: 0})
+
+
+class TestPooling:
+    def test_last_and_mean(self):
+        x, mask = histories()
+        last, mean = LastPosition()(x, mask), MeanPooling()(x, mask)
+        assert last.routing is None
+        for row, length in enumerate(LENGTHS):
+            if length:
+                torch.testing.assert_close(last.interests[row, 0], x[row, length - 1])
+                torch.testing.assert_close(mean.interests[row, 0], x[row, :length].mean(0))
+                assert mean.routing[row, 0, :length].tolist() == pytest.approx([1 / length] * length)
+
+    def test_network_of_the_mean(self):
+        extractor, (x, mask) = made(EXTRACTORS["network of the mean"]), histories()
+        first, _, second = extractor.network
+        mean = x[0, :4].mean(0)
+        expected = second.weight @ F.relu(first.weight @ mean + first.bias) + second.bias
+        torch.testing.assert_close(extractor(x, mask).interests[0, 0], expected)
+
+    @pytest.mark.parametrize(("arguments", "name"), [((2, 3, 0), "hidden_dim"), ((0, 3, 1), "embedding_dim")])
+    def test_ranges(self, arguments, name):
+        with pytest.raises(ValueError, match=rf"'{name}' must be at least 1 \(got 0\)"):
+            MeanPooling(*arguments)
