@@ -18,6 +18,7 @@ from graphmi.nn.extract import (
     SelfAttentiveExtractor,
     UserTowers,
 )
+from graphmi.nn.item_tower import ItemTower, TowerTable
 from graphmi.nn.readout import (
     ExpectedReadout,
     JointReadout,
@@ -57,6 +58,7 @@ __all__ = [
     "InverseDistanceSelector",
     "JointReadout",
     "LabelAwareSelector",
+    "ItemTower",
     "LastPosition",
     "LightGCNWeight",
     "LogSumExpReadout",
@@ -74,6 +76,7 @@ __all__ = [
     "SelfAttentiveExtractor",
     "Similarity",
     "SoftmaxSelector",
+    "TowerTable",
     "TransformerEncoder",
     "UserTowers",
     "VirtualInterestGenerator",

@@ -1,0 +1,83 @@
+"""Item vectors made from an item's own vector and its features, only where they are asked for."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from graphmi.nn.ranges import at_least_one
+
+__all__ = ["ItemTower", "TowerTable"]
+
+
+class ItemTower(nn.Module):
+    r"""A network with one hidden layer over an item's vector :math:`e_i` and its features :math:`f_i`.
+
+    .. math:: v_i = W_2 \operatorname{ReLU}(W_1 [e_i; f_i] + b_1) + b_2
+
+    A reconstruction of the item side of MTMI (`Xiong and Yu, 2024 <https://arxiv.org/abs/2403.05122>`_). Use it through
+    a :class:`TowerTable`, which runs it for single items.
+
+    Args:
+        embedding_dim: Size of the vectors, at least 1.
+        num_features: Number of features, at least 0.
+        hidden_dim: Hidden units, at least 1; ``embedding_dim`` unless given.
+
+    Raises:
+        ValueError: An argument is out of range, or in use features are missing or not those it was made for.
+
+    Example:
+        >>> import torch
+        >>> table = TowerTable(ItemTower(8, num_features=3), torch.randn(10, 8), torch.eye(10, 3))
+        >>> len(table), table[torch.tensor([[4, 7]])].shape
+        (10, torch.Size([1, 2, 8]))
+    """
+
+    def __init__(self, embedding_dim: int, num_features: int = 0, hidden_dim: int | None = None) -> None:
+        super().__init__()
+        hidden_dim = embedding_dim if hidden_dim is None else hidden_dim
+        at_least_one(embedding_dim=embedding_dim, hidden_dim=hidden_dim)
+        if num_features < 0:
+            raise ValueError(f"'num_features' must be at least 0 (got {num_features})")
+        self.num_features = num_features
+        self.hidden = nn.Linear(embedding_dim + num_features, hidden_dim)
+        self.output = nn.Linear(hidden_dim, embedding_dim)
+
+    def forward(self, vectors: Tensor, features: Tensor | None = None) -> Tensor:
+        """Return ``[..., dim]`` from vectors ``[..., dim]`` and features ``[..., num_features]``."""
+        given = 0 if features is None else features.size(-1)
+        if given != self.num_features:
+            raise ValueError(f"the item tower was made for {self.num_features} features (got {given})")
+        if features is not None:
+            vectors = torch.cat([vectors, features.to(vectors)], dim=-1)
+        out: Tensor = self.output(self.hidden(vectors).relu())
+        return out
+
+
+class TowerTable:
+    """The vectors of all items by an item tower, as :class:`graphmi.typing.ItemTable`: computed row by row on demand.
+
+    Args:
+        tower: The item tower.
+        vectors: Item vectors, ``[num_items, dim]``.
+        features: Item features, ``[num_items, num_features]``; ``None`` without.
+        normalize: Bring what comes out to length one.
+    """
+
+    def __init__(
+        self, tower: ItemTower, vectors: Tensor, features: Tensor | None = None, normalize: bool = False
+    ) -> None:
+        self.tower, self.vectors, self.features, self.normalize = tower, vectors, features, normalize
+
+    def __getitem__(self, index: Tensor | slice) -> Tensor:
+        """Return the vectors of these items, ``[..., dim]`` for ids of shape ``[...]``."""
+        features = None if self.features is None else _rows(self.features, index)
+        out: Tensor = self.tower(_rows(self.vectors, index), features)
+        return F.normalize(out, dim=-1) if self.normalize else out
+
+    def __len__(self) -> int:
+        """Return the number of items."""
+        return len(self.vectors)
+
+
+def _rows(table: Tensor, index: Tensor | slice) -> Tensor:
+    return table[index] if isinstance(index, slice) else F.embedding(index, table)
