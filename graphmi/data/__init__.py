@@ -18,6 +18,7 @@ from graphmi.data.planted import planted
 from graphmi.data.prefix_loader import PrefixLoader
 from graphmi.data.reading import read_interactions, read_table
 from graphmi.data.sequence import Histories
+from graphmi.data.sequence_file import read_sequences
 from graphmi.data.sources import SOURCES, load, open_data
 from graphmi.data.split import GivenSplit, HeldOutUsers, LeaveOneOut, RandomSplit, Split, TemporalSplit
 from graphmi.data.target_loader import TargetLoader
@@ -53,6 +54,7 @@ __all__ = [
     "planted",
     "quantile_groups",
     "read_interactions",
+    "read_sequences",
     "read_table",
     "simpson",
     "to_graph",

@@ -1,4 +1,4 @@
-"""Which columns of a table hold users, items, times and weights."""
+"""Which columns of a table hold users, items, times, weights and categories."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -26,16 +26,23 @@ class Columns:
     item: str
     time: str | None
     weight: str | None
+    category: str | None = None
 
     @property
     def used(self) -> list[str]:
         """The distinct columns to read."""
-        names = (self.user, self.item, self.time, self.weight)
+        names = (self.user, self.item, self.time, self.weight, self.category)
         return list(dict.fromkeys(name for name in names if name is not None))
 
 
 def choose_columns(
-    found: Sequence[str], *, user: str, item: str, time: str | None = None, weight: str | None = None
+    found: Sequence[str],
+    *,
+    user: str,
+    item: str,
+    time: str | None = None,
+    weight: str | None = None,
+    category: str | None = None,
 ) -> Columns:
     """Return the columns to use; times and weights without a name are looked for under the usual ones.
 
@@ -48,6 +55,7 @@ def choose_columns(
         item=_require(names, found, "item", item),
         time=_require(names, found, "time", time) if time else _first(names, TIME_COLUMNS),
         weight=_require(names, found, "weight", weight) if weight else _first(names, WEIGHT_COLUMNS),
+        category=_require(names, found, "category", category) if category else None,
     )
 
 

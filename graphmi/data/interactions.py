@@ -67,6 +67,7 @@ class Interactions:
         item: str = "item_id",
         time: str | None = None,
         weight: str | None = None,
+        category: str | None = None,
     ) -> "Interactions":
         """Return the interactions of a table.
 
@@ -77,18 +78,20 @@ class Interactions:
             time: Column of times, whole numbers or dates (which become unix seconds); without a name the
                 first of ``timestamp``, ``time`` and ``order`` that exists.
             weight: Column of weights; without a name the first of ``rating`` and ``weight`` that exists.
+            category: Column with a category of the item of each row; empty for none. An item that comes with several
+                has them all.
 
         Raises:
             DataError: If a column is missing, the table has no rows, or a value cannot be used.
         """
-        names = choose_columns(column_names(frame), user=user, item=item, time=time, weight=weight)
+        names = choose_columns(column_names(frame), user=user, item=item, time=time, weight=weight, category=category)
         table = select_columns(frame, names.used)
         if not len(table):
             raise DataError("the table has no rows")
         user_ids = clean_ids(table[names.user], f"column '{names.user}'")
         item_ids = clean_ids(table[names.item], f"column '{names.item}'")
         users, items = Vocabulary.of(user_ids), Vocabulary.of(item_ids)
-        return cls(
+        interactions = cls(
             user=users.encode(user_ids),
             item=items.encode(item_ids),
             users=users,
@@ -96,6 +99,11 @@ class Interactions:
             time=clean_time(table[names.time], f"column '{names.time}'").to_torch() if names.time else None,
             weight=clean_weight(table[names.weight], f"column '{names.weight}'").to_torch() if names.weight else None,
         )
+        if names.category is None:
+            return interactions
+        labels = table.select(item=item_ids, category=table[names.category].cast(pl.String)).unique()
+        labels = labels.filter(pl.col("category") != "")  # also leaves out what is null
+        return interactions.with_categories(labels["item"], labels["category"])
 
     @classmethod
     def from_hetero(cls, data: "HeteroData") -> "Interactions":

@@ -38,16 +38,6 @@ class BatchLoader(ABC):
     def __len__(self) -> int:
         """Return the number of batches."""
 
-    def history_length(self) -> int:
-        """Return ``max_length``.
-
-        Raises:
-            ValueError: If it is ``None``.
-        """
-        if self.max_length is None:
-            raise ValueError(f"'max_length' of {type(self).__name__} must be set, to that of the model")
-        return self.max_length
-
 
 class InteractionLoader(BatchLoader):
     """All training pairs once per epoch, in a fresh random order, without a Python step per sample.

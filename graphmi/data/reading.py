@@ -30,6 +30,7 @@ def read_interactions(
     item: str = "item_id",
     time: str | None = None,
     weight: str | None = None,
+    category: str | None = None,
     separator: str | None = None,
     columns: Sequence[str] | None = None,
 ) -> Interactions:
@@ -45,6 +46,8 @@ def read_interactions(
         time: Column of times, whole numbers or ISO dates; without a name the first of ``timestamp``,
             ``time`` and ``order`` that exists.
         weight: Column of weights; without a name the first of ``rating`` and ``weight`` that exists.
+        category: Column with a category of the item of each row; empty for none. An item that comes with several has
+            them all.
         separator: The separator of a text file; found from its first line where not given.
         columns: Column names for a text file that has no header line.
 
@@ -54,12 +57,15 @@ def read_interactions(
     """
     try:
         table = read_table(path, separator=separator, columns=columns)
-        names = choose_columns(table.collect_schema().names(), user=user, item=item, time=time, weight=weight)
+        found = table.collect_schema().names()
+        names = choose_columns(found, user=user, item=item, time=time, weight=weight, category=category)
         with _readable():
             frame = table.select(names.used).collect()
         texts = [name for name in (names.user, names.item) if frame.schema[name] == pl.String and _is_text(path)]
         frame = frame.with_columns(infer_ids(frame[name], f"column '{name}'") for name in texts)
-        return Interactions.from_frame(frame, user=names.user, item=names.item, time=names.time, weight=names.weight)
+        return Interactions.from_frame(
+            frame, user=names.user, item=names.item, time=names.time, weight=names.weight, category=names.category
+        )
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
 
@@ -91,7 +97,7 @@ def read_table(
     first = _first_line(path, encoding)
     separator = _check_separator(first, separator) if separator else find_separator(first)
     fields = _split(first, separator)
-    names = _header(first, fields) if columns is None else list(columns)
+    names = _header(first, fields, separator) if columns is None else list(columns)
     if len(set(names)) != len(fields):
         raise DataError(f"the file has {len(fields)} columns; 'columns' must name each once (got {names})")
     return _scan_text(path, separator, names, skip=columns is None, encoding=encoding)
@@ -110,9 +116,10 @@ def find_separator(line: str) -> str:
     raise DataError(f"only one column, {_shorten(line)}, was found (tried {tried}); name the separator")
 
 
-def _header(line: str, fields: list[str]) -> list[str]:
+def _header(line: str, fields: list[str], separator: str) -> list[str]:
     if len(set(fields)) < len(fields) or all(field.lstrip("-").isdigit() for field in fields):
-        raise DataError(f"the first line, {_shorten(line)}, is no header; name the columns with 'columns'")
+        lists = ", or say that it has one line per user with format='sequences'" if separator == " " else ""
+        raise DataError(f"the first line, {_shorten(line)}, is no header; name the columns with 'columns'{lists}")
     return fields
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from graphmi.data.interactions import Interactions
 from graphmi.data.order import chronological
 
-__all__ = ["Histories"]
+__all__ = ["Histories", "check_length"]
 
 
 class Histories:
@@ -69,13 +69,14 @@ class Histories:
             history has padded positions only.
 
         Raises:
-            ValueError: If ``max_length`` is below 1.
+            ValueError: If ``max_length`` is below 1, or ``end`` is not a position in the history of its user.
         """
-        if max_length < 1:
-            raise ValueError(f"'max_length' must be at least 1 (got {max_length})")
-        user = user.cpu()
-        first = self.rowptr[user]
-        stop = self.rowptr[user + 1] if end is None else first + end.cpu()
+        max_length, user = check_length(max_length), user.cpu()
+        first, stop = self.rowptr[user], self.rowptr[user + 1]
+        if end is not None:
+            if ((end := end.cpu()) < 0).any() or (first + end > stop).any():
+                raise ValueError("'end' must be from 0 to the number of items of each user")
+            stop = first + end
         return self.between(torch.maximum(first, stop - max_length), stop)
 
     def between(self, start: Tensor, stop: Tensor) -> tuple[Tensor, Tensor]:
@@ -90,3 +91,16 @@ class Histories:
         index = start.to(device).unsqueeze(1) + torch.arange(length, device=device)  # [batch, length]
         mask = index < stop.to(device).unsqueeze(1)
         return self._padded[index.where(mask, len(self._padded) - 1)], mask
+
+
+def check_length(max_length: int | None) -> int:
+    """Return the most items of a history.
+
+    Raises:
+        ValueError: If it is not known, or below 1.
+    """
+    if max_length is None:
+        raise ValueError("'max_length' of the loader must be set before the batches are made: to that of the model")
+    if max_length < 1:
+        raise ValueError(f"'max_length' must be at least 1 (got {max_length})")
+    return max_length

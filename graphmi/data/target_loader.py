@@ -6,7 +6,7 @@ import torch
 
 from graphmi.data.interactions import Interactions
 from graphmi.data.loader import BatchLoader
-from graphmi.data.sequence import Histories
+from graphmi.data.sequence import Histories, check_length
 from graphmi.typing import Batch
 
 __all__ = ["TargetLoader"]
@@ -27,7 +27,7 @@ class TargetLoader(BatchLoader):
         device: Where the batches lie.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: If an argument is out of its range, or no user has more than ``min_history`` items.
     """
 
     def __init__(
@@ -44,6 +44,8 @@ class TargetLoader(BatchLoader):
                 raise ValueError(f"'{name}' must be at least 1 (got {value})")
         self.histories = Histories(train)
         self.users = torch.nonzero(self.histories.length > min_history).flatten()
+        if not len(self.users):
+            raise ValueError(f"no user has more than 'min_history' training items ({min_history})")
         self.batch_size, self.max_length, self.min_history = batch_size, max_length, min_history
         self.generator, self.device = generator, device
 
@@ -51,7 +53,7 @@ class TargetLoader(BatchLoader):
         return -(-len(self.users) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        max_length, histories = self.history_length(), self.histories.to(self.device)
+        max_length, histories = check_length(self.max_length), self.histories.to(self.device)
         users = self.users[torch.randperm(len(self.users), generator=self.generator)]
         choices = histories.length[users] - self.min_history
         draw = torch.rand(len(users), generator=self.generator, dtype=torch.float64)

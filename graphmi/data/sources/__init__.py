@@ -1,7 +1,8 @@
 """Data sets that are known by name, and one function that opens a name or a file."""
 
 import difflib
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from graphmi.data.errors import DataError
 from graphmi.data.interactions import Interactions
 from graphmi.data.reading import read_interactions
+from graphmi.data.sequence_file import read_sequences
 from graphmi.data.sources import (
     amazon,
     anime,
@@ -33,6 +35,9 @@ _MODULES = (
 SOURCES: Mapping[str, Source] = MappingProxyType({module.SOURCE.name: module.SOURCE for module in _MODULES})
 
 
+_READERS: Mapping[str, Callable[..., Interactions]] = {"table": read_interactions, "sequences": read_sequences}
+
+
 def load(name: str, **options: Any) -> Interactions:
     """Return the interactions of a named source; download it on first use.
 
@@ -53,16 +58,27 @@ def open_data(name_or_path: str | Path, **columns: Any) -> Interactions:
 
     Args:
         name_or_path: A name as for ``load``, or a path as for ``graphmi.data.read_interactions``.
-        columns: Options of the source, or arguments of ``read_interactions`` such as ``user="user"``.
+        columns: Options of the source, or arguments of ``read_interactions`` such as ``user="user"``; with
+            ``format="sequences"`` those of ``graphmi.data.read_sequences``.
 
     Raises:
-        DataError: If it is neither a known name nor an existing path; the message has the nearest names.
+        DataError: If it is neither a known name nor an existing path, which the message has the nearest names of, or
+            the format or one of its options is unknown.
     """
     if str(name_or_path).split(":", 1)[0] in SOURCES:
         return load(str(name_or_path), **columns)
     if Path(name_or_path).exists():
-        return read_interactions(name_or_path, **columns)
+        return _read(name_or_path, columns.pop("format", "table"), **columns)
     raise DataError(f"no file and no data set is named {str(name_or_path)!r} ({_suggestion(str(name_or_path))})")
+
+
+def _read(path: str | Path, kind: str = "table", **options: Any) -> Interactions:
+    if kind not in _READERS:
+        raise DataError(f"'format' must be {' or '.join(_READERS)} (got {kind!r})")
+    known = list(inspect.signature(_READERS[kind]).parameters)[1:]  # without the path
+    if unknown := sorted(set(options) - set(known)):
+        raise DataError(f"a file of format '{kind}' has no option {unknown[0]!r} (its options: {', '.join(known)})")
+    return _READERS[kind](path, **options)
 
 
 def find_source(name: str) -> tuple[Source, dict[str, Any]]:
