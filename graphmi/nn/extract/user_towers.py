@@ -23,8 +23,8 @@ class UserTowers(Extractor):
     ============= ====================== ================================================
     body          encoder                extractor
     ============= ====================== ================================================
-    mean          ``None``               ``MeanPooling`` (the default)
-    attention     ``None``               ``SelfAttentiveExtractor`` with one interest
+    mean          ``IdentityEncoder``    ``MeanPooling`` (these are the defaults)
+    attention     ``IdentityEncoder``    ``SelfAttentiveExtractor`` with one interest
     recurrent     ``GRUEncoder``         ``LastPosition``
     transformer   ``TransformerEncoder`` ``LastPosition``
     ============= ====================== ================================================
@@ -33,7 +33,7 @@ class UserTowers(Extractor):
         embedding_dim: Size of item vectors and interests, at least 1.
         max_length: Longest history, at least 1; ``None`` for sets of any size.
         num_interests: Number of towers, at least 1.
-        encoder: Made from ``(embedding_dim, max_length)`` for each tower; none when omitted.
+        encoder: Made from ``(embedding_dim, max_length)`` for each tower.
         extractor: Made from ``(embedding_dim, max_length)`` for each tower, with a single interest.
         hidden_dim: Hidden units of the network, at least 1, ``embedding_dim`` when omitted; 0 for no network.
 
@@ -59,7 +59,7 @@ class UserTowers(Extractor):
         max_length: int | None = None,
         num_interests: int = 4,
         *,
-        encoder: Callable[[int, int | None], Encoder] | None = None,
+        encoder: Callable[[int, int | None], Encoder] = IdentityEncoder,
         extractor: Callable[[int, int | None], Extractor] = MeanPooling,
         hidden_dim: int | None = None,
     ) -> None:
@@ -69,9 +69,8 @@ class UserTowers(Extractor):
         if hidden_dim < 0:
             raise ValueError(f"'hidden_dim' must be at least 0 (got {hidden_dim})")
         self.num_interests = num_interests
-        make = IdentityEncoder if encoder is None else encoder
         self.towers = nn.ModuleList(
-            _Tower(make(embedding_dim, max_length), extractor(embedding_dim, max_length), embedding_dim, hidden_dim)
+            _Tower(encoder(embedding_dim, max_length), extractor(embedding_dim, max_length), embedding_dim, hidden_dim)
             for _ in range(num_interests)
         )
         if num_interests > 1 and next(self.parameters(), None) is None:
