@@ -55,7 +55,7 @@ class RoutingVariance(Regularizer):
 
     REMI's routing regularization (`Xie et al., RecSys 2023 <https://arxiv.org/abs/2302.14532>`_); 0 where an interest
     looks at all positions alike. For the published scale set ``norm`` to the embedding width, ``reduction="sum"`` and
-    ``masked=False``.
+    ``masked=False``. A model that knows the variances but not the weights (``routing_variance``) will do.
 
     Args:
         norm: Divides the variances, positive.
@@ -63,7 +63,8 @@ class RoutingVariance(Regularizer):
         masked: Take the mean over the real positions; else over the padded length, where padding has weight 0.
 
     Raises:
-        ValueError: ``norm`` is not positive, ``reduction`` unknown, or the model gives no routing weights.
+        ValueError: ``norm`` is not positive, ``reduction`` unknown, or the model gives neither routing weights nor
+            (with ``masked``) their variance.
     """
 
     def __init__(self, norm: float = 1.0, reduction: Literal["mean", "sum"] = "mean", masked: bool = True) -> None:
@@ -76,16 +77,27 @@ class RoutingVariance(Regularizer):
 
     def forward(self, out: Representations, positive: Tensor, negatives: Negatives) -> Tensor:
         """Return the penalty, a scalar."""
-        if out.routing is None:
-            raise ValueError("RoutingVariance needs routing weights: the model gives none, remove the regularizer")
-        routing = out.routing  # [batch, num_interests, length]
-        real = torch.ones_like(routing[:, :1])
-        if self.masked and out.mask is not None:
-            real = out.mask.unsqueeze(1).to(routing)
-        mean = (routing * real).sum(-1, keepdim=True) / real.sum(-1, keepdim=True).clamp_min(1.0)
-        variance = ((routing - mean).square() * real).sum(-1) / self.norm  # [batch, num_interests]
-        penalty = variance.square().sum(1)
+        penalty = (self._variance(out) / self.norm).square().sum(1)
         return penalty.mean() if self.reduction == "mean" else penalty.sum()
+
+    def _variance(self, out: Representations) -> Tensor:
+        """Return the squared deviations of the routing weights, summed over histories, ``[batch, num_interests]``."""
+        if out.routing is not None:
+            return _squared_deviations(out.routing, out.mask if self.masked else None)
+        if out.routing_variance is None:
+            raise ValueError("RoutingVariance needs routing weights: the model gives none, remove the regularizer")
+        if not self.masked:
+            raise ValueError(
+                "RoutingVariance with masked=False needs routing weights at padding too, and the model gives only "
+                "their variance over the real positions: set masked=True, or train on one target per user"
+            )
+        return out.routing_variance
+
+
+def _squared_deviations(routing: Tensor, mask: Tensor | None) -> Tensor:
+    real = torch.ones_like(routing[:, :1]) if mask is None else mask.unsqueeze(1).to(routing)
+    mean = (routing * real).sum(-1, keepdim=True) / real.sum(-1, keepdim=True).clamp_min(1.0)
+    return ((routing - mean).square() * real).sum(-1)
 
 
 class InterestRepulsion(Regularizer):

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from graphmi.losses import AlignmentUniformity, EmbeddingNorm, InterestRepulsion, RoutingVariance
+from graphmi.nn import SelfAttentiveExtractor
 from graphmi.typing import Negatives, Representations
 
 NONE = torch.zeros(0, dtype=torch.long), Negatives(torch.zeros(0, dtype=torch.long))
@@ -65,6 +66,48 @@ class TestRoutingVariance:
 
     def test_an_empty_history_is_zero(self):
         assert RoutingVariance()(routed([[[0.0, 0.0]]], [[False, False]]), *NONE).item() == 0
+
+    @pytest.mark.parametrize("reduction", ["mean", "sum"])
+    def test_the_published_code_divides_by_the_width_and_sums_over_the_padded_batch(self, reduction):
+        generator = torch.Generator().manual_seed(0)
+        mask = torch.arange(5) < torch.tensor([[3], [5]])
+        routing = torch.rand(2, 4, 5, dtype=torch.float64, generator=generator).masked_fill(~mask.unsqueeze(1), 0)
+        total = 0.0
+        for row in routing:
+            for weights in row.tolist():
+                mean = sum(weights) / 5
+                total += (sum((weight - mean) ** 2 for weight in weights) / 64) ** 2
+        out = Representations(torch.zeros(1), torch.zeros(1), routing=routing, mask=mask)
+        penalty = RoutingVariance(norm=64, reduction=reduction, masked=False)(out, *NONE)
+        assert penalty.item() == pytest.approx(total if reduction == "sum" else total / 2)
+
+    @pytest.mark.parametrize("reduction", ["mean", "sum"])
+    def test_prefixes_in_one_pass_are_the_prefixes_alone(self, reduction):
+        torch.manual_seed(0)
+        extractor = SelfAttentiveExtractor(3, 6).double()
+        x = torch.randn(3, 6, 3, dtype=torch.float64)
+        mask = torch.arange(6) < torch.tensor([[6], [1], [4]])
+        prefix = mask.flatten().nonzero().squeeze(1)
+        regularizer = RoutingVariance(norm=0.1, reduction=reduction)
+        each = []
+        for index in prefix.tolist():
+            row, size = index // 6, index % 6 + 1
+            found = extractor(x[row : row + 1, :size], mask[row : row + 1, :size])
+            each.append(regularizer(Representations(found.interests, x, routing=found.routing), *NONE))
+        expected = torch.stack(each).mean() if reduction == "mean" else torch.stack(each).sum()
+        found = extractor.prefixes(x, mask, prefix)
+        out = Representations(found.interests, x, routing_variance=found.routing_variance)
+        penalty = regularizer(out, *NONE)
+        torch.testing.assert_close(penalty, expected)
+        parameters = list(extractor.parameters())
+        gradients = (torch.autograd.grad(value, parameters) for value in (penalty, expected))
+        for gradient, other in zip(*gradients, strict=True):
+            torch.testing.assert_close(gradient, other)
+
+    def test_the_variance_alone_says_nothing_of_padding(self):
+        out = Representations(torch.zeros(1), torch.zeros(1), routing_variance=torch.ones(1, 2))
+        with pytest.raises(ValueError, match="RoutingVariance with masked=False needs routing weights at padding"):
+            RoutingVariance(masked=False)(out, *NONE)
 
     def test_a_model_without_routing_is_told(self):
         with pytest.raises(ValueError, match="RoutingVariance needs routing weights"):
