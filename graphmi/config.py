@@ -18,7 +18,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from graphmi.data import SOURCES
 from graphmi.experiment import Experiment
-from graphmi.presets import preset_names, preset_text
+from graphmi.presets import backbone_names, backbone_text, preset_names, preset_text
 from graphmi.seeds import seeded
 from graphmi.trainer import Trainer
 from graphmi.usage import Help, UsageError, nearest, parse, require_name
@@ -103,23 +103,28 @@ def read_config(*texts: str, arguments: Sequence[str] = (), parser: ArgumentPars
     return Config(parser, values)
 
 
-def experiment(preset: str, data: str, **options: Any) -> Experiment:
+def experiment(preset: str, data: str, *, backbone: str | None = None, **options: Any) -> Experiment:
     """Return the experiment of a preset, for scripts and studies.
 
     Args:
         preset: A name of ``graphmi presets``.
         data: A name of ``graphmi data list``, or a file.
+        backbone: Put under the preset of a sequence model: ``"comirec-sa"``, ``"comirec-dr"``, ``"mind"``, ``"remi"``.
         options: Further options; two underscores stand for a dot: ``trainer__epochs=5``, ``model__num_interests=2``.
 
     Raises:
-        UsageError: If an option or the preset is unknown.
+        UsageError: If an option, the preset or the backbone is unknown.
     """
     require_name(preset, preset_names(), "preset")
+    texts = [preset_text(preset)]
+    if backbone is not None:
+        require_name(backbone, backbone_names(), "backbone")
+        texts.append(backbone_text(backbone))
     words = [
         f"--{name.replace('__', '.')}={value if isinstance(value, str) else json.dumps(value)}"
         for name, value in options.items()
     ]
-    return read_config(preset_text(preset), arguments=["--data", data, *words]).experiment()
+    return read_config(*texts, arguments=["--data", data, *words]).experiment()
 
 
 def _options() -> list[str]:

@@ -14,7 +14,7 @@ from graphmi.commands.tables import groups_table, metrics_table
 from graphmi.config import Config, experiment_parser, read_config
 from graphmi.data import Dataset
 from graphmi.experiment import Experiment, Trained
-from graphmi.presets import preset_names, preset_text
+from graphmi.presets import backbone_names, backbone_text, preset_names, preset_text
 from graphmi.result import check_data, describe_data, save_run
 from graphmi.run import RunFolder
 from graphmi.usage import UsageError, require_name
@@ -64,6 +64,7 @@ class _Request:
     """What is asked for, before options are looked at."""
 
     preset: str | None
+    backbone: str | None
     files: list[str]
     folder: RunFolder
     resume: bool
@@ -72,6 +73,11 @@ class _Request:
 
 def _parser() -> ArgumentParser:
     parser = experiment_parser()
+    parser.add_argument(
+        "--backbone",
+        type=str,
+        help=f"Put another backbone under the preset of a sequence model: {', '.join(backbone_names())}.",
+    )
     parser.add_argument("--out", type=str, help="The run folder; it must be new or empty.")
     parser.add_argument(
         "--resume", action="store_true", help="Continue the run in the folder where it was interrupted."
@@ -85,6 +91,7 @@ def _request(arguments: Sequence[str]) -> _Request:
     if preset is not None:
         require_name(preset, preset_names(), "preset")
     flags = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    flags.add_argument("--backbone")
     flags.add_argument("--config", action="append", default=[])
     flags.add_argument("--out")
     flags.add_argument("--resume", action="store_true")
@@ -92,17 +99,20 @@ def _request(arguments: Sequence[str]) -> _Request:
         known, options = flags.parse_known_args(list(arguments[preset is not None :]))
     except argparse.ArgumentError as error:
         raise UsageError(str(error)) from None
+    if known.backbone is not None:
+        require_name(known.backbone, backbone_names(), "backbone")
     if known.out is None:
         raise UsageError("'--out' is missing: name the folder of the run")
     folder = RunFolder(known.out)
     resume = known.resume and folder.exists
     if not resume:
         folder.require_empty()
-    return _Request(preset, known.config, folder, resume, options)
+    return _Request(preset, known.backbone, known.config, folder, resume, options)
 
 
 def _config(request: _Request, parser: ArgumentParser) -> Config:
     texts = [] if request.preset is None else [preset_text(request.preset)]
+    texts += [] if request.backbone is None else [backbone_text(request.backbone)]
     texts += [Path(file).read_text(encoding="utf-8") for file in request.files]
     if not request.resume:
         if not texts and not any(option.startswith("--model") for option in request.options):

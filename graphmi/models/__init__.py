@@ -3,5 +3,6 @@
 from graphmi.models.interest_gcn import InterestGCN
 from graphmi.models.popularity import Popularity
 from graphmi.models.separate_gcn import SeparateInterestGCN
+from graphmi.models.sequence import SequenceModel
 
-__all__ = ["InterestGCN", "Popularity", "SeparateInterestGCN"]
+__all__ = ["InterestGCN", "Popularity", "SeparateInterestGCN", "SequenceModel"]

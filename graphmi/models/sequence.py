@@ -1,0 +1,142 @@
+"""Users as what they did in the past: an encoder and an interest extractor over histories."""
+
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch_geometric.data import HeteroData
+
+from graphmi.nn.encode import Encoder, IdentityEncoder
+from graphmi.nn.extract import Extractor, SelfAttentiveExtractor
+from graphmi.nn.item_tower import ItemTower, TowerTable
+from graphmi.typing import Batch, ItemTable, Representations
+
+__all__ = ["SequenceModel"]
+
+
+class SequenceModel(nn.Module):
+    """Reads the history of a user: item vectors, an encoder, an extractor of interests.
+
+    The item vectors that are read are those that are recommended. The classical models are compositions:
+
+    =================================================== ====================== ==========================
+    model                                               encoder                extractor
+    =================================================== ====================== ==========================
+    `ComiRec-SA <https://arxiv.org/abs/2005.09347>`_    ``IdentityEncoder``    ``SelfAttentiveExtractor``
+    `ComiRec-DR <https://arxiv.org/abs/2005.09347>`_    ``IdentityEncoder``    ``DynamicRoutingExtractor``
+    `MIND <https://arxiv.org/abs/1904.08030>`_          ``IdentityEncoder``    ``DynamicRoutingExtractor``
+    `MTMI <https://arxiv.org/abs/2403.05122>`_          ``IdentityEncoder``    ``UserTowers``
+    `SASRec <https://arxiv.org/abs/1808.09781>`_        ``TransformerEncoder`` ``LastPosition``
+    `GRU4Rec <https://arxiv.org/abs/1511.06939>`_       ``GRUEncoder``         ``LastPosition``
+    `YouTubeDNN`__                                      ``IdentityEncoder``    ``MeanPooling``
+    =================================================== ====================== ==========================
+
+    __ https://doi.org/10.1145/2959100.2959190
+
+    Args:
+        graph: The training graph; the number of its items, and ``graph["item"].category`` where there is an item tower.
+        embedding_dim: Size of all vectors, at least 1.
+        max_length: Most items that are read, the latest ones, at least 1.
+        encoder: Made from ``(embedding_dim, max_length)``.
+        extractor: Made from ``(embedding_dim, max_length)``.
+        item_tower: Turns item vectors and categories into the vectors that are recommended, made from
+            ``(embedding_dim, num_categories)``; the item vectors themselves when omitted.
+        dropout: Share of the item vectors' entries that is dropped on reading, in ``[0, 1)``.
+        normalize: Bring interests and items to length one (cosine scores); goes with a temperature in the loss.
+        init_std: Standard deviation of the initial item vectors, positive; one over the root of ``embedding_dim`` when
+            omitted, so that they have length one.
+
+    Shapes:
+        - **input:** a batch with ``history [num_sequences, length]`` and ``mask``, and ``prefix [batch]`` where several
+          users of the batch read the same history
+        - **output:** ``interests [batch, num_interests, dim]``, ``items [num_items, dim]``
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Example:
+        >>> import torch
+        >>> graph = HeteroData({"user": {"num_nodes": 2}, "item": {"num_nodes": 3}})
+        >>> history = torch.tensor([[2, 0], [1, 0]])
+        >>> mask = torch.tensor([[True, True], [True, False]])
+        >>> model = SequenceModel(graph, embedding_dim=8, max_length=2)
+        >>> model(Batch(user=torch.arange(2), history=history, mask=mask)).interests.shape
+        torch.Size([2, 4, 8])
+    """
+
+    features: Tensor | None
+
+    def __init__(
+        self,
+        graph: HeteroData,
+        embedding_dim: int = 64,
+        max_length: int = 50,
+        *,
+        encoder: Callable[[int, int | None], Encoder] = IdentityEncoder,
+        extractor: Callable[[int, int | None], Extractor] = SelfAttentiveExtractor,
+        item_tower: Callable[[int, int], ItemTower] | None = None,
+        dropout: float = 0.0,
+        normalize: bool = False,
+        init_std: float | None = None,
+    ) -> None:
+        super().__init__()
+        for name, value in (("embedding_dim", embedding_dim), ("max_length", max_length)):
+            if value < 1:
+                raise ValueError(f"'{name}' must be at least 1 (got {value})")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"'dropout' must be in [0, 1) (got {dropout})")
+        if init_std is not None and not init_std > 0:
+            raise ValueError(f"'init_std' must be positive (got {init_std})")
+        self.max_length, self.normalize = max_length, normalize
+        self.embedding = nn.Embedding(int(graph["item"].num_nodes), embedding_dim)
+        nn.init.normal_(self.embedding.weight, std=embedding_dim**-0.5 if init_std is None else init_std)
+        self.dropout = nn.Dropout(dropout)
+        self.encoder = encoder(embedding_dim, max_length)
+        self.extractor = extractor(embedding_dim, max_length)
+        features = graph["item"].get("category") if item_tower is not None else None
+        self.register_buffer("features", features, persistent=False)
+        num_features = 0 if features is None else features.size(1)
+        self.item_tower = None if item_tower is None else item_tower(embedding_dim, num_features)
+
+    @property
+    def num_interests(self) -> int:
+        """Interests per user."""
+        return self.extractor.num_interests
+
+    def forward(self, batch: Batch) -> Representations:
+        """Return the interests of the users of the batch and the vectors of all items.
+
+        Raises:
+            ValueError: If the batch has no histories, or longer ones than ``max_length``.
+        """
+        x, mask = self._read(batch)
+        x = self.encoder(x, mask)
+        found = self.extractor(x, mask) if batch.prefix is None else self.extractor.prefixes(x, mask, batch.prefix)
+        return Representations(
+            interests=F.normalize(found.interests, dim=-1) if self.normalize else found.interests,
+            items=self.items(),
+            routing=found.routing,
+            mask=mask if batch.prefix is None else None,
+            interest_mask=found.interest_mask,
+            routing_variance=found.routing_variance,
+            ego_items=self.embedding.weight,
+        )
+
+    def items(self) -> Tensor | ItemTable:
+        """Return the vectors of all items, ``[num_items, dim]``; computed where they are asked for by an item tower."""
+        weight = self.embedding.weight
+        if self.item_tower is not None:
+            return TowerTable(self.item_tower, weight, self.features, normalize=self.normalize)
+        return F.normalize(weight, dim=-1) if self.normalize else weight
+
+    def _read(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the item vectors of the histories, 0 at padding, ``[num_sequences, length, dim]``, and the mask."""
+        if batch.history is None or batch.mask is None:
+            raise ValueError(
+                "SequenceModel reads histories, and the batch has none: use a TargetLoader or a PrefixLoader, and give "
+                "the Evaluator 'history'"
+            )
+        if batch.history.size(1) > self.max_length:
+            raise ValueError(f"histories may have {self.max_length} items, 'max_length' (got {batch.history.size(1)})")
+        x = self.dropout(F.embedding(batch.history, self.embedding.weight))
+        return x * batch.mask.unsqueeze(-1), batch.mask
