@@ -43,7 +43,7 @@ class Batch:
         user: User ids, ``[batch]``, int64.
         positive: Item ids, ``[batch]`` or ``[num_positives]``, int64; ``None`` in evaluation.
         row: Which row of ``user`` each positive belongs to, ``[num_positives]``; ``None`` where it is one each.
-        history: Item ids of histories in time order, left-aligned, ``[batch, length]``; what pads is an item id too, and
+        history: Item ids of histories in time order, left-aligned, ``[batch, length]``; what pads is an id too, and
             only ``mask`` tells. ``None`` for graph models.
         mask: ``[batch, length]``, True where the history is real.
         prefix: How far each user reads where several read the same history at different times, ``[batch]``: the value
