@@ -190,6 +190,7 @@ def pair_by_pair(out: Representations, negatives: Negatives, row: Tensor) -> tup
         routing=repeat(out.routing),
         mask=repeat(out.mask),
         interest_mask=repeat(out.interest_mask),
+        routing_variance=repeat(out.routing_variance),
         ego_users=repeat(out.ego_users),
     ), replace(
         negatives,

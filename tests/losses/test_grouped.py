@@ -1,10 +1,19 @@
 """Several positives per user: the same loss and gradients as the pairs one by one."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch_geometric.data import HeteroData
 
-from graphmi.losses import BPRLoss, EmbeddingNorm, HardNegativeWeighting, MultiInterestLoss, SampledSoftmaxLoss
+from graphmi.losses import (
+    BPRLoss,
+    EmbeddingNorm,
+    HardNegativeWeighting,
+    MultiInterestLoss,
+    RoutingVariance,
+    SampledSoftmaxLoss,
+)
 from graphmi.nn import (
     ArgmaxSelector,
     ExpectedReadout,
@@ -115,6 +124,24 @@ def test_a_full_softmax_scores_each_user_once():
         scores = READOUTS[name].grouped(out.interests, out.items[positive], out.items, row, out.interest_mask)
         assert (None if scores is None else len(scores.neg)) == rows
     assert len(negatives.valid) == 3
+
+
+def test_regularizers_see_every_pair():
+    _, out, users, positive, row = make_batch()
+    out = replace(out, routing=torch.rand(3, 4, 7).softmax(-1), mask=torch.rand(3, 7) < 0.7)
+    variance = replace(out, routing=None, mask=None, routing_variance=torch.rand(3, 4))
+    negatives = AllItemsSampler(make_graph())(users, positive)
+    for known in (out, variance):
+        penalty = MultiInterestLoss(SelectReadout(), BPRLoss(), regularizers=[(1.0, RoutingVariance())])
+        each = [RoutingVariance()(_row(known, user), positive, negatives) for user in row.tolist()]
+        actual = penalty.terms(known, positive, negatives, row)["RoutingVariance"]
+        torch.testing.assert_close(actual, torch.stack(each).mean())
+
+
+def _row(out, user):
+    parts = ("routing", "mask", "routing_variance")
+    own = {name: getattr(out, name)[user : user + 1] for name in parts if getattr(out, name) is not None}
+    return replace(out, interests=out.interests[user : user + 1], **own)
 
 
 def test_samplers_that_correct_the_positive_ask_for_pairs():
