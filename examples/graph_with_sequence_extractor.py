@@ -55,6 +55,7 @@ class NeighbourInterests(nn.Module):
         self.register_buffer("edge_index", graph["user", "interacts", "item"].edge_index)
 
     def forward(self, batch: Batch) -> Representations:
+        """Return the interests of the users of the batch and the vectors of all items."""
         edge_index, _ = dropout_edge(self.edge_index, self.dropout, training=self.training)
         items = self.propagate(edge_index)
         row, item = self.neighbours(batch.user, edge_index)
