@@ -1,8 +1,9 @@
 """Models: from a batch of users to :class:`~graphmi.typing.Representations`."""
 
+from graphmi.models.foreign import comirec_weights
 from graphmi.models.interest_gcn import InterestGCN
 from graphmi.models.popularity import Popularity
 from graphmi.models.separate_gcn import SeparateInterestGCN
 from graphmi.models.sequence import SequenceModel
 
-__all__ = ["InterestGCN", "Popularity", "SeparateInterestGCN", "SequenceModel"]
+__all__ = ["InterestGCN", "Popularity", "SeparateInterestGCN", "SequenceModel", "comirec_weights"]
