@@ -1,0 +1,150 @@
+"""Models of histories: the same from a prefix as from its items alone, and what they refuse."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+import yaml
+
+from graphmi.config import experiment, read_config
+from graphmi.data import Histories, PrefixLoader, TargetLoader, planted, to_graph
+from graphmi.models import SequenceModel
+from graphmi.nn import ItemTower, LastPosition, TransformerEncoder
+from graphmi.presets import backbone_names, backbone_text, preset_names, preset_text
+from graphmi.retrieval import rank
+from graphmi.typing import Batch
+from graphmi.usage import UsageError
+
+DATA = "planted:num_users=40,num_items=60,interactions_per_user=8"
+SEQUENCE = [name for name in preset_names() if "class_path: SequenceModel" in preset_text(name)]
+
+
+@pytest.fixture(scope="module")
+def world():
+    return planted(num_users=30, num_items=50, interactions_per_user=9)
+
+
+def small(preset, **options):
+    return experiment(preset, DATA, replicates=0, trainer__epochs=1, trainer__accelerator="cpu", **options)
+
+
+def test_there_is_a_preset_for_each_paper():
+    papers = "comirec-sa comirec-dr mind sasrec gsasrec gru4rec youtube-dnn remi bam bam-linear bam-long mtmi"
+    assert set(papers.split()) <= set(SEQUENCE)
+
+
+@pytest.mark.parametrize("preset", SEQUENCE)
+def test_a_prefix_gives_what_its_items_alone_give(preset):
+    one = small(preset, model__max_length=4)
+    dataset = one.dataset()
+    model = one.build(dataset).eval()
+    loader = PrefixLoader(dataset.train, batch_size=50, max_length=4, generator=torch.Generator().manual_seed(0))
+    batch = next(iter(loader))
+    out = model(batch)
+    row, last = batch.prefix // batch.history.size(1), batch.prefix % batch.history.size(1)
+    assert len(out.interests) == len(batch.positive) > 30
+    for index in range(len(batch.positive)):
+        alone = batch.history[row[index], : last[index] + 1].unsqueeze(0)
+        user = batch.user[index].unsqueeze(0)
+        expected = model(Batch(user=user, history=alone, mask=torch.ones_like(alone, dtype=torch.bool)))
+        torch.testing.assert_close(out.interests[index], expected.interests[0], rtol=1e-4, atol=1e-5)
+        if out.interest_mask is not None:
+            assert torch.equal(out.interest_mask[index], expected.interest_mask[0])
+
+
+@pytest.mark.parametrize("preset", SEQUENCE)
+def test_users_who_have_no_history_yet_are_finite(preset):
+    model = small(preset).build(small(preset).dataset()).eval()
+    mask = torch.tensor([[False, False], [True, False]])
+    out = model(Batch(user=torch.arange(2), history=torch.tensor([[0, 0], [3, 0]]), mask=mask))
+    assert out.interests.isfinite().all()
+
+
+@pytest.mark.parametrize("backbone", backbone_names())
+@pytest.mark.parametrize("preset", ["bam", "bam-linear", "bam-long"])
+def test_one_option_puts_another_backbone_under_a_preset(preset, backbone):
+    one = small(preset, backbone=backbone)
+    plain = small(preset)
+    values = yaml.safe_load(backbone_text(backbone))["model"]["init_args"]["extractor"]
+    model = one.build(one.dataset())
+    assert type(model.extractor).__name__ == values["class_path"]
+    assert all(getattr(model.extractor, k, v) == v for k, v in values["init_args"].items())
+    assert type(one.loss.readout) is type(plain.loss.readout)  # the scheme stays
+    assert (type(one.loss.weighting).__name__ == "HardNegativeWeighting") == (backbone == "remi")
+    assert one.loss.weights == ([12800.0] if backbone == "remi" else [])
+    assert one.train(one.dataset()).history.epochs == 1
+
+
+def test_the_backbone_of_a_preset_changes_nothing_in_it():
+    for preset, backbone in (("comirec-sa", "comirec-sa"), ("comirec-dr", "comirec-dr"), ("mind", "mind")):
+        plain = read_config(preset_text(preset), arguments=["--data", DATA])
+        same = read_config(preset_text(preset), backbone_text(backbone), arguments=["--data", DATA])
+        assert plain.text() == same.text()
+    remi = read_config(preset_text("remi"), arguments=["--data", DATA]).to_dict()
+    over = read_config(preset_text("comirec-sa"), backbone_text("remi"), arguments=["--data", DATA]).to_dict()
+    assert {**remi, "description": "", "paper": ""} == {**over, "description": "", "paper": ""}
+
+
+def test_an_unknown_backbone_has_a_hint():
+    with pytest.raises(UsageError, match=r"no backbone is named 'rem' \(did you mean remi"):
+        small("bam", backbone="rem")
+
+
+def test_normalized_scores_are_cosines(world):
+    model = SequenceModel(to_graph(world), 16, 5, normalize=True)
+    history, mask = Histories(world).read(torch.arange(30), 5)
+    out = model(Batch(user=torch.arange(30), history=history, mask=mask))
+    torch.testing.assert_close(out.interests.norm(dim=-1), torch.ones(30, 4))
+    torch.testing.assert_close(out.items.norm(dim=-1), torch.ones(50))
+
+
+def test_an_item_tower_makes_the_vectors_that_are_ranked(world):
+    graph = to_graph(world)
+    assert graph["item"].category.size(1) > 1
+    model = SequenceModel(graph, 16, 5, item_tower=ItemTower, normalize=True).eval()
+    history, mask = Histories(world).read(torch.arange(30), 5)
+    out = model(Batch(user=torch.arange(30), history=history, mask=mask))
+    joined = torch.cat([model.embedding.weight, graph["item"].category], dim=1)
+    table = F.normalize(model.item_tower.output(model.item_tower.hidden(joined).relu()), dim=-1)
+    torch.testing.assert_close(out.items[torch.arange(50)], table)
+    scores = torch.einsum("bkd,nd->bkn", out.interests, table).amax(1)
+    best = rank(out.interests, out.items, 3)[1]
+    torch.testing.assert_close(scores.gather(1, best), scores.topk(3).values)
+    without = SequenceModel(to_graph(world.compact()), 16, 5)
+    assert without.features is None
+
+
+def test_gradients_reach_every_parameter(world):
+    graph = to_graph(world)
+    model = SequenceModel(graph, 8, 5, encoder=TransformerEncoder, item_tower=ItemTower)
+    batch = next(iter(TargetLoader(world, 30, max_length=5)))
+    out = model(batch)
+    (out.interests.square().sum() + out.items[batch.positive].square().sum()).backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in model.parameters())
+
+
+def test_wrong_arguments_and_batches_are_sentences(world):
+    graph = to_graph(world)
+    for name, value in (("embedding_dim", 0), ("max_length", 0), ("dropout", 1.0), ("init_std", 0.0)):
+        with pytest.raises(ValueError, match=f"'{name}' must be"):
+            SequenceModel(graph, **{name: value})
+    model = SequenceModel(graph, 8, 2, extractor=LastPosition)
+    with pytest.raises(ValueError, match="reads histories, and the batch has none"):
+        model(Batch(user=torch.arange(2)))
+    history, mask = Histories(world).read(torch.arange(3), 3)
+    with pytest.raises(ValueError, match=r"may have 2 items, 'max_length' \(got 3\)"):
+        model(Batch(user=torch.arange(3), history=history, mask=mask))
+
+
+def test_users_who_are_not_in_training_are_served_by_their_history():
+    one = small("comirec-sa", split="HeldOutUsers")
+    trained = one.train(one.dataset())
+    seen = one.dataset().train.user.unique()
+    assert not torch.isin(trained.test.users, seen).any()
+    assert 0 <= trained.test.metrics["recall@50"] <= 1
+
+
+def test_the_model_says_how_long_histories_are():
+    one = small("sasrec", model__max_length=3)
+    loader = one.loader(one.dataset().train)
+    assert loader.max_length is None  # that of the model, set by the experiment
+    assert one.train(one.dataset()).history.pairs > 0
