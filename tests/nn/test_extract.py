@@ -67,7 +67,7 @@ class TestEveryExtractor:
 
         assert torch.autograd.gradcheck(interests, (x.requires_grad_(), *parameters))
 
-    @all_extractors
+    @pytest.mark.parametrize("make", [EXTRACTORS["self-attentive"], EXTRACTORS["network of the mean"]])
     def test_compiles_as_one_graph(self, make):
         extractor, (x, mask) = made(make), histories()
         prefix = torch.tensor([2, 6, 20])
