@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from graphmi.data import Histories, LeaveOneOut, planted
 from graphmi.evaluator import Evaluator
 from graphmi.typing import Representations
 
@@ -25,6 +26,24 @@ class Table(nn.Module):
         self.seen.append(batch.user)
         mask = None if self.mask is None else self.mask[batch.user]
         return Representations(self.dropout(self.user[batch.user]), self.item, interest_mask=mask)
+
+
+class NextOfLast(nn.Module):
+    """Recommends the item that follows the last one of the history, for tests of what a model gets to read."""
+
+    def __init__(self, num_items, max_length):
+        super().__init__()
+        self.item = nn.Parameter(torch.eye(num_items))
+        self.max_length = max_length
+        self.read = {}
+
+    def forward(self, batch):
+        assert batch.positive is batch.row is batch.prefix is None
+        rows = zip(batch.user.tolist(), batch.history, batch.mask, strict=True)
+        self.read |= {user: history[mask].tolist() for user, history, mask in rows}
+        last = [self.read[user][-1] if self.read[user] else -1 for user in batch.user.tolist()]
+        interests = self.item[(torch.tensor(last) + 1) % len(self.item)].unsqueeze(1)  # [batch, 1, num_items]
+        return Representations(interests, self.item)
 
 
 def pairs(user, item):
@@ -139,6 +158,51 @@ def test_only_users_with_a_target_are_asked_and_order_does_not_matter():
     shuffle = torch.randperm(len(targets.user), generator=torch.Generator().manual_seed(1))
     again = Evaluator(SimpleNamespace(user=targets.user[shuffle], item=targets.item[shuffle]), known)(model)
     assert again.metrics == result.metrics
+
+
+@pytest.mark.parametrize("part", ["valid", "test"])
+@pytest.mark.parametrize("max_length", [3, 100])
+def test_models_of_histories_read_all_that_is_known(part, max_length):
+    dataset = LeaveOneOut()(planted(num_users=40, interactions_per_user=8))
+    model = NextOfLast(dataset.num_items, max_length)
+    evaluator = Evaluator(
+        dataset.targets(part), dataset.known(part), k=[1], batch_size=7, history=Histories(dataset.known(part))
+    )
+    evaluator(model)
+    # Training in time order, then the one of validation, user by user.
+    parts = [dataset.train] if part == "valid" else [dataset.train, dataset.valid]
+    expected = {user: [] for user in dataset.targets(part).user.tolist()}
+    for data in parts:
+        for row in torch.argsort(data.time, stable=True).tolist():
+            if int(data.user[row]) in expected:
+                expected[int(data.user[row])].append(int(data.item[row]))
+    assert model.read == {user: items[-max_length:] for user, items in expected.items()}
+
+
+def test_the_next_item_is_found_and_users_without_history_are_asked_too():
+    data = planted(num_users=4, interactions_per_user=5, num_items=10, num_clusters=2)
+    histories = Histories(data.take(data.user < 3))  # nothing is known of user 3
+    last = [histories.read(torch.tensor([user]), 1)[0].item() for user in range(3)]
+    targets = pairs([0, 1, 2, 3], [*((item + 1) % 10 for item in last), 0])
+    result = Evaluator(targets, pairs([], []), k=[1], history=histories)(model := NextOfLast(10, 4))
+    assert result.per_user["hit@1"].tolist() == [1.0, 1.0, 1.0, 1.0]
+    assert [len(model.read[user]) for user in range(4)] == [4, 4, 4, 0]
+
+
+def test_graph_models_get_no_histories():
+    model, targets, known = world()
+    data = planted(num_users=30)
+    seen = []
+    model.register_forward_pre_hook(lambda module, entries: seen.extend(entries))
+    result = Evaluator(targets, known, history=Histories(data))(model)
+    assert all(batch.history is batch.mask is None for batch in seen)
+    assert result.metrics == Evaluator(targets, known)(model).metrics
+
+
+def test_a_model_of_histories_without_any():
+    _, targets, known = world()
+    with pytest.raises(ValueError, match="NextOfLast reads histories; give the evaluator the 'history' of its users"):
+        Evaluator(targets, known)(NextOfLast(40, 5))
 
 
 def test_result_is_plain_json():

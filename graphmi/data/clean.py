@@ -1,4 +1,4 @@
-"""Columns of ids, times and weights, checked and brought to one type each."""
+"""Columns of ids, times, weights and categories, checked and brought to one type each."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import polars as pl
 
 from graphmi.data.errors import DataError
 
-__all__ = ["clean_ids", "clean_time", "clean_weight", "infer_ids", "to_series"]
+__all__ = ["clean_categories", "clean_ids", "clean_time", "clean_weight", "infer_ids", "to_series"]
 
 _WHOLE = r"^(0|-?[1-9][0-9]*)$"  # no leading zeros: "007" and "7" are two ids
 _NUMBER = r"^-?[0-9]+(\.[0-9]*)?$"
@@ -117,6 +117,16 @@ def clean_weight(weight: pl.Series, what: str) -> pl.Series:
     small = numbers.cast(pl.Float32)
     _require_finite(small, what)
     return small
+
+
+def clean_categories(categories: pl.Series) -> pl.Series:
+    """Return categories as ``String``, null where there is none: missing values, NaN and empty text."""
+    if categories.dtype.is_float():  # how pandas holds integers of which some are missing
+        categories = categories.fill_nan(None)
+        whole = categories.cast(pl.Int64, strict=False)
+        categories = whole if (whole == categories).all() else categories
+    text = categories.cast(pl.String)
+    return text.set(text == "", None)
 
 
 def _parse_time(time: pl.Series, what: str) -> pl.Series:

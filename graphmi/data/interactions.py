@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from graphmi.data.categories import Categories
-from graphmi.data.clean import clean_ids, clean_time, clean_weight, to_series
+from graphmi.data.clean import clean_categories, clean_ids, clean_time, clean_weight, to_series
 from graphmi.data.columns import choose_columns, column_names, select_columns
 from graphmi.data.errors import DataError
 from graphmi.data.fingerprint import digest
@@ -101,8 +101,7 @@ class Interactions:
         )
         if names.category is None:
             return interactions
-        labels = table.select(item=item_ids, category=table[names.category].cast(pl.String)).unique()
-        labels = labels.filter(pl.col("category") != "")  # also leaves out what is null
+        labels = table.select(item=item_ids, category=clean_categories(table[names.category])).drop_nulls().unique()
         return interactions.with_categories(labels["item"], labels["category"])
 
     @classmethod

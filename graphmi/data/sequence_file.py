@@ -48,9 +48,9 @@ def _rows(text: str) -> pl.DataFrame:
     if (repeated := ~users.is_first_distinct()).any():
         row = repeated.arg_true()[0]
         raise DataError(f"line {row + 1} repeats the user {users[row]!r}; a user has one line")
-    table = pl.DataFrame({"user_id": infer_ids(users, "the users"), "item_id": fields.list.slice(1)})
+    table = pl.DataFrame({"user_id": infer_ids(users, "the list of users"), "item_id": fields.list.slice(1)})
     table = table.with_columns(time=pl.int_ranges(pl.col("item_id").list.len())).explode("item_id", "time")
-    return table.with_columns(infer_ids(table["item_id"], "the items"))
+    return table.with_columns(infer_ids(table["item_id"], "the list of items"))
 
 
 def _with_attributes(interactions: Interactions, path: str | PathLike[str]) -> Interactions:

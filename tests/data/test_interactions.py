@@ -1,4 +1,5 @@
 import gzip
+import math
 from dataclasses import replace
 
 import pandas as pd
@@ -107,6 +108,31 @@ def test_columns_under_other_names():
     plain = Interactions.from_frame(renamed, user="who", item="what")
     assert plain.time is None
     assert plain.weight is None
+
+
+def test_a_column_of_categories(tmp_path):
+    # Item 1 has its category twice, item 2 has two, item 3 none.
+    rows = [("a", 1, "toy"), ("b", 1, "toy"), ("a", 2, "toy"), ("b", 2, "book"), ("b", 3, None)]
+    table = pl.DataFrame(rows, schema=["user_id", "item_id", "class"], orient="row")
+    for path, write in ((tmp_path / "data.csv", table.write_csv), (tmp_path / "data.parquet", table.write_parquet)):
+        write(path)
+    pandas = pd.DataFrame(rows, columns=table.columns)
+    lines = "\n".join("::".join(str(entry or "") for entry in row) for row in [tuple(table.columns), *rows])
+    (tmp_path / "data.dat").write_text(lines)
+    found = [read_interactions(path, category="class") for path in sorted(tmp_path.iterdir())]
+    found += [Interactions.from_frame(frame, category="class") for frame in (table, table.lazy(), pandas)]
+    for interactions in found:
+        assert interactions.categories.names == ("book", "toy")
+        assert interactions.categories.matrix(3).tolist() == [[0, 1], [1, 1], [0, 0]]
+        assert len(interactions) == 5
+    for numbers in ([7, 8, 7, 8, None], [7.0, 8.0, 7.0, 8.0, math.nan]):  # pandas makes the first like the second
+        coded = Interactions.from_frame(pandas.assign(**{"class": numbers}), category="class")
+        assert coded.categories.names == ("7", "8")
+    assert read_interactions(tmp_path / "data.csv").categories is None
+    with pytest.raises(
+        DataError, match=r"no column 'clas' among .*; name the category column, such as category='class'"
+    ):
+        read_interactions(tmp_path / "data.csv", category="clas")
 
 
 def test_dates_become_unix_seconds(tmp_path):

@@ -1,12 +1,15 @@
 """The parsers on real files, where they are at hand: beside the repository, or in the cache."""
 
+import gzip
+import json
 import os
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 import torch
 
-from graphmi.data.sources import SOURCES, cache_folder
+from graphmi.data.sources import SOURCES, cache_folder, open_data
 
 BESIDE = Path(__file__).parents[3].parent / "shared" / "data"
 SHARED = Path(os.environ.get("GRAPHMI_SHARED_DATA", BESIDE))
@@ -75,6 +78,36 @@ def test_gowalla():
     assert sum(map(len, parts)) == len(data)
     # The LightGCN paper has 810,128 training pairs, which here are train and valid.
     assert (len(parts[0]) + len(parts[1]), len(parts[2])) == (810_128, 217_242)
+
+
+def test_sequences_with_attributes():
+    folder = SHARED / "amazon-beauty"
+    if not folder.exists():
+        pytest.skip(f"{folder.name} is not at hand")
+    attributes = folder / "item_attributes.json.gz"
+    data = open_data(folder / "sequences.txt.gz", format="sequences", attributes=attributes)
+    assert sizes(data) == (22_363, 12_101, 198_502)
+    with gzip.open(folder / "sequences.txt.gz", "rt") as file:
+        user, *items = map(int, file.read().splitlines()[-1].split())
+    rows = data.user == data.users.encode([user])
+    assert data.items.decode(data.item[rows]) == items
+    assert data.time[rows].tolist() == list(range(len(items)))
+    listed = json.loads(gzip.decompress(attributes.read_bytes()))
+    item = int(data.item[rows][-1])
+    found = {data.categories.names[index] for index in data.categories.category[data.categories.item == item]}
+    assert found == set(map(str, listed[str(items[-1])]))
+
+
+def test_a_table_with_a_column_of_categories():
+    path = SHARED / "amazon-toys" / "interactions.csv.gz"
+    if not path.exists():
+        pytest.skip("amazon-toys is not at hand")
+    data = open_data(path, time="reviewTime", weight="overall", category="class")
+    assert sizes(data) == (19_412, 11_924, 167_597)
+    assert len(data.categories.names) == 24
+    assert data.categories.item.tolist() == list(range(data.num_items))  # each item has one
+    days = (data.time.min().item() / 86_400, data.time.max().item() / 86_400)
+    assert [str(date(1970, 1, 1) + timedelta(days=day)) for day in days] == ["2000-07-28", "2014-07-23"]
 
 
 def test_the_order_of_the_rows_is_that_of_the_file():
