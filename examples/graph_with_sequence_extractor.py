@@ -8,8 +8,8 @@ find items that they were not made of.
 
     python examples/graph_with_sequence_extractor.py [--data ml-100k] [--epochs 20] [--interests 4]
 
-The single interest is the same model with one attention. Where does the difference come from on `planted`? Its users
-have two tastes, and a vector between two tastes is near neither.
+The single interest is the same model with one attention. The users of `planted` have two tastes, and several attentions
+serve them better; on `ml-100k`, with these settings and 40 epochs, the single one is the better.
 """
 
 import argparse
