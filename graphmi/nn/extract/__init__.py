@@ -2,6 +2,7 @@
 
 from graphmi.nn.extract.base import Extractor, Interests
 from graphmi.nn.extract.dynamic_routing import DynamicRoutingExtractor
+from graphmi.nn.extract.last_query import LastQueryExtractor
 from graphmi.nn.extract.pooling import LastPosition, MeanPooling
 from graphmi.nn.extract.self_attentive import SelfAttentiveExtractor
 from graphmi.nn.extract.user_towers import UserTowers
@@ -11,6 +12,7 @@ __all__ = [
     "Extractor",
     "Interests",
     "LastPosition",
+    "LastQueryExtractor",
     "MeanPooling",
     "SelfAttentiveExtractor",
     "UserTowers",

@@ -1,0 +1,76 @@
+"""Several interests as seen from the last item of a history."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from graphmi.nn.extract.base import Extractor, Interests
+from graphmi.nn.ranges import at_least_one
+
+__all__ = ["LastQueryExtractor"]
+
+
+class LastQueryExtractor(Extractor):
+    r"""Each interest is what the last item, asking a question of its own, finds in the history.
+
+    .. math::
+        V_k = W^O_k \Bigl[ h_n ;\; \sum_{l \le n} \operatorname{softmax}_l
+        \Bigl( \frac{\langle W^Q_k h_n, W^K_k h_l \rangle}{\sqrt d} \Bigr)\, h_l \Bigr]
+
+    Our own, for causal encoders: :class:`SelfAttentiveExtractor` weighs a position without knowing what comes after it,
+    so it cannot tell the latest item from others, which a transformer or a recurrent network lives by. One interest
+    of this kind is one more layer of attention, and all prefixes together are causal attention with one head per
+    interest, torch's fused kernel.
+
+    Args:
+        embedding_dim: Size of the vectors, at least 1.
+        max_length: Not used; there are no positions.
+        num_interests: At least 1.
+
+    Raises:
+        ValueError: An argument is out of range.
+
+    Example:
+        >>> import torch
+        >>> extractor = LastQueryExtractor(8, num_interests=2)
+        >>> found = extractor(torch.randn(1, 3, 8), torch.tensor([[True, True, False]]))
+        >>> found.interests.shape, found.routing.shape
+        (torch.Size([1, 2, 8]), torch.Size([1, 2, 3]))
+    """
+
+    def __init__(self, embedding_dim: int, max_length: int | None = None, num_interests: int = 4) -> None:
+        super().__init__()
+        at_least_one(embedding_dim=embedding_dim, num_interests=num_interests)
+        self.num_interests = num_interests
+        self.query = nn.Linear(embedding_dim, num_interests * embedding_dim, bias=False)
+        self.key = nn.Linear(embedding_dim, num_interests * embedding_dim, bias=False)
+        self.output = nn.Parameter(torch.empty(num_interests, 2 * embedding_dim, embedding_dim))
+        nn.init.xavier_uniform_(self.query.weight)
+        nn.init.xavier_uniform_(self.key.weight)
+        nn.init.uniform_(self.output, -((2 * embedding_dim) ** -0.5), (2 * embedding_dim) ** -0.5)
+
+    def extract(self, x: Tensor, mask: Tensor) -> Interests:
+        """Return the interests and their routing weights."""
+        last = F.pad(x, (0, 0, 1, 0)).gather(1, mask.sum(1).view(-1, 1, 1).expand(-1, 1, x.size(-1)))  # 0 if empty
+        padding = ~mask.unsqueeze(1)
+        logits = (self._heads(self.query(last)) @ self._heads(self.key(x)).transpose(-1, -2)).squeeze(2)
+        logits = (logits * x.size(-1) ** -0.5).masked_fill(padding, torch.finfo(x.dtype).min)
+        routing = logits.softmax(-1).masked_fill(padding, 0.0)  # [batch, num_interests, length]
+        return Interests(self._combine(last.expand(-1, self.num_interests, -1), routing @ x), routing)
+
+    def prefixes(self, x: Tensor, mask: Tensor, prefix: Tensor) -> Interests:
+        """Return the interests of beginnings of histories by causal attention over each history."""
+        query, key = self._heads(self.query(x)), self._heads(self.key(x))
+        value = x.unsqueeze(1).expand(-1, self.num_interests, -1, -1)
+        found = F.scaled_dot_product_attention(query, key, value, is_causal=True)  # [batch, num_interests, length, dim]
+        found = found.transpose(1, 2).flatten(0, 1).index_select(0, prefix)
+        last = x.flatten(0, 1).index_select(0, prefix).unsqueeze(1)
+        return Interests(self._combine(last.expand_as(found), found))
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """Return ``[batch, num_interests, length, dim]``."""
+        return x.unflatten(-1, (self.num_interests, -1)).transpose(1, 2)
+
+    def _combine(self, last: Tensor, found: Tensor) -> Tensor:
+        """Return ``[batch, num_interests, dim]``."""
+        return torch.einsum("bkc,kcd->bkd", torch.cat([last, found], dim=-1), self.output)
