@@ -9,10 +9,10 @@ paper is withdrawn and its formulas are not public: this is a reconstruction.
 
     python examples/mtmi.py [--data ml-100k] [--epochs 200]
 
-The table shows what alpha and beta do: how many topics are among a user's 20 best items, how far the interests of a user
-lie apart on the unit sphere (four can have a mean distance of 1.63, and no more), and how much weight the one nearest to
-the test item has. A single tower is trained in the same way. With one target for each of the 1,000 users of `planted`,
-differences in recall of two hundredths are noise.
+The table shows what alpha and beta do: how many topics are among a user's 20 best items, how far the interests of a
+user lie apart on the unit sphere (four can have a mean distance of 1.63, and no more), and how much weight the one
+nearest to the test item has. A single tower is trained in the same way. With one target for each of the 1,000 users of
+`planted`, differences in recall of two hundredths are noise.
 """
 
 import argparse

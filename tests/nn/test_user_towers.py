@@ -1,8 +1,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from jsonargparse import ArgumentParser
+from torch_geometric.data import HeteroData
 
+from graphmi.config import read_config
 from graphmi.nn import (
     DynamicRoutingExtractor,
     GRUEncoder,
@@ -172,19 +173,26 @@ def test_sets_are_histories_of_any_size():
 
 
 def test_is_made_from_nested_configuration():
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--extractor", type=UserTowers.__base__)  # the interface
     text = """
-    class_path: graphmi.nn.UserTowers
-    init_args:
-      embedding_dim: 4
-      num_interests: 2
-      encoder: {class_path: graphmi.nn.GRUEncoder, init_args: {num_layers: 2}}
-      extractor: {class_path: graphmi.nn.SelfAttentiveExtractor, init_args: {num_interests: 1}}
+    data: planted
+    model:
+      class_path: SequenceModel
+      init_args:
+        embedding_dim: 4
+        extractor:
+          class_path: UserTowers
+          init_args:
+            num_interests: 2
+            encoder: {class_path: GRUEncoder, init_args: {num_layers: 2}}
+            extractor: LastPosition
     """
-    towers = parser.instantiate(parser.parse_args([f"--extractor={text}"])).extractor
-    assert [tower.encoder.gru.num_layers for tower in towers.towers] == [2, 2]
-    assert [type(tower.extractor) for tower in towers.towers] == [SelfAttentiveExtractor] * 2
+    config = read_config(text, arguments=["--model.extractor.hidden_dim=7"])
+    graph = HeteroData({"user": {"num_nodes": 1}, "item": {"num_nodes": 3}})
+    for again in (config, read_config(config.text())):
+        towers = again.experiment().model(graph).extractor.towers
+        assert [tower.encoder.gru.num_layers for tower in towers] == [2, 2]
+        assert [type(tower.extractor) for tower in towers] == [LastPosition] * 2
+        assert [tower.network[0].out_features for tower in towers] == [7, 7]
 
 
 @pytest.mark.parametrize(
