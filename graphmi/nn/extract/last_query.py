@@ -69,7 +69,7 @@ class LastQueryExtractor(Extractor):
 
     def _heads(self, x: Tensor) -> Tensor:
         """Return ``[batch, num_interests, length, dim]``."""
-        return x.unflatten(-1, (self.num_interests, -1)).transpose(1, 2)
+        return x.view(*x.shape[:2], self.num_interests, -1).transpose(1, 2)
 
     def _combine(self, last: Tensor, found: Tensor) -> Tensor:
         """Return ``[batch, num_interests, dim]``."""
