@@ -1,9 +1,9 @@
 """Do several interests beat the best single one on sequences? Leave-one-out, all arms with the same number of trials.
 
-Two arms are searched by Optuna (TPE) on *validation* NDCG@20: models with one interest, of whatever architecture is
-best, and models with several, over the same architectures and however their interests are selected in training. Both
-train on all prefixes with a full softmax on cosines. The best of each is trained anew with several seeds and tested
-once. The presets of the papers are trained as published, for comparison.
+Two arms are searched by Optuna (TPE) on *validation* NDCG@20: a self-attentive extractor with one interest, and with
+several, however they are selected in training. Both train on all prefixes with a full softmax on cosines. The best of
+each is trained anew with several seeds and tested once. The presets of the papers are trained as published, for
+comparison.
 
     python examples/studies/sequences.py tune single --data ml-100k --trials 12    # and: tune several
     python examples/studies/sequences.py test single --data ml-100k                # and: test several
@@ -39,50 +39,51 @@ FIXED: Options = {
 
 def training(trial: optuna.Trial) -> Options:
     """Ranges that do not depend on the number of interests."""
-    encoder = trial.suggest_categorical("encoder", ["IdentityEncoder", "TransformerEncoder", "GRUEncoder"])
-    dropout = trial.suggest_float("dropout", 0.2, 0.6)
-    options: Options = {**FIXED, "model__encoder": encoder, "model__dropout": dropout}
-    if encoder != "IdentityEncoder":
-        options["model__encoder__dropout"] = dropout
-    if encoder == "TransformerEncoder":  # it drops its input itself
-        options["model__dropout"] = 0.0
-    options["model__embedding_dim"] = trial.suggest_categorical("model__embedding_dim", [64, 128])
-    options["loss__objective__temperature"] = trial.suggest_float("loss__objective__temperature", 0.06, 0.16)
-    options["loader__batch_size"] = trial.suggest_categorical("loader__batch_size", [1024, 2048])
-    options["trainer__learning_rate"] = trial.suggest_float("trainer__learning_rate", 5e-4, 4e-3, log=True)
-    options["sampler__reject_known"] = trial.suggest_categorical("sampler__reject_known", [True, False])
-    return options
+    return {
+        **FIXED,
+        "model__embedding_dim": trial.suggest_categorical("embedding_dim", [64, 128]),
+        "model__dropout": trial.suggest_float("dropout", 0.2, 0.6),
+        "loss__objective__temperature": trial.suggest_float("temperature", 0.06, 0.16),
+        "loader__batch_size": trial.suggest_categorical("batch_size", [1024, 2048]),
+        "trainer__learning_rate": trial.suggest_float("learning_rate", 7e-4, 4e-3, log=True),
+        "sampler__reject_known": trial.suggest_categorical("reject_known", [True, False]),
+    }
 
 
 def one_interest(trial: optuna.Trial) -> Options:
-    """How one interest is read."""
-    extractor = trial.suggest_categorical("extractor", ["SelfAttentiveExtractor", "LastPosition"])
-    single: Options = {"model__extractor": extractor, "loss__readout__anchor": "candidate"}
-    return {**single, "model__extractor__num_interests": 1} if extractor == "SelfAttentiveExtractor" else single
+    """One interest needs no selection."""
+    return {"model__extractor__num_interests": 1, "loss__readout__anchor": "candidate"}
 
 
 def several_interests(trial: optuna.Trial) -> Options:
-    """How several interests are read and selected."""
-    temperature = 1 / trial.params["loss__objective__temperature"]
-    readout = trial.suggest_categorical("readout", ["drawn", "best", "log-sum-exp"])
-    options: Options = {
-        "model__extractor": "SelfAttentiveExtractor",
-        "model__extractor__num_interests": trial.suggest_categorical("num_interests", [2, 4, 8]),
-    }
-    if readout == "drawn":
-        options["loss__readout__selector"] = "SampledSelector"
-        options["loss__readout__selector__temperature"] = temperature
-    elif readout == "best":
-        options["loss__readout__anchor"] = "candidate"
-    else:
-        options["loss__readout"] = "LogSumExpReadout"
-        options["loss__readout__temperature"] = 1 / temperature
+    """How many interests, and how they are selected in training."""
+    temperature = trial.params["temperature"]  # that of the loss, so that interests compete as items do
+    options: Options = {"model__extractor__num_interests": trial.suggest_categorical("num_interests", [2, 4])}
+    match trial.suggest_categorical("selection", ["drawn", "best", "log-sum-exp"]):
+        case "drawn":
+            options["loss__readout__selector"] = "SampledSelector"
+            options["loss__readout__selector__temperature"] = 1 / temperature
+        case "best":
+            options["loss__readout__anchor"] = "candidate"
+        case "log-sum-exp":
+            options["loss__readout"] = "LogSumExpReadout"
+            options["loss__readout__temperature"] = temperature
     return options
 
 
+FIRST: Options = {
+    "embedding_dim": 64,
+    "dropout": 0.3,
+    "temperature": 0.1,
+    "batch_size": 2048,
+    "learning_rate": 1e-3,
+    "reject_known": True,
+}
 ARMS = {
-    "single": Arm("comirec-sa", both(training, one_interest)),
-    "several": Arm("comirec-sa", both(training, several_interests)),
+    "single": Arm("comirec-sa", both(training, one_interest), FIRST),
+    "several": Arm(
+        "comirec-sa", both(training, several_interests), {**FIRST, "num_interests": 4, "selection": "drawn"}
+    ),
     **{preset: Arm(preset, lambda trial: {}) for preset in PUBLISHED},
 }
 

@@ -31,10 +31,17 @@ Space = Callable[[optuna.Trial], Options]
 
 @dataclass(frozen=True)
 class Arm:
-    """A preset and what is searched in it."""
+    """A preset and what is searched in it.
+
+    Attributes:
+        preset: Name of the preset.
+        space: What is searched.
+        first: Values of the first trial, where the preset itself is not one.
+    """
 
     preset: str
     space: Space
+    first: Options | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,8 @@ class Study:
 
     def preset_values(self, arm: str) -> Options:
         """Return what the preset itself has for the ranges, as the first trial."""
+        if (first := self.arms[arm].first) is not None:
+            return first
         trial = optuna.create_study().ask()
         self.arms[arm].space(trial)
         values: Options = {}
