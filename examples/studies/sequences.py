@@ -59,7 +59,7 @@ def several_interests(trial: optuna.Trial) -> Options:
     """How many interests, and how they are selected in training."""
     temperature = trial.params["temperature"]  # that of the loss, so that interests compete as items do
     options: Options = {"model__extractor__num_interests": trial.suggest_categorical("num_interests", [2, 4])}
-    match trial.suggest_categorical("selection", ["drawn", "best", "log-sum-exp"]):
+    match trial.suggest_categorical("selection", ["drawn", "best", "log-sum-exp", "mixture"]):
         case "drawn":
             options["loss__readout__selector"] = "SampledSelector"
             options["loss__readout__selector__temperature"] = 1 / temperature
@@ -68,6 +68,9 @@ def several_interests(trial: optuna.Trial) -> Options:
         case "log-sum-exp":
             options["loss__readout"] = "LogSumExpReadout"
             options["loss__readout__temperature"] = temperature
+        case "mixture":
+            options["loss__readout"] = "MixtureReadout"
+            options["loss__readout__embedding_dim"] = trial.params["embedding_dim"]
     return options
 
 
