@@ -1,0 +1,59 @@
+"""Every example runs, on little data and for little time."""
+
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from graphmi import cli
+from graphmi.run import RunFolder
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+DATA = "planted:num_users=60,num_items=80,interactions_per_user=10"
+SHOWN_ELSEWHERE = {"quickstart.py", "layer_in_your_gnn.py"}  # test_documents.py
+NAMES = sorted(path.name for path in EXAMPLES.glob("*.py") if path.name not in SHOWN_ELSEWHERE)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_runs(name, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [name, "--data", DATA, "--epochs", "1"])
+    runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+    assert re.search(r"\d\.\d{2}", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_says_how_to_run_it(name):
+    text = (EXAMPLES / name).read_text()
+    assert f"    python examples/{name}" in text
+    assert len(text.splitlines()) <= 120
+
+
+class TestCustomSelector:
+    @pytest.fixture(autouse=True)
+    def _on_the_import_path(self, monkeypatch):
+        monkeypatch.syspath_prepend(EXAMPLES)
+        yield
+        sys.modules.pop("custom_selector", None)
+
+    def test_on_the_command_line(self, capsys, tmp_path):
+        options = f"--data {DATA} --trainer.epochs 1 --trainer.accelerator cpu --replicates 0 --out {tmp_path}/run"
+        selector = "custom_selector.TopTwoSelector --loss.readout.selector.temperature 2"
+        words = f"train comirec-sa {options} --loss.readout.selector {selector}"
+        assert cli.main(words.split()) == 0, capsys.readouterr().err
+        used = RunFolder(tmp_path / "run").read_result()["config"]["loss"]["init_args"]["readout"]["init_args"]
+        assert used["selector"] == {"class_path": "custom_selector.TopTwoSelector", "init_args": {"temperature": 2.0}}
+
+    def test_two_share_the_target(self):
+        from custom_selector import TopTwoSelector
+
+        interests = torch.tensor([[[1.0], [3.0], [2.0], [9.0]]])
+        mask = torch.tensor([[True, True, True, False]])
+        weights = TopTwoSelector(temperature=0.5)(interests, torch.ones(1, 1), mask).flatten()
+        assert weights.tolist() == pytest.approx([0, 0.622459, 0.377541, 0], abs=1e-6)
+        for count in (1, 2):
+            weights = TopTwoSelector()(interests[:, :count], torch.ones(1, 5, 1))
+            torch.testing.assert_close(weights.sum(1), torch.ones(1, 5))
