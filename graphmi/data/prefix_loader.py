@@ -40,6 +40,12 @@ class PrefixLoader(BatchLoader):
 
     Raises:
         ValueError: If an argument is out of its range, or no user has two items.
+
+    Example:
+        >>> from graphmi.data import planted
+        >>> loader = PrefixLoader(planted(num_users=50, interactions_per_user=9), batch_size=80, max_length=20)
+        >>> [len(batch.positive) for batch in loader]
+        [80, 80, 80, 80, 80]
     """
 
     def __init__(

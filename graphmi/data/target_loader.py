@@ -28,6 +28,12 @@ class TargetLoader(BatchLoader):
 
     Raises:
         ValueError: If an argument is out of its range, or no user has more than ``min_history`` items.
+
+    Example:
+        >>> from graphmi.data import planted
+        >>> batch = next(iter(TargetLoader(planted(num_users=50), batch_size=16, max_length=20)))
+        >>> batch.positive.shape, batch.history.shape == batch.mask.shape
+        (torch.Size([16]), True)
     """
 
     def __init__(

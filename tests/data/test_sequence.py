@@ -67,11 +67,11 @@ def test_reading_equals_slices(seed, max_length, users, with_end):
 
 
 def test_users_without_items_are_padding_only():
-    data = interactions([(0, 0, 0), (1, 0, 0), (1, 1, 1), (2, 2, 0)]).take(torch.tensor([1, 2]))
+    data = interactions([(0, 0, 0), (1, 2, 0), (1, 1, 1), (2, 2, 0)]).take(torch.tensor([1, 2]))
     histories = Histories(data)
     history, mask = histories.read(torch.tensor([0, 1, 2]), 4)
     assert mask.tolist() == [[False, False], [True, True], [False, False]]
-    assert history.tolist() == [[0, 0], [0, 1], [0, 0]]
+    assert history.tolist() == [[0, 0], [2, 1], [0, 0]]
     history, mask = histories.read(torch.tensor([2]), 4)  # nobody of the batch has any
     assert history.tolist() == [[0]]
     assert mask.tolist() == [[False]]

@@ -209,8 +209,17 @@ def test_windows_of_similar_length_lie_together():
     assert share() > 0.9
     assert share(bucket=1) < 0.4
     # Still, the batches come in random order, and not by length.
-    widths = [batch.history.size(1) for batch in loader(PrefixLoader, data, batch_size=512, max_length=50)]
+    one_bucket = loader(PrefixLoader, data, batch_size=512, max_length=50, bucket=1000)
+    widths = [batch.history.size(1) for batch in one_bucket]
     assert widths not in (sorted(widths), sorted(widths, reverse=True))
+
+
+def test_no_long_window_of_one_bucket_is_in_a_batch_of_the_next():
+    data = train([3] * 600 + [61] * 60)
+    for seed in range(3):
+        for batch in loader(PrefixLoader, data, seed, batch_size=100, max_length=20, bucket=4):
+            lengths = batch.mask.sum(1)  # ascending in a bucket; a row from the bucket before would come first
+            assert torch.equal(lengths, lengths.sort().values)
 
 
 # Both.
