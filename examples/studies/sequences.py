@@ -32,8 +32,8 @@ FIXED: Options = {
     "sampler": "AllItemsSampler",
     "model__normalize": True,
     "loss__objective": "SampledSoftmaxLoss",
-    "trainer__validate_every": 2,
-    "trainer__patience": 5,
+    "trainer__epochs": 40,
+    "trainer__patience": 4,
 }
 
 
@@ -44,8 +44,8 @@ def training(trial: optuna.Trial) -> Options:
         "model__embedding_dim": trial.suggest_categorical("embedding_dim", [64, 128]),
         "model__dropout": trial.suggest_float("dropout", 0.2, 0.6),
         "loss__objective__temperature": trial.suggest_float("temperature", 0.06, 0.16),
-        "loader__batch_size": trial.suggest_categorical("batch_size", [1024, 2048]),
-        "trainer__learning_rate": trial.suggest_float("learning_rate", 7e-4, 4e-3, log=True),
+        "loader__batch_size": trial.suggest_categorical("batch_size", [256, 512, 1024]),
+        "trainer__learning_rate": trial.suggest_float("learning_rate", 1e-3, 5e-3, log=True),
         "sampler__reject_known": trial.suggest_categorical("reject_known", [True, False]),
     }
 
@@ -78,8 +78,8 @@ FIRST: Options = {
     "embedding_dim": 64,
     "dropout": 0.3,
     "temperature": 0.1,
-    "batch_size": 2048,
-    "learning_rate": 1e-3,
+    "batch_size": 512,
+    "learning_rate": 2e-3,
     "reject_known": True,
 }
 ARMS = {
