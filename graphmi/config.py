@@ -100,6 +100,8 @@ def read_config(*texts: str, arguments: Sequence[str] = (), parser: ArgumentPars
         values.pop(name)
     for name in ("data", "split"):
         values[name] = _absolute(values[name])
+    if attributes := (values.columns or {}).get("attributes"):
+        values.columns["attributes"] = _absolute(attributes)
     return Config(parser, values)
 
 

@@ -1,5 +1,7 @@
 """The commands ``graphmi data list``, ``fetch`` and ``stats``."""
 
+from typing import Literal
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -50,7 +52,10 @@ def stats(
     item: str | None = None,
     time: str | None = None,
     weight: str | None = None,
+    category: str | None = None,
     separator: str | None = None,
+    format: Literal["sequences"] | None = None,  # noqa: A002 (the word people type)
+    attributes: str | None = None,
 ) -> None:
     """Print the size, density, degrees, diversity and time span of a data set.
 
@@ -60,12 +65,16 @@ def stats(
         item: Column of item ids, for a file.
         time: Column of times, for a file.
         weight: Column of weights, for a file.
+        category: Column of categories of items, for a file.
         separator: Separator of a text file.
+        format: ``sequences`` for a file with one line per user, the items in time order.
+        attributes: JSON file with the attributes of items, beside a file of sequences.
 
     Raises:
         DataError: If the data is unknown or cannot be used.
     """
-    columns = {"user": user, "item": item, "time": time, "weight": weight, "separator": separator}
+    columns = {"user": user, "item": item, "time": time, "weight": weight, "category": category}
+    columns |= {"separator": separator, "format": format, "attributes": attributes}
     given = {name: value for name, value in columns.items() if value is not None}
     numbers = describe(open_data(data, **given))
     console = Console()
