@@ -23,6 +23,7 @@ ENCODERS = {
 }
 SEVERAL = {
     "self-attentive": nn.SelfAttentiveExtractor,
+    "last query": nn.LastQueryExtractor,
     "routing (MIND)": nn.DynamicRoutingExtractor,
     "routing (ComiRec)": partial(
         nn.DynamicRoutingExtractor, shared_map=False, random_logits=False, dynamic_interests=False

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from graphmi.nn import LastPosition, MeanPooling, SelfAttentiveExtractor
+from graphmi.nn import LastPosition, LastQueryExtractor, MeanPooling, SelfAttentiveExtractor
 
 LENGTHS = (4, 1, 0, 6)
 EXTRACTORS = {
@@ -12,6 +12,8 @@ EXTRACTORS = {
     "self-attentive, one": lambda: SelfAttentiveExtractor(3, 6, num_interests=1),
     "self-attentive, sets": lambda: SelfAttentiveExtractor(3, num_interests=2),
     "last": lambda: LastPosition(3, 6),
+    "last query": lambda: LastQueryExtractor(3, 6, num_interests=2),
+    "last query, one": lambda: LastQueryExtractor(3, 6, num_interests=1),
     "mean": lambda: MeanPooling(3, 6),
     "network of the mean": lambda: MeanPooling(3, 6, hidden_dim=4),
 }
@@ -207,3 +209,30 @@ class TestPooling:
     def test_ranges(self, arguments, name):
         with pytest.raises(ValueError, match=rf"'{name}' must be at least 1 \(got 0\)"):
             MeanPooling(*arguments)
+
+
+class TestLastQuery:
+    def test_each_interest_is_attention_from_the_last_item_written_out(self):
+        torch.manual_seed(2)
+        extractor = LastQueryExtractor(3, num_interests=2).double()
+        x, mask = histories()
+        query, key = (part.weight.view(2, 3, 3) for part in (extractor.query, extractor.key))
+        found = extractor(x, mask)
+        for row, length in enumerate(LENGTHS):
+            for k in range(2 if length else 0):
+                last = x[row, length - 1]
+                logits = [(query[k] @ last) @ (key[k] @ x[row, at]) / math.sqrt(3) for at in range(length)]
+                weights = torch.stack(logits).softmax(0)
+                seen = sum(weight * item for weight, item in zip(weights, x[row], strict=False))
+                expected = torch.cat([last, seen]) @ extractor.output[k]
+                torch.testing.assert_close(found.interests[row, k], expected)
+                torch.testing.assert_close(found.routing[row, k, :length], weights)
+
+    def test_it_tells_the_latest_item_from_the_others(self):
+        x = torch.randn(1, 4, 3)
+        mask = torch.ones(1, 4, dtype=torch.bool)
+        extractor = LastQueryExtractor(3)
+        turned = x[:, [3, 0, 1, 2]]
+        assert not torch.allclose(extractor(x, mask).interests, extractor(turned, mask).interests)
+        same_last = x[:, [2, 0, 1, 3]]  # there are no positions: the order of the others does not matter
+        torch.testing.assert_close(extractor(x, mask).interests, extractor(same_last, mask).interests)

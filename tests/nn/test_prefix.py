@@ -7,13 +7,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphmi.nn import Extractor, LastPosition, MeanPooling, SelfAttentiveExtractor
+from graphmi.nn import Extractor, LastPosition, LastQueryExtractor, MeanPooling, SelfAttentiveExtractor
 from graphmi.nn.extract.prefix import prefix_attention
 
 EXTRACTORS = {
     "self-attentive": lambda: SelfAttentiveExtractor(3, 7, num_interests=4),
     "self-attentive, one": lambda: SelfAttentiveExtractor(3, num_interests=1),
     "last": lambda: LastPosition(3, 7),
+    "last query": lambda: LastQueryExtractor(3, 7, num_interests=2),
     "mean": lambda: MeanPooling(3, 7),
     "network of the mean": lambda: MeanPooling(3, 7, hidden_dim=4),
 }

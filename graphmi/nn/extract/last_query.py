@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphmi.nn.extract.base import Extractor, Interests
+from graphmi.nn.extract.prefix import prefix_attention
 from graphmi.nn.ranges import at_least_one
 
 __all__ = ["LastQueryExtractor"]
@@ -20,7 +21,7 @@ class LastQueryExtractor(Extractor):
     Our own, for causal encoders: :class:`SelfAttentiveExtractor` weighs a position without knowing what comes after it,
     so it cannot tell the latest item from others, which a transformer or a recurrent network lives by. One interest
     of this kind is one more layer of attention, and all prefixes together are causal attention with one head per
-    interest, torch's fused kernel.
+    interest.
 
     Args:
         embedding_dim: Size of the vectors, at least 1.
@@ -53,23 +54,25 @@ class LastQueryExtractor(Extractor):
         """Return the interests and their routing weights."""
         last = F.pad(x, (0, 0, 1, 0)).gather(1, mask.sum(1).view(-1, 1, 1).expand(-1, 1, x.size(-1)))  # 0 if empty
         padding = ~mask.unsqueeze(1)
-        logits = (self._heads(self.query(last)) @ self._heads(self.key(x)).transpose(-1, -2)).squeeze(2)
-        logits = (logits * x.size(-1) ** -0.5).masked_fill(padding, torch.finfo(x.dtype).min)
+        logits = self._logits(last, x).squeeze(1).masked_fill(padding, torch.finfo(x.dtype).min)
         routing = logits.softmax(-1).masked_fill(padding, 0.0)  # [batch, num_interests, length]
         return Interests(self._combine(last.expand(-1, self.num_interests, -1), routing @ x), routing)
 
     def prefixes(self, x: Tensor, mask: Tensor, prefix: Tensor) -> Interests:
-        """Return the interests of beginnings of histories by causal attention over each history."""
-        query, key = self._heads(self.query(x)), self._heads(self.key(x))
-        value = x.unsqueeze(1).expand(-1, self.num_interests, -1, -1)
-        found = F.scaled_dot_product_attention(query, key, value, is_causal=True)  # [batch, num_interests, length, dim]
-        found = found.transpose(1, 2).flatten(0, 1).index_select(0, prefix)
+        """Return the interests of beginnings of histories and their routing variance, in one pass over each history."""
+        every = prefix_attention(self._logits(x, x), x)
+        found, variance = (part.flatten(0, 1).index_select(0, prefix) for part in every)
         last = x.flatten(0, 1).index_select(0, prefix).unsqueeze(1)
-        return Interests(self._combine(last.expand_as(found), found))
+        return Interests(self._combine(last.expand_as(found), found), routing_variance=variance)
 
-    def _heads(self, x: Tensor) -> Tensor:
-        """Return ``[batch, num_interests, length, dim]``."""
-        return x.view(*x.shape[:2], self.num_interests, -1).transpose(1, 2)
+    def _logits(self, last: Tensor, x: Tensor) -> Tensor:
+        """Return ``[batch, num_last, num_interests, length]``."""
+        shape = (self.num_interests, x.size(-1))
+        query, key = (
+            part.view(*part.shape[:2], *shape).transpose(1, 2) for part in (self.query(last), self.key(x))
+        )  # [batch, num_interests, length, dim]
+        logits: Tensor = query @ key.transpose(-1, -2) * x.size(-1) ** -0.5
+        return logits.transpose(1, 2)
 
     def _combine(self, last: Tensor, found: Tensor) -> Tensor:
         """Return ``[batch, num_interests, dim]``."""

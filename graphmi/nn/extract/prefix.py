@@ -31,13 +31,15 @@ def prefix_attention(logits: Tensor, values: Tensor) -> PrefixAttention:
     later, so padding, which comes last, needs no mask.
 
     Args:
-        logits: ``[batch, num_interests, length]``.
+        logits: ``[batch, num_interests, length]``; or ``[batch, length, num_interests, length]`` where each prefix, in
+            the second dimension, has logits of its own.
         values: ``[batch, length, dim]``.
     """
-    batch, num_interests, length = logits.shape
+    batch, length, num_interests = values.size(0), values.size(1), logits.size(-2)
     later = logits.new_full((length, length), -torch.inf).triu(1)
     # Prefixes before interests: one product per history then serves all of both.
-    weights = (logits.unsqueeze(1) + later.unsqueeze(1)).softmax(-1)  # [batch, prefix, num_interests, length]
+    every = logits.unsqueeze(1) if logits.dim() == 3 else logits
+    weights = (every + later.unsqueeze(1)).softmax(-1)  # [batch, prefix, num_interests, length]
     mean = (weights.flatten(1, 2) @ values).view(batch, length, num_interests, values.size(-1))
     size = torch.arange(1, length + 1, device=logits.device, dtype=logits.dtype)
     return PrefixAttention(mean, weights.square().sum(-1) - size.reciprocal().unsqueeze(1))
