@@ -33,6 +33,7 @@ FIXED: Options = {
     "model__normalize": True,
     "loss__objective": "SampledSoftmaxLoss",
     "trainer__epochs": 40,
+    "trainer__validate_every": 2,
     "trainer__patience": 4,
 }
 
