@@ -1,9 +1,9 @@
 """Do several interests beat the best single one on sequences? Leave-one-out, all arms with the same number of trials.
 
-Three arms are searched by Optuna (TPE) on *validation* NDCG@20: a self-attentive extractor over a transformer, with one
-interest, and with four that are selected by a draw (as BaM) or by log-sum-exp. All train on all prefixes with a full
-softmax on cosines. The best of each is trained anew with several seeds and tested once. The presets of the papers are
-trained as published, for comparison.
+Four arms are searched by Optuna (TPE) on *validation* NDCG@20: a self-attentive extractor over a transformer, with one
+interest, and with four that are selected by a draw (as BaM) or by log-sum-exp; and one interest without an encoder. All
+train on all prefixes with a full softmax on cosines. The best of each is trained anew with several seeds and tested
+once. The presets of the papers are trained as published, for comparison.
 
     python examples/studies/sequences.py tune single --data ml-100k --trials 12    # and: tune drawn
     python examples/studies/sequences.py test single --data ml-100k                # and: test drawn
@@ -57,6 +57,14 @@ def one_interest(trial: optuna.Trial) -> Options:
     return {**training(trial), "model__extractor__num_interests": 1, "loss__readout__anchor": "candidate"}
 
 
+def no_encoder(trial: optuna.Trial) -> Options:
+    """One interest from the items themselves."""
+    options = one_interest(trial)
+    options["model__dropout"] = options.pop("model__encoder__dropout")
+    del options["model__encoder__num_layers"]
+    return {**options, "model__encoder": "IdentityEncoder"}
+
+
 def drawn(trial: optuna.Trial) -> Options:
     """Four interests; the one that is trained is drawn, at the temperature of the loss."""
     options = training(trial)
@@ -82,6 +90,7 @@ def log_sum_exp(trial: optuna.Trial) -> Options:
 FIRST: Options = {"dropout": 0.4, "temperature": 0.1, "learning_rate": 2e-3}
 ARMS = {
     "single": Arm("comirec-sa", one_interest, FIRST),
+    "single-plain": Arm("comirec-sa", no_encoder, {**FIRST, "dropout": 0.3}),
     "drawn": Arm("comirec-sa", drawn, FIRST),
     "log-sum-exp": Arm("comirec-sa", log_sum_exp, FIRST),
     **{preset: Arm(preset, lambda trial: {}) for preset in PUBLISHED},
@@ -105,7 +114,7 @@ def main() -> None:
         arms=ARMS,
         make=lambda arm, options: experiment(ARMS[arm].preset, arguments.data, **{**options, **given}),
         out=out,
-        pairs=(("drawn", "single"), ("log-sum-exp", "single")),
+        pairs=(("drawn", "single"), ("drawn", "single-plain"), ("log-sum-exp", "single")),
         also=("recall@20", "ndcg@10", "recall@10"),
     )
     if arguments.step == "table":
