@@ -305,6 +305,23 @@ def test_a_loss_that_breaks_is_named(graphmi, tmp_path):
     assert re.search(r"the loss term '\w+'( and '\w+')? is not finite at step \d+ of epoch \d+", err)
 
 
+def test_without_a_folder_a_run_gets_a_free_one(graphmi, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("bam", "bam-2"):
+        status, _, err = graphmi("train", "bam", *QUICK)
+        assert (status, err) == (0, "")
+        assert (tmp_path / "runs" / name / "result.json").exists()
+
+
+def test_a_backbone_under_a_preset_stays_in_the_run_folder(graphmi, trained):
+    folder = trained("mind", "bam", "--backbone", "mind")
+    extractor = result(folder)["config"]["model"]["init_args"]["extractor"]
+    assert extractor["class_path"].endswith("DynamicRoutingExtractor")
+    status, out, _ = graphmi("evaluate", folder)
+    assert status == 0
+    assert f"{result(folder)['metrics']['recall@20']:.4f}" in out
+
+
 # --- mistakes
 
 
@@ -315,7 +332,7 @@ def test_a_loss_that_breaks_is_named(graphmi, tmp_path):
         ("data lst", 2, "no data command is named 'lst' (did you mean list?)"),
         ("train lightgc DATA OUT", 2, "no preset is named 'lightgc' (did you mean lightgcn"),
         ("train DATA OUT", 2, "name a preset ("),
-        ("train mf DATA", 2, "'--out' is missing"),
+        ("train mf DATA --resume", 2, "'--out' is missing"),
         ("train mf OUT", 2, "'--data' is missing"),
         (
             "train mf DATA OUT --trainer.epoch 3",

@@ -1,6 +1,7 @@
 """The command ``graphmi train``."""
 
 import argparse
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,8 @@ from graphmi.usage import UsageError, require_name
 
 __all__ = ["main"]
 
-_USAGE = """graphmi train PRESET --data NAME-or-FILE --out DIR [--OPTION VALUE ...]
-       graphmi train --config FILE --out DIR [--OPTION VALUE ...]
+_USAGE = """graphmi train PRESET --data NAME-or-FILE [--out DIR] [--OPTION VALUE ...]
+       graphmi train --config FILE [--out DIR] [--OPTION VALUE ...]
        graphmi train --out DIR --resume"""
 _DESCRIPTION = (
     "Train a model and evaluate it. PRESET is a name of 'graphmi presets'; every option of it can be changed, "
@@ -78,7 +79,7 @@ def _parser() -> ArgumentParser:
         type=str,
         help=f"Put another backbone under the preset of a sequence model: {', '.join(backbone_names())}.",
     )
-    parser.add_argument("--out", type=str, help="The run folder; it must be new or empty.")
+    parser.add_argument("--out", type=str, help="The run folder; it must be new or empty. runs/PRESET if omitted.")
     parser.add_argument(
         "--resume", action="store_true", help="Continue the run in the folder where it was interrupted."
     )
@@ -101,13 +102,19 @@ def _request(arguments: Sequence[str]) -> _Request:
         raise UsageError(str(error)) from None
     if known.backbone is not None:
         require_name(known.backbone, backbone_names(), "backbone")
-    if known.out is None:
-        raise UsageError("'--out' is missing: name the folder of the run")
-    folder = RunFolder(known.out)
+    if known.out is None and known.resume:
+        raise UsageError("'--out' is missing: name the folder of the run that is to go on")
+    folder = RunFolder(known.out) if known.out is not None else _free_folder(preset or "run")
     resume = known.resume and folder.exists
     if not resume:
         folder.require_empty()
     return _Request(preset, known.backbone, known.config, folder, resume, options)
+
+
+def _free_folder(name: str) -> RunFolder:
+    """Return the first of ``runs/NAME``, ``runs/NAME-2``, ... that is free."""
+    paths = (Path("runs") / (name if number == 1 else f"{name}-{number}") for number in itertools.count(1))
+    return RunFolder(next(path for path in paths if not path.exists()))
 
 
 def _config(request: _Request, parser: ArgumentParser) -> Config:
