@@ -7,6 +7,7 @@ four interests, d = 64, histories of 50. Rows of one group do the same work:
   PyTorch ports, written independently: negatives drawn anew for every row, vectors gathered, one small product a row.
 - *2,048 targets*: what as many targets cost, one per user or all prefixes of windows; then with the full softmax.
 - *extractor alone*, forward and backward: all prefixes in one pass, and each prefix laid out as a history of its own.
+- *log-sum-exp*, forward and backward: the readout of 2,048 x 4 interests over all items, and with torch's function.
 
 Times are per target, in microseconds written as ms of 1,000 targets.
 """
@@ -21,7 +22,7 @@ from torch import Tensor
 from graphmi.data import BatchLoader, PrefixLoader, TargetLoader, planted, to_graph
 from graphmi.losses import MultiInterestLoss, SampledSoftmaxLoss
 from graphmi.models import SequenceModel
-from graphmi.nn import Extractor, SelectReadout, SelfAttentiveExtractor
+from graphmi.nn import Extractor, LogSumExpReadout, SelectReadout, SelfAttentiveExtractor
 from graphmi.samplers import AllItemsSampler, Sampler, UniformSampler
 from graphmi.typing import Batch
 
@@ -81,6 +82,21 @@ def extraction(extractor: Extractor, batch: Batch, *, one_pass: bool) -> Callabl
     return run
 
 
+def log_sum_exp(*, own: bool) -> Callable[[], None]:
+    """Return forward and backward of the scores of all items by all interests together."""
+    interests, items = torch.randn(2048, 4, 64, requires_grad=True), torch.randn(ITEMS, 64, requires_grad=True)
+    readout = LogSumExpReadout(temperature=0.1)
+
+    def run() -> None:
+        if own:
+            scores = readout(interests, items[:1].unsqueeze(0).expand(2048, -1, -1), items).neg
+        else:
+            scores = torch.logsumexp(interests @ items.T / 0.1, 1) * 0.1
+        scores.sum().backward()
+
+    return run
+
+
 def run(repeats: int = 7) -> list[Row]:
     """Measure every alternative in alternation."""
     torch.manual_seed(0)
@@ -100,6 +116,8 @@ def run(repeats: int = 7) -> list[Row]:
         "2,048 targets: all prefixes, full softmax": (step(model, everything, windows), windows),
         "extractor alone: one pass": (extraction(extractor, windows, one_pass=True), windows),
         "extractor alone: each prefix": (extraction(extractor, windows, one_pass=False), windows),
+        "log-sum-exp: ours": (log_sum_exp(own=True), windows),
+        "log-sum-exp: torch's": (log_sum_exp(own=False), windows),
     }
     times = alternate({name: function for name, (function, _) in alternatives.items()}, repeats)
     rows, reference = [], {}

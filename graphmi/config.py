@@ -23,7 +23,7 @@ from graphmi.seeds import seeded
 from graphmi.trainer import Trainer
 from graphmi.usage import Help, UsageError, nearest, parse, require_name
 
-__all__ = ["Config", "experiment", "experiment_parser", "read_config"]
+__all__ = ["Config", "experiment", "experiment_parser", "preset_texts", "read_config"]
 
 _COMPONENTS = ("model", "sampler", "loss", "split", "loader")
 
@@ -117,16 +117,33 @@ def experiment(preset: str, data: str, *, backbone: str | None = None, **options
     Raises:
         UsageError: If an option, the preset or the backbone is unknown.
     """
-    require_name(preset, preset_names(), "preset")
-    texts = [preset_text(preset)]
-    if backbone is not None:
-        require_name(backbone, backbone_names(), "backbone")
-        texts.append(backbone_text(backbone))
     words = [
         f"--{name.replace('__', '.')}={value if isinstance(value, str) else json.dumps(value)}"
         for name, value in options.items()
     ]
-    return read_config(*texts, arguments=["--data", data, *words]).experiment()
+    return read_config(*preset_texts(preset, backbone), arguments=["--data", data, *words]).experiment()
+
+
+def preset_texts(preset: str, backbone: str | None = None) -> list[str]:
+    """Return the YAML of a preset, and over it that of a backbone.
+
+    Args:
+        preset: A name of ``graphmi presets``.
+        backbone: What goes under it; only the presets of sequence models take one.
+
+    Raises:
+        UsageError: If one of them is unknown, or they do not go together.
+    """
+    require_name(preset, preset_names(), "preset")
+    texts = [preset_text(preset)]
+    if backbone is not None:
+        require_name(backbone, backbone_names(), "backbone")
+        if "class_path: SequenceModel" not in texts[0]:
+            raise UsageError(
+                f"'--backbone {backbone}' goes under the preset of a sequence model, and '{preset}' is none"
+            )
+        texts.append(backbone_text(backbone))
+    return texts
 
 
 def _options() -> list[str]:

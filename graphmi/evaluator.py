@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from graphmi.data import Histories
 from graphmi.metrics import GroupedResult, by_group, ranking_metrics, values_per_user
 from graphmi.retrieval import rank
-from graphmi.typing import Batch, Representations
+from graphmi.typing import Batch, HistoryReader, Representations
 
 __all__ = ["Evaluation", "Evaluator", "Pairs"]
 
@@ -165,13 +165,12 @@ class Evaluator:
 
     def _question(self, model: nn.Module, users: Tensor, device: torch.device) -> Batch:
         """Return these users, with their histories for a model that reads them."""
-        max_length: int | None = getattr(model, "max_length", None)
-        if max_length is None:
+        if not isinstance(model, HistoryReader):
             return Batch(user=users.to(device))
         if self.history is None:
             raise ValueError(f"{type(model).__name__} reads histories; give the evaluator the 'history' of its users.")
         self.history = self.history.to(device)
-        history, mask = self.history.read(users, max_length)
+        history, mask = self.history.read(users, model.max_length)
         return Batch(user=users.to(device), history=history, mask=mask)
 
     def _of_users(self, name: str, group: Tensor) -> Tensor:

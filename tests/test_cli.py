@@ -332,6 +332,13 @@ def test_a_backbone_under_a_preset_stays_in_the_run_folder(graphmi, trained):
         ("data lst", 2, "no data command is named 'lst' (did you mean list?)"),
         ("train lightgc DATA OUT", 2, "no preset is named 'lightgc' (did you mean lightgcn"),
         ("train DATA OUT", 2, "name a preset ("),
+        (
+            "train mf DATA OUT --backbone mind",
+            2,
+            "'--backbone mind' goes under the preset of a sequence model, and 'mf'",
+        ),
+        ("train bam DATA OUT --backbone mnd", 2, "no backbone is named 'mnd' (did you mean mind?)"),
+        ("train DATA OUT --backbone mind", 2, "'--backbone mind' goes under a preset"),
         ("train mf DATA --resume", 2, "'--out' is missing"),
         ("train mf OUT", 2, "'--data' is missing"),
         (

@@ -12,13 +12,13 @@ from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from rich.console import Console
 
 from graphmi.commands.tables import groups_table, metrics_table
-from graphmi.config import Config, experiment_parser, read_config
+from graphmi.config import Config, experiment_parser, preset_texts, read_config
 from graphmi.data import Dataset
 from graphmi.experiment import Experiment, Trained
-from graphmi.presets import backbone_names, backbone_text, preset_names, preset_text
+from graphmi.presets import backbone_names, preset_names
 from graphmi.result import check_data, describe_data, save_run
 from graphmi.run import RunFolder
-from graphmi.usage import UsageError, require_name
+from graphmi.usage import UsageError
 
 __all__ = ["main"]
 
@@ -64,8 +64,7 @@ def main(arguments: Sequence[str]) -> None:
 class _Request:
     """What is asked for, before options are looked at."""
 
-    preset: str | None
-    backbone: str | None
+    texts: list[str]
     files: list[str]
     folder: RunFolder
     resume: bool
@@ -89,8 +88,6 @@ def _parser() -> ArgumentParser:
 
 def _request(arguments: Sequence[str]) -> _Request:
     preset = arguments[0] if arguments and not arguments[0].startswith("-") else None
-    if preset is not None:
-        require_name(preset, preset_names(), "preset")
     flags = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     flags.add_argument("--backbone")
     flags.add_argument("--config", action="append", default=[])
@@ -100,15 +97,16 @@ def _request(arguments: Sequence[str]) -> _Request:
         known, options = flags.parse_known_args(list(arguments[preset is not None :]))
     except argparse.ArgumentError as error:
         raise UsageError(str(error)) from None
-    if known.backbone is not None:
-        require_name(known.backbone, backbone_names(), "backbone")
+    if known.backbone is not None and preset is None:
+        raise UsageError(f"'--backbone {known.backbone}' goes under a preset: name one before it")
+    texts = [] if preset is None else preset_texts(preset, known.backbone)
     if known.out is None and known.resume:
         raise UsageError("'--out' is missing: name the folder of the run that is to go on")
     folder = RunFolder(known.out) if known.out is not None else _free_folder(preset or "run")
     resume = known.resume and folder.exists
     if not resume:
         folder.require_empty()
-    return _Request(preset, known.backbone, known.config, folder, resume, options)
+    return _Request(texts, known.config, folder, resume, options)
 
 
 def _free_folder(name: str) -> RunFolder:
@@ -118,9 +116,7 @@ def _free_folder(name: str) -> RunFolder:
 
 
 def _config(request: _Request, parser: ArgumentParser) -> Config:
-    texts = [] if request.preset is None else [preset_text(request.preset)]
-    texts += [] if request.backbone is None else [backbone_text(request.backbone)]
-    texts += [Path(file).read_text(encoding="utf-8") for file in request.files]
+    texts = request.texts + [Path(file).read_text(encoding="utf-8") for file in request.files]
     if not request.resume:
         if not texts and not any(option.startswith("--model") for option in request.options):
             raise UsageError(f"name a preset ({', '.join(preset_names())}), a --config file or a --model")
