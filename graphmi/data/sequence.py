@@ -100,7 +100,7 @@ def check_length(max_length: int | None) -> int:
         ValueError: If it is not known, or below 1.
     """
     if max_length is None:
-        raise ValueError("'max_length' of the loader must be set before the batches are made: to that of the model")
+        raise ValueError("the loader needs a 'max_length': set it, or train a model that reads histories")
     if max_length < 1:
         raise ValueError(f"'max_length' must be at least 1 (got {max_length})")
     return max_length

@@ -253,7 +253,7 @@ def test_the_order_of_the_rows_of_the_file_does_not_matter(make):
 def test_the_length_of_the_model_has_to_be_set(make):
     made = loader(make, train(LENGTHS), batch_size=4)
     assert made.max_length is None
-    with pytest.raises(ValueError, match="'max_length' of the loader must be set before"):
+    with pytest.raises(ValueError, match="the loader needs a 'max_length'"):
         next(iter(made))
     made.max_length = 6
     assert same(list(made), list(loader(make, train(LENGTHS), batch_size=4, max_length=6)))
