@@ -6,9 +6,9 @@ from jsonargparse import ArgumentParser
 from rich.console import Console
 
 from graphmi.commands.tables import groups_table, metrics_table
-from graphmi.config import read_config
 from graphmi.data.dataset import Part
-from graphmi.result import check_data, describe_data, describe_evaluation
+from graphmi.restore import restore
+from graphmi.result import describe_evaluation
 from graphmi.run import RunFolder
 from graphmi.usage import parse
 
@@ -51,14 +51,9 @@ def evaluate(folder: RunFolder, split: Part, k: Sequence[int] | None = None) -> 
         FileNotFoundError: If there is no trained model.
         ValueError: If the data is not that of the run.
     """
-    # A run that was trained elsewhere is evaluated on the device that is here.
-    experiment = read_config(folder.read_config(), arguments=["--trainer.accelerator=auto"]).experiment()
-    weights = folder.read_tensors("model")
-    dataset = experiment.dataset()
-    check_data(folder, describe_data(experiment, dataset))
-    model = experiment.build(dataset)
-    model.load_state_dict(weights)
-    evaluation = experiment.evaluate(model, dataset, split, k)
+    run = restore(folder)
+    experiment, dataset = run.experiment, run.dataset
+    evaluation = experiment.evaluate(run.model, dataset, split, k)
     result = describe_evaluation(experiment, dataset, evaluation)
     folder.write_result(result, f"evaluation-{split}.json")
     console = Console()

@@ -1,0 +1,50 @@
+"""A run folder as what it was made of: experiment, data and trained model."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from graphmi.config import read_config
+from graphmi.data import Dataset
+from graphmi.experiment import Experiment
+from graphmi.result import check_data, describe_data
+from graphmi.run import RunFolder
+
+__all__ = ["Restored", "restore"]
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A run that can be asked again.
+
+    Attributes:
+        folder: Where it lies.
+        experiment: What was run; its device is the one that is here.
+        dataset: The data of the run.
+        model: The model with the weights of its best epoch, in evaluation mode.
+    """
+
+    folder: RunFolder
+    experiment: Experiment
+    dataset: Dataset
+    model: nn.Module
+
+
+def restore(folder: RunFolder) -> Restored:
+    """Read a run's data again and put its weights into its model.
+
+    Args:
+        folder: The run, on any device.
+
+    Raises:
+        FileNotFoundError: If there is no trained model.
+        ValueError: If the data is not that of the run.
+    """
+    # A run that was trained elsewhere is asked on the device that is here.
+    experiment = read_config(folder.read_config(), arguments=["--trainer.accelerator=auto"]).experiment()
+    weights = folder.read_tensors("model")
+    dataset = experiment.dataset()
+    check_data(folder, describe_data(experiment, dataset))
+    model = experiment.build(dataset)
+    model.load_state_dict(weights)
+    return Restored(folder, experiment, dataset, model.eval())
