@@ -37,7 +37,7 @@ def train(preset: str, num_interests: int, arguments: argparse.Namespace) -> Tra
         model__embedding_dim=arguments.dim,
         trainer__epochs=arguments.epochs,
         trainer__learning_rate=0.01,
-        num_groups=arguments.groups,
+        groups__num_groups=arguments.groups,
         replicates=0,
     )
     return run.train(run.dataset())

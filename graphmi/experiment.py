@@ -13,17 +13,15 @@ from torch_geometric.data import HeteroData
 from graphmi.data import (
     BatchLoader,
     Dataset,
+    DiversityGroups,
     Histories,
     InteractionLoader,
     Interactions,
     LeaveOneOut,
-    category_entropy,
-    controlled_groups,
     deduplicate,
     k_core,
     min_weight,
     open_data,
-    quantile_groups,
 )
 from graphmi.data.dataset import Part
 from graphmi.evaluator import Evaluation, Evaluator
@@ -35,7 +33,7 @@ from graphmi.session import History
 from graphmi.trainer import Trainer
 from graphmi.typing import HistoryReader
 
-__all__ = ["Experiment", "Filter", "Trained", "user_groups"]
+__all__ = ["Experiment", "Filter", "Trained"]
 
 
 @dataclass(frozen=True)
@@ -68,12 +66,14 @@ class Trained:
         history: Training, epoch by epoch.
         valid: Validation metrics of that epoch.
         test: Evaluation on the test.
+        diversity: Diversity of each user, by which the groups were made, ``[num_users]`` float64; NaN for none.
     """
 
     model: nn.Module
     history: History
     valid: Mapping[str, float]
     test: Evaluation
+    diversity: Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ class Experiment:
         loader: Training batches: ``InteractionLoader`` draws pairs, ``UserLoader`` users with all of their pairs;
             ``TargetLoader`` and ``PrefixLoader`` have histories, for models that read them.
         k: Lengths of the recommendation lists that are evaluated, each at least 1.
-        num_groups: User groups by interest diversity, at least 2; where the items have categories.
+        groups: User groups by interest diversity.
         replicates: Bootstrap samples for the confidence intervals of the groups, at least 0.
         seed: Seed of initial parameters, order of the data, negatives and dropout; at least 0.
         description: What this is, in a sentence.
@@ -113,7 +113,7 @@ class Experiment:
     trainer: Trainer = field(default_factory=Trainer)
     loader: Callable[[Interactions], BatchLoader] = InteractionLoader
     k: Sequence[int] = (10, 20, 50)
-    num_groups: int = 5
+    groups: DiversityGroups = field(default_factory=DiversityGroups)
     replicates: int = 1000
     seed: int = 0
     description: str = ""
@@ -122,7 +122,6 @@ class Experiment:
     def __post_init__(self) -> None:
         for name, value, least in (
             ("k", min(self.k, default=0), 1),
-            ("num_groups", self.num_groups, 2),
             ("replicates", self.replicates, 0),
             ("seed", self.seed, 0),
         ):
@@ -143,7 +142,7 @@ class Experiment:
             return self.model(dataset.graph()).to(self.trainer.device)
 
     def evaluate(self, model: nn.Module, dataset: Dataset, part: Part, k: Sequence[int] | None = None) -> Evaluation:
-        """Rank all items for every user with a target; by diversity group too where the items have categories.
+        """Rank all items for every user with a target; by diversity group too.
 
         Args:
             model: The model, trained.
@@ -151,7 +150,8 @@ class Experiment:
             part: ``"valid"`` or ``"test"``.
             k: Lengths of the recommendation lists, those of the experiment when omitted.
         """
-        return self._evaluator(dataset, part, self.k if k is None else k)(model)
+        diversity = self.groups.values(dataset.train)
+        return self._evaluator(dataset, part, self.k if k is None else k, diversity)(model)
 
     def train(
         self,
@@ -176,7 +176,8 @@ class Experiment:
             FloatingPointError: If a loss term is not finite.
         """
         # Both evaluators come first, so that what cannot be evaluated is not trained.
-        validate, test = self._validation(dataset), self._evaluator(dataset, "test", self.k)
+        diversity = self.groups.values(dataset.train)
+        validate, test = self._validation(dataset), self._evaluator(dataset, "test", self.k, diversity)
         model, history = self.build(dataset), History()
         if any(parameter.requires_grad for parameter in model.parameters()):
             if self.loss is None or self.sampler is None:
@@ -200,18 +201,18 @@ class Experiment:
                 on_epoch=on_epoch,
             )
         valid = history.best_metrics or validate(model)
-        return Trained(model, history, valid, test(model))
+        return Trained(model, history, valid, test(model), diversity)
 
     def _validation(self, dataset: Dataset) -> Callable[[nn.Module], Mapping[str, float]]:
-        evaluator = self._evaluator(dataset, "valid", self.k, grouped=False)
+        evaluator = self._evaluator(dataset, "valid", self.k)
         if self.trainer.monitor not in evaluator.metrics:
             near = get_close_matches(self.trainer.monitor, evaluator.metrics, n=3)
             hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(evaluator.metrics)}"
             raise ValueError(f"'monitor' is '{self.trainer.monitor}', which is not evaluated ({hint})")
         return lambda model: evaluator(model).metrics
 
-    def _evaluator(self, dataset: Dataset, part: Part, k: Sequence[int], grouped: bool = True) -> Evaluator:
-        groups = user_groups(dataset.train, self.num_groups) if grouped else None
+    def _evaluator(self, dataset: Dataset, part: Part, k: Sequence[int], diversity: Tensor | None = None) -> Evaluator:
+        groups = None if diversity is None else self.groups.cut(diversity, dataset.train)
         targets, known = dataset.targets(part), dataset.known(part)
         history = Histories(known)
         return Evaluator(targets, known, k, groups, history=history, replicates=self.replicates, seed=self.seed)
@@ -225,22 +226,3 @@ def _check_known_users(dataset: Dataset) -> None:
             "no user of the test is in the training graph, as with HeldOutUsers: that needs a model that reads "
             "histories, and this one knows training users only; use LeaveOneOut, RandomSplit or TemporalSplit"
         )
-
-
-def user_groups(train: Interactions, num_groups: int) -> dict[str, Tensor]:
-    """Return groups of users by the diversity of their categories, ``[num_users]`` each, -1 for none.
-
-    ``diversity`` are equal parts by category entropy; ``diversity-controlled`` are those within users of similar
-    activity, because active users are diverse too. Without categories there are no groups.
-
-    Args:
-        train: Training interactions.
-        num_groups: Number of groups, at least 1.
-    """
-    if train.categories is None:
-        return {}
-    entropy, activity = category_entropy(train), train.user.bincount(minlength=train.num_users)
-    return {
-        "diversity": quantile_groups(entropy, num_groups),
-        "diversity-controlled": controlled_groups(entropy, activity, num_groups),
-    }

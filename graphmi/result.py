@@ -6,10 +6,11 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from graphmi.data import Dataset
 from graphmi.evaluator import Evaluation
-from graphmi.experiment import Experiment, Trained, user_groups
+from graphmi.experiment import Experiment, Trained
 from graphmi.run import RunFolder
 
 __all__ = ["check_data", "describe_data", "describe_evaluation", "describe_run", "save_run", "versions"]
@@ -56,12 +57,8 @@ def save_run(
         trained: What came out of it.
         config: The resolved configuration.
     """
-    users, groups = trained.test.users, user_groups(dataset.train, experiment.num_groups)
     folder.write_tensors("model", trained.model.state_dict())
-    folder.write_tensors(
-        "per_user",
-        {"user": users, **trained.test.per_user, **{f"group/{name}": group[users] for name, group in groups.items()}},
-    )
+    folder.write_tensors("per_user", _per_user(experiment, dataset, trained))
     result = describe_run(experiment, dataset, trained, config)
     folder.write_result(result)
     return result
@@ -71,7 +68,11 @@ def describe_evaluation(experiment: Experiment, dataset: Dataset, evaluation: Ev
     """Return metrics and groups with their protocol, data, seed and versions."""
     return {
         **evaluation.to_dict(),
-        "protocol": {**dataset.protocol, **evaluation.protocol},
+        "protocol": {
+            **dataset.protocol,
+            **evaluation.protocol,
+            "groups": experiment.groups.protocol(dataset.train),
+        },
         "data": describe_data(experiment, dataset),
         "seed": experiment.seed,
         "device": _device(experiment.trainer.device),
@@ -119,6 +120,16 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def _per_user(experiment: Experiment, dataset: Dataset, trained: Trained) -> dict[str, Tensor]:
+    """Return metrics, groups and diversity of the evaluated users."""
+    users = trained.test.users
+    values = {"user": users, **trained.test.per_user}
+    if groups := experiment.groups.cut(trained.diversity, dataset.train):
+        values |= {f"group/{name}": group[users] for name, group in groups.items()}
+        values["diversity"] = trained.diversity[users]
+    return values
 
 
 def _device(device: torch.device) -> str:

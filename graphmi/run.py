@@ -6,7 +6,7 @@
 ``metrics.csv``           one row per epoch: loss terms, validation metrics, seconds, pairs per second
 ``result.json``           protocol, metrics, groups, data fingerprint, seed, versions, timings
 ``model.safetensors``     the weights of the best epoch on validation
-``per_user.safetensors``  test metrics of every user, for paired tests between runs
+``per_user.safetensors``  test metrics, groups and diversity of every user, for paired tests between runs
 ``resume.pt``             the state after the last finished epoch
 ========================  ==============================================================================
 

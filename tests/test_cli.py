@@ -161,6 +161,38 @@ def test_groups_are_told_with_spread_and_intervals(trained):
         assert low <= high
 
 
+def test_groups_are_chosen_by_option_and_told_in_the_protocol(trained, graphmi):
+    assert result(trained())["protocol"]["groups"] == "5 by entropy of categories"
+    options = ["--groups.num_groups", "3", "--groups.measure", "simpson", "--groups.by", "communities"]
+    folder = trained("three", "mf", *options)
+    assert result(folder)["protocol"]["groups"] == "3 by simpson of communities (seed 0)"
+    users = load_file(folder / "per_user.safetensors")
+    highest = [users["diversity"][users["group/diversity"] == group].max().item() for group in range(3)]
+    assert highest == sorted(highest)
+    assert len(result(folder)["groups"]["diversity/ndcg@20"]["mean"]) == 3
+    assert graphmi("evaluate", folder)[::2] == (0, "")
+    assert result(folder, "evaluation-test.json")["groups"] == result(folder)["groups"]
+    assert "their protocols differ in 'groups'" in graphmi("compare", folder.with_name("run"), folder)[2]
+    none = trained("none", "mf", "--groups.by", "none")
+    assert result(none)["groups"] == {}
+    assert result(none)["protocol"]["groups"] == "none"
+    assert not {"diversity", "group/diversity"} & load_file(none / "per_user.safetensors").keys()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--groups.num_groups", "1"], "'num_groups' must be at least 2 (got 1)"),
+        (["--groups.measure", "gini"], "'--groups.measure' must be one of"),
+        (["--groups.num_group", "3"], "there is no option '--groups.num_group' (did you mean --groups.num_groups"),
+    ],
+)
+def test_mistaken_options_of_groups_are_explained(graphmi, tmp_path, words, told):
+    status, _, err = graphmi("train", "mf", *QUICK, "--out", tmp_path / "run", *words)
+    assert status != 0
+    assert told in err
+
+
 def test_mean_over_users_is_the_metric(trained):
     folder = trained()
     users = load_file(folder / "per_user.safetensors")
@@ -205,7 +237,7 @@ def test_files_are_found_from_any_folder(graphmi, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert graphmi("train", "--config", "../first/config.yaml", "--out", "../second")[::2] == (0, "")
     assert_same_run(tmp_path / "first", tmp_path / "second")
-    assert result(tmp_path / "first")["groups"] == {}  # no categories, no groups
+    assert result(tmp_path / "first")["protocol"]["groups"] == "5 by entropy of communities (seed 0)"  # no categories
 
 
 def test_columns_of_a_file_can_be_named(graphmi, tmp_path):

@@ -111,7 +111,7 @@ def test_unknown_preset_has_a_hint():
         experiment("lightgnc", DATA)
 
 
-@pytest.mark.parametrize(("name", "value"), [("k", [0]), ("num_groups", 1), ("replicates", -1), ("seed", -1)])
+@pytest.mark.parametrize(("name", "value"), [("k", [0]), ("replicates", -1), ("seed", -1)])
 def test_numbers_out_of_range_are_named_before_anything_is_done(name, value):
     with pytest.raises(ValueError, match=rf"'{name}' must be at least"):
         Experiment(data=DATA, model=Popularity, **{name: value})

@@ -1,17 +1,13 @@
 """Data: interactions from files and tables, filters, splits, graphs, user groups and named sources."""
 
 from graphmi.data.categories import Categories
+from graphmi.data.communities import item_communities
 from graphmi.data.dataset import Dataset
+from graphmi.data.diversity import category_entropy, distinct_categories, simpson
 from graphmi.data.errors import DataError
 from graphmi.data.filter import deduplicate, k_core, min_weight
 from graphmi.data.graph import to_graph
-from graphmi.data.groups import (
-    category_entropy,
-    controlled_groups,
-    distinct_categories,
-    quantile_groups,
-    simpson,
-)
+from graphmi.data.groups import DiversityGroups, controlled_groups, quantile_groups
 from graphmi.data.interactions import Interactions
 from graphmi.data.loader import BatchLoader, InteractionLoader, UserLoader
 from graphmi.data.planted import planted
@@ -30,6 +26,7 @@ __all__ = [
     "Categories",
     "DataError",
     "Dataset",
+    "DiversityGroups",
     "GivenSplit",
     "HeldOutUsers",
     "Histories",
@@ -47,6 +44,7 @@ __all__ = [
     "controlled_groups",
     "deduplicate",
     "distinct_categories",
+    "item_communities",
     "k_core",
     "load",
     "min_weight",

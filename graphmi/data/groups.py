@@ -1,62 +1,106 @@
 """Groups of users by the diversity of their interests, measured on training interactions."""
 
+from dataclasses import dataclass, replace
+from typing import Literal
+
 import torch
 from torch import Tensor
 
-from graphmi.data.errors import DataError
+from graphmi.data.communities import item_communities
+from graphmi.data.diversity import category_entropy, distinct_categories, simpson
 from graphmi.data.interactions import Interactions
 
-__all__ = ["category_entropy", "controlled_groups", "distinct_categories", "quantile_groups", "simpson"]
+__all__ = ["DiversityGroups", "controlled_groups", "quantile_groups"]
+
+_MEASURES = {"entropy": category_entropy, "distinct": distinct_categories, "simpson": simpson}
 
 
-def category_entropy(train: Interactions) -> Tensor:
-    r"""Return the entropy of each user's category counts in nats, ``[num_users]`` float64.
+@dataclass(frozen=True)
+class DiversityGroups:
+    """Equal groups of users from narrow to broad taste, from training interactions only.
 
-    Every label of every interaction counts once, so an item with two categories counts in both.
-
-    .. math::
-        H_u = -\sum_c p_{uc} \log p_{uc}, \qquad p_{uc} = n_{uc} / \sum_c n_{uc}
+    ``diversity`` are equal parts by the measure; ``diversity-controlled`` are those within users of similar activity.
+    How to read them: active users meet more of everything, so the first mix two things, and a metric that differs
+    between them may do so because of activity alone. What also differs in the second does not come from activity.
 
     Args:
-        train: Training interactions with categories.
-
-    Returns:
-        Values in ``[0, log(num_categories)]``; NaN for users without categorised items.
-
-    Raises:
-        DataError: If the interactions have no categories.
-    """
-    user, count = _category_counts(train)
-    total = _sum(user, count, train.num_users)
-    share = count / total[user]
-    return _sum(user, -share * share.log(), train.num_users).where(total > 0, torch.nan)
-
-
-def distinct_categories(train: Interactions) -> Tensor:
-    """Return the number of categories that each user met, ``[num_users]`` float64.
-
-    NaN for users without categorised items.
+        num_groups: Number of groups, at least 2.
+        measure: Entropy of the labels of a user's items, the number of distinct ones, or Simpson's index.
+        by: Labels of the items: ``categories``, the ``communities`` of items that the same users met, or ``none``
+            for no groups; ``auto`` takes categories where the data has them, else communities.
+        max_items: ``auto`` finds communities for up to this many items, and makes no groups beyond.
+        seed: Seed of the communities; at least 0. It is not that of a run, so that all runs have the same groups.
 
     Raises:
-        DataError: If the interactions have no categories.
+        ValueError: If a number is out of its range.
+
+    Example:
+        >>> from graphmi.data import planted
+        >>> groups = DiversityGroups(num_groups=2)(planted(num_users=10))
+        >>> groups["diversity"].bincount()
+        tensor([5, 5])
     """
-    user, count = _category_counts(train)
-    distinct = _sum(user, torch.ones_like(count), train.num_users)
-    return distinct.where(distinct > 0, torch.nan)
 
+    num_groups: int = 5
+    measure: Literal["entropy", "distinct", "simpson"] = "entropy"
+    by: Literal["auto", "categories", "communities", "none"] = "auto"
+    max_items: int = 50_000
+    seed: int = 0
 
-def simpson(train: Interactions) -> Tensor:
-    """Return the Simpson diversity of each user's categories, ``[num_users]`` float64.
+    def __post_init__(self) -> None:
+        for name, value, least in (
+            ("num_groups", self.num_groups, 2),
+            ("max_items", self.max_items, 0),
+            ("seed", self.seed, 0),
+        ):
+            if value < least:
+                raise ValueError(f"'{name}' must be at least {least} (got {value})")
 
-    ``1 - sum_c p_uc ** 2`` is the chance that two labels drawn with replacement differ. Labels count as in
-    :func:`category_entropy`; NaN for users without categorised items.
+    def __call__(self, train: Interactions) -> dict[str, Tensor]:
+        """Return the groups, ``[num_users]`` int64 each, -1 for users without a value; none where nobody has one.
 
-    Raises:
-        DataError: If the interactions have no categories.
-    """
-    user, count = _category_counts(train)
-    total = _sum(user, count, train.num_users)
-    return (1 - _sum(user, (count / total[user]) ** 2, train.num_users)).where(total > 0, torch.nan)
+        Raises:
+            DataError: If groups by categories are asked for, and there are none.
+        """
+        return self.cut(self.values(train), train)
+
+    def values(self, train: Interactions) -> Tensor:
+        """Return the diversity of each user, ``[num_users]`` float64; NaN for none.
+
+        Raises:
+            DataError: If groups by categories are asked for, and there are none.
+        """
+        source = self._source(train)
+        if source == "none":
+            return torch.full((train.num_users,), torch.nan, dtype=torch.float64)
+        if source == "communities":
+            train = replace(train, categories=item_communities(train, seed=self.seed))
+        return _MEASURES[self.measure](train)
+
+    def cut(self, values: Tensor, train: Interactions) -> dict[str, Tensor]:
+        """Return the groups of what :meth:`values` returned, which is what takes time."""
+        if values.isnan().all():
+            return {}
+        activity = train.user.bincount(minlength=train.num_users)
+        return {
+            "diversity": quantile_groups(values, self.num_groups),
+            "diversity-controlled": controlled_groups(values, activity, self.num_groups),
+        }
+
+    def protocol(self, train: Interactions) -> str:
+        """Return how the groups are made, for results: only groups made alike can be compared."""
+        source = self._source(train)
+        if source == "none":
+            return "none"
+        seed = f" (seed {self.seed})" if source == "communities" else ""
+        return f"{self.num_groups} by {self.measure} of {source}{seed}"
+
+    def _source(self, train: Interactions) -> str:
+        if self.by != "auto":
+            return self.by
+        if train.categories is not None:
+            return "categories"
+        return "communities" if train.num_items <= self.max_items else "none"
 
 
 def quantile_groups(values: Tensor, num_groups: int = 5) -> Tensor:
@@ -115,23 +159,3 @@ def _equal_parts(order: Tensor, num_parts: int) -> Tensor:
     part = torch.empty_like(order)
     part[order] = torch.arange(len(order), device=order.device) * num_parts // max(1, len(order))
     return part
-
-
-def _category_counts(train: Interactions) -> tuple[Tensor, Tensor]:
-    """Return the users and label counts of all pairs of user and category that occur."""
-    categories = train.categories
-    if categories is None:
-        raise DataError("the interactions have no item categories; add them with with_categories")
-    by_item = torch.argsort(categories.item, stable=True)
-    labels = categories.item.bincount(minlength=train.num_items)
-    starts = labels.cumsum(0) - labels
-    repeats = labels[train.item]  # labels per row
-    row = torch.repeat_interleave(repeats)
-    within = torch.arange(len(row)) - (repeats.cumsum(0) - repeats)[row]
-    category = categories.category[by_item[starts[train.item[row]] + within]]
-    key, count = torch.unique(train.user[row] * len(categories) + category, return_counts=True)
-    return key // len(categories), count.double()
-
-
-def _sum(user: Tensor, values: Tensor, num_users: int) -> Tensor:
-    return torch.zeros(num_users, dtype=torch.float64).index_add_(0, user, values)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from graphmi.data.groups import category_entropy
+from graphmi.data.diversity import category_entropy
 from graphmi.data.interactions import Interactions
 
 __all__ = ["Distribution", "Stats", "stats", "time_span"]
