@@ -2,20 +2,17 @@
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
 
-import torch
 from jsonargparse import ArgumentParser
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from torch import Tensor
 
 from graphmi.commands.tables import group_names, number
-from graphmi.metrics import PairedResult, paired_tests
+from graphmi.comparison import NamedRun, check_comparable, choose_metric, named, paired, shared_metrics
+from graphmi.metrics import PairedResult
 from graphmi.run import RunFolder
-from graphmi.usage import UsageError, nearest, parse
+from graphmi.usage import UsageError, parse
 
 __all__ = ["compare", "main"]
 
@@ -48,13 +45,6 @@ def main(arguments: Sequence[str]) -> None:
     Console().print(compare([RunFolder(run) for run in options.runs], options.metric))
 
 
-@dataclass(frozen=True)
-class _Run:
-    name: str
-    result: dict[str, Any]
-    per_user: dict[str, Tensor]
-
-
 def compare(folders: Sequence[RunFolder], metric: str | None = None) -> Table:
     """Return one table of several runs.
 
@@ -67,15 +57,9 @@ def compare(folders: Sequence[RunFolder], metric: str | None = None) -> Table:
         UsageError: If the metric is unknown.
         ValueError: If the runs differ in data or protocol.
     """
-    runs = [
-        _Run(folder.path.name, folder.require().read_result(), folder.read_tensors("per_user")) for folder in folders
-    ]
-    for run in runs[1:]:
-        _check_comparable(runs[0], run)
-    metric = metric or str(runs[0].result["config"]["trainer"]["monitor"])
-    shared = [name for name in runs[0].result["metrics"] if all(name in run.result["metrics"] for run in runs)]
-    if metric not in shared:
-        raise UsageError(f"no metric of all runs is named '{metric}' ({nearest(metric, shared)})")
+    runs = named(folders)
+    check_comparable(runs)
+    metric, shared = choose_metric(runs, metric), shared_metrics(runs)
     table = Table(title=f"{runs[0].result['data']['name']}, test", caption=_caption(runs[0].name))
     table.add_column("")
     for run in runs:
@@ -102,54 +86,28 @@ def _caption(first: str) -> str:
     )
 
 
-def _check_comparable(first: _Run, other: _Run) -> None:
-    """Refuse runs whose numbers mean different things."""
-    before, now = (run.result["protocol"] for run in (first, other))
-    # The lengths of the lists are part of each metric's name.
-    for name in sorted((before.keys() | now.keys()) - {"k"}):
-        if before.get(name) != now.get(name):
-            raise ValueError(
-                f"'{first.name}' and '{other.name}' cannot be compared: their protocols differ in '{name}' "
-                f"({before.get(name)} and {now.get(name)})"
-            )
-    ours, theirs = (run.result["data"]["fingerprint"] for run in (first, other))
-    if ours != theirs:
-        raise ValueError(
-            f"'{first.name}' and '{other.name}' cannot be compared: their data differ "
-            f"(fingerprints {ours[:12]} and {theirs[:12]})"
-        )
-
-
-def _accuracy(runs: Sequence[_Run], shared: Sequence[str], metric: str) -> Iterator[list[str]]:
+def _accuracy(runs: Sequence[NamedRun], shared: Sequence[str], metric: str) -> Iterator[list[str]]:
     for name in shared:
         if name == metric or name.startswith(("ndcg@", "recall@")):
-            tests = [_paired(runs[0], run, name)["all"] for run in runs[1:]]
+            tests = [paired(runs[0], run, name)["all"] for run in runs[1:]]
             yield [name, *(number(run.result["metrics"][name]) for run in runs), *_differences(tests)]
 
 
-def _kinds(runs: Sequence[_Run]) -> list[str]:
+def _kinds(runs: Sequence[NamedRun]) -> list[str]:
     return [
         kind for kind in group_names(runs[0].result["groups"]) if all(f"group/{kind}" in run.per_user for run in runs)
     ]
 
 
-def _fairness(runs: Sequence[_Run], kind: str, metric: str) -> Iterator[list[str]]:
+def _fairness(runs: Sequence[NamedRun], kind: str, metric: str) -> Iterator[list[str]]:
     results = [run.result["groups"][f"{kind}/{metric}"] for run in runs]
-    tests = [_paired(runs[0], run, metric, runs[0].per_user[f"group/{kind}"]) for run in runs[1:]]
+    tests = [paired(runs[0], run, metric, runs[0].per_user[f"group/{kind}"]) for run in runs[1:]]
     yield [f"[bold]{metric} by\n{kind.replace('-', chr(10))}[/bold]"]
     for index, _ in enumerate(results[0]["mean"]):
         means = (number(result["mean"][index]) for result in results)
         yield [f"group {index + 1}", *means, *_differences([test.get(str(index)) for test in tests])]
     for spread in ("std", "gap", "cv"):
         yield [spread, *(number(result[spread]) for result in results)]
-
-
-def _paired(first: _Run, other: _Run, metric: str, group: Tensor | None = None) -> dict[str, PairedResult]:
-    """Test the other run against the first."""
-    if not torch.equal(first.per_user["user"], other.per_user["user"]):
-        raise ValueError(f"'{first.name}' and '{other.name}' cannot be compared: they evaluated different users")
-    draws = torch.Generator().manual_seed(0)
-    return paired_tests(other.per_user[metric], first.per_user[metric], group, generator=draws)
 
 
 def _differences(tests: Sequence[PairedResult | None]) -> Iterator[str]:
