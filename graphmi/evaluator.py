@@ -1,18 +1,17 @@
 """Full ranking of all items for all users with a target."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from graphmi.asking import device_of, evaluating, question
 from graphmi.data import Histories
 from graphmi.metrics import GroupedResult, by_group, ranking_metrics, values_per_user
 from graphmi.retrieval import rank
-from graphmi.typing import Batch, HistoryReader, Representations
+from graphmi.typing import Batch, Representations
 
 __all__ = ["Evaluation", "Evaluator", "Pairs"]
 
@@ -121,8 +120,8 @@ class Evaluator:
             ValueError: If a score is NaN, if the model does not answer with a row per user, or if it reads histories
                 and there are none.
         """
-        with _evaluating(model), torch.no_grad():
-            device = next((tensor.device for tensor in chain(model.parameters(), model.buffers())), torch.device("cpu"))
+        with evaluating(model), torch.no_grad():
+            device = device_of(model)
             batches = [self._batch(model, start, device) for start in range(0, len(self.users), self.batch_size)]
         per_user = {name: torch.cat([batch[name] for batch in batches]).cpu() for name in batches[0]}
         return Evaluation(
@@ -165,13 +164,8 @@ class Evaluator:
 
     def _question(self, model: nn.Module, users: Tensor, device: torch.device) -> Batch:
         """Return these users, with their histories for a model that reads them."""
-        if not isinstance(model, HistoryReader):
-            return Batch(user=users.to(device))
-        if self.history is None:
-            raise ValueError(f"{type(model).__name__} reads histories; give the evaluator the 'history' of its users.")
-        self.history = self.history.to(device)
-        history, mask = self.history.read(users, model.max_length)
-        return Batch(user=users.to(device), history=history, mask=mask)
+        self.history = None if self.history is None else self.history.to(device)
+        return question(model, users, self.history, device)
 
     def _of_users(self, name: str, group: Tensor) -> Tensor:
         """Return the groups of the users with a target."""
@@ -185,18 +179,6 @@ class Evaluator:
     def _grouped(self, values: Tensor, group: Tensor) -> GroupedResult:
         generator = torch.Generator().manual_seed(self.seed)
         return by_group(values, group, replicates=self.replicates, generator=generator)
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Put the model into evaluation mode, and each of its parts back as it was."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def _csr(pairs: Pairs, users: Tensor) -> tuple[Tensor, Tensor]:
