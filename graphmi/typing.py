@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-__all__ = ["Batch", "HistoryReader", "ItemTable", "Negatives", "Representations"]
+__all__ = ["Batch", "Contributions", "Decomposable", "HistoryReader", "ItemTable", "Negatives", "Representations"]
 
 
 @runtime_checkable
@@ -110,3 +110,32 @@ class Negatives:
     valid: Tensor | None = None
     excludes_known: bool = False
     all_items: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Contributions:
+    """What single items add to the interests of a batch of users, so that the sum is the interest.
+
+    A score is linear in the interest, so it is a sum over the same items: ``<vector, item vector>`` is how much of the
+    score one of them brings, below 0 where it speaks against the item.
+
+    Attributes:
+        row: Which row of the batch each contribution belongs to, ``[num_contributions]`` int64, ascending.
+        item: The item of each: in the history, or next to the user in the graph; an item can come several times.
+        vector: What it adds to each interest, ``[num_contributions, num_interests, dim]``.
+        rest: What comes from no item, ``[batch, num_interests, dim]``: the user's own parameters, or biases.
+    """
+
+    row: Tensor
+    item: Tensor
+    vector: Tensor
+    rest: Tensor
+
+
+@runtime_checkable
+class Decomposable(Protocol):
+    """A model whose interests are sums over items."""
+
+    def contributions(self, batch: Batch) -> Contributions | None:
+        """Return the terms of the interests of the users of a batch; ``None`` where there are none to tell apart."""
+        ...

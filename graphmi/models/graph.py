@@ -9,9 +9,9 @@ from torch_geometric.data import HeteroData
 
 from graphmi.nn.conv import EdgeWeight
 from graphmi.nn.sparse import Adjacency
-from graphmi.typing import Batch, Representations
+from graphmi.typing import Batch, Contributions, Representations
 
-__all__ = ["EdgeBuffers", "Score", "represent", "user_item_adjacency"]
+__all__ = ["EdgeBuffers", "Score", "decompose", "represent", "user_item_adjacency"]
 
 Score = Literal["user_virtual", "pair_max", "symmetric", "center"]
 
@@ -92,19 +92,57 @@ def represent(
         mean = sum(rest, start=first) / len(layers)
         return nn.functional.normalize(mean, dim=-1) if normalize else mean
 
-    if score == "center":
-        interests, items = rows(centers, user).unsqueeze(1), rows(centers, item)
-    elif score == "user_virtual":
-        interests, items = rows(virtuals, user), rows(centers, item)
+    if score in ("center", "user_virtual"):
+        items = rows(centers, item)
     elif score == "pair_max":
-        interests, items = rows(virtuals, user), rows(virtuals, item).flatten(1)
+        items = rows(virtuals, item).flatten(1)
     else:  # <[E_V[u, k], E_C[u]], [E_C[i], E_V[i, j]]>: the best pair is the sum of both maxima
-        own, other = rows(virtuals, user), rows(virtuals, item)
-        interests = torch.cat([own, rows(centers, user).unsqueeze(1).expand_as(own)], dim=-1)
+        other = rows(virtuals, item)
         items = torch.cat([rows(centers, item).unsqueeze(1).expand_as(other), other], dim=-1).flatten(1)
     return Representations(
-        interests=interests,
+        interests=_interests(rows(virtuals, user), rows(centers, user), score),
         items=items,  # [num_items, num_vectors * dim]
         ego_users=ego.index_select(0, user),
         ego_items=ego[item],
     )
+
+
+def decompose(
+    virtual: tuple[Tensor, Tensor],
+    center: tuple[Tensor, Tensor],
+    row: Tensor,
+    item: Tensor,
+    *,
+    score: Score,
+    normalize: bool,
+) -> Contributions:
+    """Arrange what neighbours add to users as :func:`represent` arranges the users themselves.
+
+    Args:
+        virtual: What each neighbour adds to the layer means of the virtual interests, ``[num, num_interests, dim]``,
+            and what the users have of themselves, ``[batch, num_interests, dim]``.
+        center: The same of the centers, ``[num, dim]`` and ``[batch, dim]``.
+        row: The user of each neighbour, ``[num]``, as a row of the batch.
+        item: Which item each neighbour is, ``[num]``.
+        score: As in :func:`represent`.
+        normalize: As in :func:`represent`.
+    """
+
+    def scaled(parts: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+        if not normalize:
+            return parts, own
+        length = own.index_add(0, row, parts).norm(dim=-1, keepdim=True).clamp_min(1e-12)
+        return parts / length[row], own / length
+
+    virtual, center = scaled(*virtual), scaled(*center)
+    vector, rest = (_interests(v, c, score) for v, c in zip(virtual, center, strict=True))
+    return Contributions(row=row, item=item, vector=vector, rest=rest)
+
+
+def _interests(virtual: Tensor, center: Tensor, score: Score) -> Tensor:
+    """Return what is compared with items, of virtual interests ``[n, num_interests, dim]`` and centers ``[n, dim]``."""
+    if score == "center":
+        return center.unsqueeze(1)
+    if score == "symmetric":
+        return torch.cat([virtual, center.unsqueeze(1).expand_as(virtual)], dim=-1)
+    return virtual

@@ -1,13 +1,15 @@
 """LightGCN and CAGCN* with several virtual interests per user."""
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import Literal, cast
 
+import torch
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from graphmi.models.graph import EdgeBuffers, Score, represent, user_item_adjacency
+from graphmi.models.graph import EdgeBuffers, Score, decompose, represent, user_item_adjacency
 from graphmi.nn.conv import EdgeWeight, LightGCNWeight, MultiInterestConv
-from graphmi.typing import Batch, Representations
+from graphmi.typing import Batch, Contributions, Representations
 
 __all__ = ["InterestGCN"]
 
@@ -132,3 +134,30 @@ class InterestGCN(nn.Module):
             virtuals.append(virtual)
             centers.append(center)
         return virtuals, centers
+
+    @torch.no_grad()
+    def contributions(self, batch: Batch) -> Contributions:
+        """Return through which neighbours the users of the batch came to their interests.
+
+        A virtual interest is a mean over layers of sums over neighbours. What a neighbour adds is its center in each
+        layer, times edge weight and attention; there the centers know of nodes further away, whose part thus counts
+        for the neighbour that it came through. What is left is the user's own center.
+        """
+        adjacency, before = self.edges(), self.embedding.weight.detach()
+        entries, row = adjacency.entries(batch.user)
+        own = before[batch.user]
+        virtual = own.new_zeros(entries.numel(), self.num_interests, own.size(1))
+        center = own.new_zeros(entries.numel(), own.size(1))
+        for conv in cast(Iterable[MultiInterestConv], self.convs):
+            found, after = conv(before, adjacency)
+            to_virtual, to_center = conv.carried(before, adjacency, found, entries)
+            virtual, center, before = virtual + to_virtual, center + to_center, after
+        size = len(self.convs) + 1
+        return decompose(
+            (virtual / size, own.unsqueeze(1).expand(-1, self.num_interests, -1) / size),
+            (center / size, own / size),
+            row,
+            adjacency.col[entries].long() - self.num_users,
+            score=self.score,
+            normalize=self.normalize,
+        )

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from graphmi.models.graph import EdgeBuffers, Score, represent, user_item_adjacency
+from graphmi.models.graph import EdgeBuffers, Score, decompose, represent, user_item_adjacency
 from graphmi.nn.conv import EdgeWeight, LightGCNWeight
 from graphmi.nn.sparse import propagate
-from graphmi.typing import Batch, Representations
+from graphmi.typing import Batch, Contributions, Representations
 
 __all__ = ["SeparateInterestGCN"]
 
@@ -75,6 +75,27 @@ class SeparateInterestGCN(nn.Module):
             self.embedding.transpose(0, 1).flatten(1),  # [num_nodes, (1 + num_interests) * dim]
             batch,
             num_users=self.num_users,
+            score=self.score,
+            normalize=self.normalize,
+        )
+
+    @torch.no_grad()
+    def contributions(self, batch: Batch) -> Contributions:
+        """Return through which neighbours the users of the batch came to their interests, as :class:`InterestGCN`."""
+        adjacency = self.edges()
+        entries, row = adjacency.entries(batch.user)
+        src, x = adjacency.col[entries].long(), self.embedding.detach()
+        own = x[:, batch.user].transpose(0, 1) / (self.num_layers + 1)  # [batch, 1 + num_interests, dim]
+        sent = x.new_zeros(x.size(0), entries.numel(), x.size(2))
+        for _ in range(self.num_layers):
+            sent += x[:, src]
+            x = propagate(adjacency, x)
+        parts = sent.transpose(0, 1) * adjacency.value[entries].view(-1, 1, 1) / (self.num_layers + 1)
+        return decompose(
+            (parts[:, 1:], own[:, 1:]),
+            (parts[:, 0], own[:, 0]),
+            row,
+            src - self.num_users,
             score=self.score,
             normalize=self.normalize,
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
@@ -9,7 +10,7 @@ from torch_geometric.data import HeteroData
 from graphmi.nn.encode import Encoder, IdentityEncoder
 from graphmi.nn.extract import Extractor, SelfAttentiveExtractor
 from graphmi.nn.item_tower import ItemTower, TowerTable
-from graphmi.typing import Batch, ItemTable, Representations
+from graphmi.typing import Batch, Contributions, ItemTable, Representations
 
 __all__ = ["SequenceModel"]
 
@@ -121,6 +122,29 @@ class SequenceModel(nn.Module):
             routing_variance=found.routing_variance,
             ego_items=self.embedding.weight,
         )
+
+    @torch.no_grad()
+    def contributions(self, batch: Batch) -> Contributions | None:
+        """Return which items of their histories the users of the batch have their interests from.
+
+        What comes out of the encoder at a position counts for the item that stands there; an encoder other than
+        ``IdentityEncoder`` has put something of earlier items into it.
+
+        Returns:
+            ``None`` where interests are no sum over positions, as with ``LastPosition``.
+        """
+        x, mask = self._read(batch)
+        x = self.encoder(x, mask)
+        parts = self.extractor.contributions(x, mask)  # [batch, num_interests, length, dim]
+        if parts is None or batch.history is None:
+            return None
+        interests = self.extractor(x, mask).interests
+        if self.normalize:
+            length = interests.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+            interests, parts = interests / length, parts / length.unsqueeze(-1)
+        row = mask.nonzero()[:, 0]
+        vector = parts.transpose(1, 2)[mask]
+        return Contributions(row, batch.history[mask], vector, rest=interests - parts.sum(2))
 
     def items(self) -> Tensor | ItemTable:
         """Return the vectors of all items, ``[num_items, dim]``; computed where they are asked for by an item tower."""

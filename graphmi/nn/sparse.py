@@ -103,6 +103,20 @@ class Adjacency:
         """Return source and destination of each entry, ``[2, num_edges]``."""
         return torch.stack([self.col, self.dst]).long()
 
+    def entries(self, dst: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the positions in ``col`` of the entries of some destinations, and whose they are.
+
+        Args:
+            dst: Destination nodes, ``[num]``, in any order.
+
+        Returns:
+            Positions ``[num_found]`` int64 and rows of ``dst`` ``[num_found]`` int64, ascending.
+        """
+        count = self.rowptr.diff()[dst].long()
+        row = torch.arange(dst.numel(), device=dst.device).repeat_interleave(count)
+        first = self.rowptr[dst].long() - (count.cumsum(0) - count)
+        return torch.arange(row.numel(), device=dst.device) + first[row], row
+
     def with_value(self, value: Tensor) -> "Adjacency":
         """Return the same pattern with other weights ``[num_edges]``, in the order of ``col``."""
         return Adjacency(

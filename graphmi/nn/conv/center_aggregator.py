@@ -59,6 +59,30 @@ class CenterAggregator(nn.Module):
             raise ValueError("mode 'edge_dot' needs the adjacency: pass it as the third argument")
         return _closest_per_edge(virtual.transpose(0, 1), center, adjacency)
 
+    def carried(self, parts: Tensor, virtual: Tensor, center: Tensor, adjacency: Adjacency, entries: Tensor) -> Tensor:
+        """Return what some edges carry: over all edges of a node they sum to its next center.
+
+        Args:
+            parts: What they carry to the virtual interests, ``[num, num_interests, dim]``.
+            virtual: Virtual interests of all nodes, ``[num_nodes, num_interests, dim]``.
+            center: Centers of all nodes, ``[num_nodes, dim]``.
+            adjacency: The edges, between nodes of one set.
+            entries: Positions of the edges asked for, ``[num]``.
+
+        Returns:
+            ``[num, dim]``.
+        """
+        if self.mode == "sum":
+            return parts.sum(1)
+        dst = adjacency.dst[entries].long()
+        if self.mode == "node_norm":
+            return _take(parts, virtual[dst].square().sum(-1))
+        if self.mode == "node_dot":
+            return _take(parts, (virtual[dst] * center[dst].unsqueeze(1)).sum(-1))
+        neighbor = virtual[adjacency.col[entries].long()]
+        closest = _take(neighbor, (neighbor * center[dst].unsqueeze(1)).sum(-1))
+        return adjacency.value[entries].unsqueeze(-1) * closest
+
     def extra_repr(self) -> str:
         """Return the arguments for ``repr``."""
         return repr(self.mode)

@@ -104,6 +104,26 @@ class VirtualInterestGenerator(nn.Module):
             virtual = virtual * self.num_interests
         return virtual.transpose(0, 1)  # [num_dst, num_interests, dim]
 
+    def carried(self, source: Tensor, adjacency: Adjacency, entries: Tensor) -> Tensor:
+        """Return what some edges carry: over all edges of a node they sum to its virtual interests.
+
+        Args:
+            source: Center vectors of the sources, ``[num_src, dim]``.
+            adjacency: The edges.
+            entries: Positions of the edges asked for, ``[num]``, see :meth:`graphmi.nn.Adjacency.entries`.
+
+        Returns:
+            ``[num, num_interests, dim]``.
+        """
+        src = adjacency.col[entries].long()
+        logits = self._logits(source)
+        if self.attention == "neighbor":
+            share = self._neighbor_share(adjacency, logits)[entries]
+        else:
+            share = (logits.softmax(-1) if self.attention == "interest" else logits.sigmoid())[src]
+        weight = share * adjacency.value[entries].unsqueeze(-1) * (self.num_interests if self.rescale else 1)
+        return weight.unsqueeze(-1) * source[src].unsqueeze(1)
+
     def _logits(self, source: Tensor) -> Tensor:
         if self.temperature is None:
             return source @ self.interest.t().to(source.dtype)
@@ -111,11 +131,15 @@ class VirtualInterestGenerator(nn.Module):
         return cosine / self.temperature
 
     def _over_neighbors(self, adjacency: Adjacency, logits: Tensor, source: Tensor) -> Tensor:
-        per_edge = logits.index_select(0, adjacency.col)  # [num_edges, num_interests]
-        share = softmax(per_edge, ptr=adjacency.rowptr.long(), num_nodes=adjacency.size[1])
-        return torch.stack(
-            [propagate(adjacency.with_value(adjacency.value * part), source) for part in share.unbind(-1)]
-        )
+        shares = self._neighbor_share(adjacency, logits).unbind(-1)
+        return torch.stack([propagate(adjacency.with_value(adjacency.value * share), source) for share in shares])
+
+    @staticmethod
+    def _neighbor_share(adjacency: Adjacency, logits: Tensor) -> Tensor:
+        """Return the softmax over the edges of each destination, ``[num_edges, num_interests]``."""
+        per_edge = logits.index_select(0, adjacency.col)
+        share: Tensor = softmax(per_edge, ptr=adjacency.rowptr.long(), num_nodes=adjacency.size[1])
+        return share
 
     def extra_repr(self) -> str:
         """Return the arguments for ``repr``."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.utils import to_dense_batch
 
-__all__ = ["Extractor", "Interests"]
+__all__ = ["Extractor", "Interests", "linear_parts"]
 
 
 class Interests(NamedTuple):
@@ -87,3 +87,29 @@ class Extractor(nn.Module, ABC):
         row, last = prefix // length, prefix % length
         begun = torch.arange(length, device=x.device) <= last.unsqueeze(1)  # [batch, length]
         return self.extract(x.index_select(0, row), begun & mask.index_select(0, row))
+
+    def contributions(self, x: Tensor, mask: Tensor) -> Tensor | None:
+        """Return what each position adds to each interest, ``[batch, num_interests, length, dim]``, 0 at padding.
+
+        An interest is the sum over the positions, and of biases where an extractor has them. ``None``, as here, where
+        an interest is no such sum, or the sum of one position only.
+
+        Args:
+            x: ``[batch, length, dim]``.
+            mask: ``[batch, length]``.
+        """
+        return None
+
+
+def linear_parts(network: nn.Module, parts: Tensor) -> Tensor:
+    """Return what a network of linear maps and ReLUs makes of each part of its input.
+
+    Such a network is linear around every input, so that the parts of its output and its biases sum to the output.
+
+    Args:
+        network: From ``[..., dim]`` to ``[..., dim]``.
+        parts: Their sum over the positions is the input, ``[batch, num_interests, length, dim]``.
+    """
+    point = parts.sum(2, keepdim=True).expand_as(parts)
+    pushed: Tensor = torch.func.jvp(network, (point,), (parts,))[1]
+    return pushed

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from graphmi.nn.extract.base import Extractor, Interests
+from graphmi.nn.extract.base import Extractor, Interests, linear_parts
 from graphmi.nn.ranges import at_least_one
 
 __all__ = ["DynamicRoutingExtractor", "squash"]
@@ -107,6 +107,14 @@ class DynamicRoutingExtractor(Extractor):
         if self.last is not None:
             interests = self.last(interests).relu()
         return Interests(interests, routing, active)
+
+    def contributions(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return the mapped positions times their coupling coefficients and the scale of the squashing."""
+        routing = self.extract(x, mask).routing
+        parts = torch.einsum("bkl,blc,kcd->bkld", routing, x, self._maps())
+        norm = torch.linalg.vector_norm(parts.sum(2, keepdim=True), dim=-1, keepdim=True)
+        parts = parts * (norm / (1 + norm.square()))
+        return parts if self.last is None else linear_parts(nn.Sequential(self.last, nn.ReLU()), parts)
 
     def _route(self, x: Tensor, mask: Tensor, active: Tensor | None) -> Tensor:
         """Return the coupling coefficients of the last iteration, ``[batch, num_interests, length]``."""

@@ -52,11 +52,16 @@ class LastQueryExtractor(Extractor):
 
     def extract(self, x: Tensor, mask: Tensor) -> Interests:
         """Return the interests and their routing weights."""
-        last = F.pad(x, (0, 0, 1, 0)).gather(1, mask.sum(1).view(-1, 1, 1).expand(-1, 1, x.size(-1)))  # 0 if empty
-        padding = ~mask.unsqueeze(1)
-        logits = self._logits(last, x).squeeze(1).masked_fill(padding, torch.finfo(x.dtype).min)
-        routing = logits.softmax(-1).masked_fill(padding, 0.0)  # [batch, num_interests, length]
+        last = _last(x, mask)
+        routing = self._routing(last, x, mask)
         return Interests(self._combine(last.expand(-1, self.num_interests, -1), routing @ x), routing)
+
+    def contributions(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return the positions times their routing weights, and the last one also as such, through the output map."""
+        found = self._routing(_last(x, mask), x, mask).unsqueeze(-1) * x.unsqueeze(1)
+        final = torch.arange(x.size(1), device=x.device) == mask.sum(1, keepdim=True) - 1  # [batch, length]
+        last = (x * final.unsqueeze(-1)).unsqueeze(1).expand_as(found)
+        return torch.einsum("bklc,kcd->bkld", torch.cat([last, found], dim=-1), self.output)
 
     def prefixes(self, x: Tensor, mask: Tensor, prefix: Tensor) -> Interests:
         """Return the interests of beginnings of histories and their routing variance, in one pass over each history."""
@@ -64,6 +69,12 @@ class LastQueryExtractor(Extractor):
         found, variance = (part.flatten(0, 1).index_select(0, prefix) for part in every)
         last = x.flatten(0, 1).index_select(0, prefix).unsqueeze(1)
         return Interests(self._combine(last.expand_as(found), found), routing_variance=variance)
+
+    def _routing(self, last: Tensor, x: Tensor, mask: Tensor) -> Tensor:
+        """Return the routing weights, ``[batch, num_interests, length]``."""
+        padding = ~mask.unsqueeze(1)
+        logits = self._logits(last, x).squeeze(1).masked_fill(padding, torch.finfo(x.dtype).min)
+        return logits.softmax(-1).masked_fill(padding, 0.0)
 
     def _logits(self, last: Tensor, x: Tensor) -> Tensor:
         """Return ``[batch, num_last, num_interests, length]``."""
@@ -77,3 +88,8 @@ class LastQueryExtractor(Extractor):
     def _combine(self, last: Tensor, found: Tensor) -> Tensor:
         """Return ``[batch, num_interests, dim]``."""
         return torch.einsum("bkc,kcd->bkd", torch.cat([last, found], dim=-1), self.output)
+
+
+def _last(x: Tensor, mask: Tensor) -> Tensor:
+    """Return the last real position of each history, ``[batch, 1, dim]``, 0 if it is empty."""
+    return F.pad(x, (0, 0, 1, 0)).gather(1, mask.sum(1).view(-1, 1, 1).expand(-1, 1, x.size(-1)))

@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graphmi.nn.extract.base import Extractor, Interests
+from graphmi.nn.extract.base import Extractor, Interests, linear_parts
 from graphmi.nn.ranges import at_least_one
 
 __all__ = ["LastPosition", "MeanPooling"]
@@ -62,10 +62,13 @@ class MeanPooling(Extractor):
 
     def extract(self, x: Tensor, mask: Tensor) -> Interests:
         """Return the mean and its weights, one over the number of real positions."""
-        real = mask.unsqueeze(1).to(x)
-        size = real.sum(-1, keepdim=True)  # [batch, 1, 1]
-        routing = real / size.clamp_min(1.0)
-        return Interests(self.network(routing @ x) * size.clamp_max(1.0), routing)  # 0 for empty histories
+        routing = _equal_shares(x, mask)
+        return Interests(self.network(routing @ x) * routing.sum(-1, keepdim=True), routing)  # 0 for empty histories
+
+    def contributions(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return each position's part of the mean, or what the network makes of it."""
+        parts = (_equal_shares(x, mask).transpose(1, 2) * x).unsqueeze(1)
+        return linear_parts(self.network, parts)
 
     def prefixes(self, x: Tensor, mask: Tensor, prefix: Tensor) -> Interests:
         """Return the means of beginnings of histories by a running sum; their weights have no variance."""
@@ -73,3 +76,9 @@ class MeanPooling(Extractor):
         size = (prefix % x.size(1) + 1).unsqueeze(1).to(x)
         interests: Tensor = self.network(sums / size).unsqueeze(1)
         return Interests(interests, routing_variance=interests.new_zeros(prefix.numel(), 1))
+
+
+def _equal_shares(x: Tensor, mask: Tensor) -> Tensor:
+    """Return one over the number of real positions, ``[batch, 1, length]``, 0 at padding."""
+    real = mask.unsqueeze(1).to(x)
+    return real / real.sum(-1, keepdim=True).clamp_min(1.0)

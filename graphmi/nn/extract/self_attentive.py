@@ -57,11 +57,7 @@ class SelfAttentiveExtractor(Extractor):
 
     def extract(self, x: Tensor, mask: Tensor) -> Interests:
         """Return the interests and their routing weights."""
-        padding = ~mask.unsqueeze(1)
-        logits = self._logits(x)  # [batch, num_interests, length]
-        # The lowest finite number instead of -inf, and then 0: nothing is NaN where all is padding.
-        logits = logits.masked_fill(padding, torch.finfo(logits.dtype).min)
-        routing = logits.softmax(-1).masked_fill(padding, 0.0)
+        routing = self._routing(x, mask)
         return Interests(routing @ x, routing)
 
     def prefixes(self, x: Tensor, mask: Tensor, prefix: Tensor) -> Interests:
@@ -69,6 +65,18 @@ class SelfAttentiveExtractor(Extractor):
         every = prefix_attention(self._logits(x), x)
         mean, variance = (part.flatten(0, 1).index_select(0, prefix) for part in every)
         return Interests(mean, routing_variance=variance)
+
+    def contributions(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return the positions times their routing weights, which sum to the interests."""
+        return self._routing(x, mask).unsqueeze(-1) * x.unsqueeze(1)
+
+    def _routing(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return the routing weights, ``[batch, num_interests, length]``."""
+        padding = ~mask.unsqueeze(1)
+        logits = self._logits(x)
+        # The lowest finite number instead of -inf, and then 0: nothing is NaN where all is padding.
+        logits = logits.masked_fill(padding, torch.finfo(logits.dtype).min)
+        return logits.softmax(-1).masked_fill(padding, 0.0)
 
     def _logits(self, x: Tensor) -> Tensor:
         logits: Tensor = self.attention(self.hidden(self.position(x)).tanh())

@@ -1,12 +1,13 @@
 """Several independent towers over one history."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from graphmi.nn.encode.base import Encoder, IdentityEncoder
-from graphmi.nn.extract.base import Extractor, Interests
+from graphmi.nn.extract.base import Extractor, Interests, linear_parts
 from graphmi.nn.extract.pooling import MeanPooling
 from graphmi.nn.ranges import at_least_one
 
@@ -82,6 +83,11 @@ class UserTowers(Extractor):
         found = _side_by_side([tower(x, mask) for tower in self.towers])
         return found._replace(interests=found.interests * real)
 
+    def contributions(self, x: Tensor, mask: Tensor) -> Tensor | None:
+        """Return what each tower's network makes of the positions; ``None`` where a tower's extractor has no sum."""
+        towers = cast(Iterable[_Tower], self.towers)
+        return _cat([tower.contributions(x, mask) for tower in towers])
+
     def prefixes(self, x: Tensor, mask: Tensor, prefix: Tensor) -> Interests:
         """Return the :class:`Interests` of beginnings of histories, by the extractors' own way to do it."""
         return _side_by_side([tower(x, mask, prefix) for tower in self.towers])
@@ -113,6 +119,11 @@ class _Tower(nn.Module):
         x = self.encoder(x, mask)
         found = self.extractor(x, mask) if prefix is None else self.extractor.prefixes(x, mask, prefix)
         return found._replace(interests=self.network(found.interests))
+
+    def contributions(self, x: Tensor, mask: Tensor) -> Tensor | None:
+        """Return what each position adds to the interest, ``[batch, 1, length, dim]``."""
+        parts = self.extractor.contributions(self.encoder(x, mask), mask)
+        return None if parts is None else linear_parts(self.network, parts)
 
 
 def _side_by_side(found: Sequence[Interests]) -> Interests:
