@@ -1,15 +1,16 @@
 """Full ranking of all items for all users with a target."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from graphmi.asking import device_of, evaluating, question
-from graphmi.data import Histories
-from graphmi.metrics import GroupedResult, by_group, ranking_metrics, values_per_user
+from graphmi.audit import Audit
+from graphmi.data import Histories, Interactions
+from graphmi.evaluation import Evaluation
+from graphmi.metrics import Catalogue, GroupedResult, by_group, ranking_metrics, values_per_user
 from graphmi.retrieval import rank
 from graphmi.typing import Batch, Representations
 
@@ -30,34 +31,6 @@ class Pairs(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Evaluation:
-    """How well a model ranks.
-
-    Attributes:
-        metrics: Means over the users with a target, by keys such as ``"ndcg@20"``.
-        groups: Results by user group, by keys such as ``"diversity/ndcg@20"``.
-        per_user: The values behind the means, ``[num_users]`` float32 on the CPU, for paired tests.
-        users: The ids of these users, ``[num_users]``, ascending.
-        protocol: The conventions; only results of one protocol can be compared.
-    """
-
-    metrics: dict[str, float]
-    groups: dict[str, GroupedResult]
-    per_user: dict[str, Tensor]
-    users: Tensor
-    protocol: dict[str, str | int | list[int]]
-
-    def to_dict(self) -> dict[str, object]:
-        """Return metrics, groups and protocol as plain numbers and text for JSON."""
-        return {
-            "metrics": self.metrics,
-            "groups": {name: result.to_dict() for name, result in self.groups.items()},
-            "num_users": len(self.users),
-            "protocol": self.protocol,
-        }
-
-
 class Evaluator:
     """Ranks all items for every user with a target, and averages ranking metrics over these users.
 
@@ -75,6 +48,10 @@ class Evaluator:
         replicates: Bootstrap samples for the intervals of the group results; 0 for none.
         seed: Seed of the bootstrap.
         history: What users had before, in time order, for models that read histories.
+        train: Training interactions, whose popularity and categories tell what the lists are like beyond accuracy.
+        diversity: How diverse the interests of users are, ``[num_users]`` by user id, NaN for unknown; tells whether
+            who has broader taste gets more interests.
+        quick: Say of interests only what costs next to nothing, for validation while training.
 
     Raises:
         ValueError: If there is no target, or an argument is out of range.
@@ -94,6 +71,9 @@ class Evaluator:
         replicates: int = 0,
         seed: int = 0,
         history: Histories | None = None,
+        train: Interactions | None = None,
+        diversity: Tensor | None = None,
+        quick: bool = False,
     ) -> None:
         if not len(targets.user):
             raise ValueError("There is nothing to evaluate: 'targets' holds no interaction.")
@@ -104,10 +84,12 @@ class Evaluator:
         self.known = _csr(known, self.users)
         self.metrics = ranking_metrics(k)
         self.k = sorted(set(k))
-        chosen = {name: self._of_users(name, group) for name, group in (groups or {}).items()}
+        chosen = {name: self._of_users(f"groups[{name}]", group) for name, group in (groups or {}).items()}
         self.groups = {name: group for name, group in chosen.items() if (group >= 0).any()}
         self.batch_size, self.replicates, self.seed = batch_size, replicates, seed
-        self.history = history
+        self.history, self.quick = history, quick
+        self.catalogue = None if train is None else _catalogue(train)
+        self.diversity = None if diversity is None else self._of_users("diversity", diversity)
 
     def __call__(self, model: nn.Module) -> Evaluation:
         """Return how well the model ranks; its training mode is as before.
@@ -122,7 +104,9 @@ class Evaluator:
         """
         with evaluating(model), torch.no_grad():
             device = device_of(model)
-            batches = [self._batch(model, start, device) for start in range(0, len(self.users), self.batch_size)]
+            audit = Audit(self.k, None if self.catalogue is None else self.catalogue.to(device), self.quick)
+            starts = range(0, len(self.users), self.batch_size)
+            batches = [self._batch(model, start, device, audit) for start in starts]
         per_user = {name: torch.cat([batch[name] for batch in batches]).cpu() for name in batches[0]}
         return Evaluation(
             metrics={name: float(values.double().mean()) for name, values in per_user.items()},
@@ -134,6 +118,10 @@ class Evaluator:
             per_user=per_user,
             users=self.users,
             protocol=self.protocol,
+            lists=audit.lists(),
+            interests=audit.interests(self.diversity),
+            interest_share=audit.interest_share(),
+            diagnostics=audit.per_user(),
         )
 
     @property
@@ -149,8 +137,8 @@ class Evaluator:
             "ties": "lower item id first",
         }
 
-    def _batch(self, model: nn.Module, start: int, device: torch.device) -> dict[str, Tensor]:
-        """Return each metric's values of the users from ``start`` on."""
+    def _batch(self, model: nn.Module, start: int, device: torch.device, audit: Audit) -> dict[str, Tensor]:
+        """Return each metric's values of the users from ``start`` on, and show the rest to the audit."""
         users = self.users[start : start + self.batch_size]
         out: Representations = model(self._question(model, users, device))
         if out.interests.size(0) != len(users):
@@ -160,25 +148,31 @@ class Evaluator:
         known = _rows(self.known, start, len(users), device)
         _, ranking = rank(out.interests, out.items, self.k[-1], exclude=known, interest_mask=out.interest_mask)
         metrics = {name: metric.to(device) for name, metric in self.metrics.items()}
-        return values_per_user(metrics, ranking, torch.stack([row, item]))
+        relevant = torch.stack([row, item])
+        audit.update(out, ranking, known, relevant)
+        return values_per_user(metrics, ranking, relevant)
 
     def _question(self, model: nn.Module, users: Tensor, device: torch.device) -> Batch:
         """Return these users, with their histories for a model that reads them."""
         self.history = None if self.history is None else self.history.to(device)
         return question(model, users, self.history, device)
 
-    def _of_users(self, name: str, group: Tensor) -> Tensor:
-        """Return the groups of the users with a target."""
+    def _of_users(self, name: str, values: Tensor) -> Tensor:
+        """Return the values of the users with a target."""
         num_users = int(self.users[-1]) + 1
-        if len(group) < num_users:
-            raise ValueError(
-                f"'groups[{name}]' must have at least {num_users} entries, one per user (got {len(group)})."
-            )
-        return group.cpu()[self.users]
+        if len(values) < num_users:
+            raise ValueError(f"'{name}' must have at least {num_users} entries, one per user (got {len(values)}).")
+        return values.cpu()[self.users]
 
     def _grouped(self, values: Tensor, group: Tensor) -> GroupedResult:
         generator = torch.Generator().manual_seed(self.seed)
         return by_group(values, group, replicates=self.replicates, generator=generator)
+
+
+def _catalogue(train: Interactions) -> Catalogue:
+    """Return what the training interactions say of the items."""
+    categories = None if train.categories is None else train.categories.matrix(train.num_items)
+    return Catalogue(train.item.bincount(minlength=train.num_items), categories)
 
 
 def _csr(pairs: Pairs, users: Tensor) -> tuple[Tensor, Tensor]:

@@ -53,7 +53,7 @@ ALLOWED = {
     "models": {"models", "nn", "typing"},
     "losses": {"losses", "nn", "typing"},
     "samplers": {"samplers", "typing"},
-    "metrics": {"metrics"},
+    "metrics": {"metrics", "typing"},
     "retrieval": {"retrieval", "nn", "typing"},
     "data": {"data", "typing"},
     "typing": set(),

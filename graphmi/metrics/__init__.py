@@ -1,4 +1,4 @@
-"""Metrics of rankings: PyG's, by user group, and in paired comparison.
+"""Metrics of rankings (PyG's, by user group, in paired comparison), of lists beyond accuracy, and of interests.
 
 The metrics are those of :mod:`torch_geometric.metrics` and are given here by their own names.
 """
@@ -18,14 +18,31 @@ from torch_geometric.metrics import (
     LinkPredRecall,
 )
 
+from graphmi.metrics.catalogue import Catalogue
+from graphmi.metrics.diagnostics import InterestDiagnostics, InterestShare, interest_values
+from graphmi.metrics.geometry import alignment, interest_cosine, uniformity
 from graphmi.metrics.grouped import GroupedMetric, GroupedResult, Interval, by_group
+from graphmi.metrics.interests import (
+    dead_interests,
+    effective_interests,
+    idle_interests,
+    interest_balance,
+    interest_counts,
+    interest_share,
+    rank_correlation,
+)
+from graphmi.metrics.lists import calibration, category_distribution, gini, list_entropy, list_values, novelty
 from graphmi.metrics.paired import PairedResult, holm, paired_tests
 from graphmi.metrics.ranking import METRICS, ranking_metrics, values_per_user
+from graphmi.metrics.routing import routing_collapse, routing_entropy
 
 __all__ = [
     "METRICS",
+    "Catalogue",
     "GroupedMetric",
     "GroupedResult",
+    "InterestDiagnostics",
+    "InterestShare",
     "Interval",
     "LinkPredAveragePopularity",
     "LinkPredCoverage",
@@ -40,9 +57,28 @@ __all__ = [
     "LinkPredPrecision",
     "LinkPredRecall",
     "PairedResult",
+    "alignment",
     "by_group",
+    "calibration",
+    "category_distribution",
+    "dead_interests",
+    "effective_interests",
+    "gini",
     "holm",
+    "idle_interests",
+    "interest_balance",
+    "interest_cosine",
+    "interest_counts",
+    "interest_share",
+    "interest_values",
+    "list_entropy",
+    "list_values",
+    "novelty",
     "paired_tests",
+    "rank_correlation",
     "ranking_metrics",
+    "routing_collapse",
+    "routing_entropy",
+    "uniformity",
     "values_per_user",
 ]
