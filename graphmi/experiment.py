@@ -209,13 +209,29 @@ class Experiment:
             near = get_close_matches(self.trainer.monitor, evaluator.metrics, n=3)
             hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(evaluator.metrics)}"
             raise ValueError(f"'monitor' is '{self.trainer.monitor}', which is not evaluated ({hint})")
-        return lambda model: evaluator(model).metrics
+        return lambda model: _flat(evaluator(model))
 
     def _evaluator(self, dataset: Dataset, part: Part, k: Sequence[int], diversity: Tensor | None = None) -> Evaluator:
         groups = None if diversity is None else self.groups.cut(diversity, dataset.train)
         targets, known = dataset.targets(part), dataset.known(part)
         history = Histories(known)
-        return Evaluator(targets, known, k, groups, history=history, replicates=self.replicates, seed=self.seed)
+        return Evaluator(
+            targets,
+            known,
+            k,
+            groups,
+            history=history,
+            train=None if diversity is None else dataset.train,
+            diversity=diversity,
+            quick=diversity is None,
+            replicates=self.replicates,
+            seed=self.seed,
+        )
+
+
+def _flat(evaluation: Evaluation) -> dict[str, float]:
+    """Return metrics, and of the interests what validation looks at, by the names of their columns."""
+    return {**evaluation.metrics, **{f"interests/{name}": value for name, value in evaluation.interests.items()}}
 
 
 def _check_known_users(dataset: Dataset) -> None:

@@ -33,7 +33,7 @@ def describe_run(
     return {
         "description": experiment.description,
         **describe_evaluation(experiment, dataset, trained.test),
-        "valid_metrics": trained.valid,
+        "valid_metrics": {name: value for name, value in trained.valid.items() if not name.startswith("interests/")},
         "best_epoch": history.best_epoch,
         "epochs": history.epochs,
         "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -125,7 +125,7 @@ def versions() -> dict[str, str]:
 def _per_user(experiment: Experiment, dataset: Dataset, trained: Trained) -> dict[str, Tensor]:
     """Return metrics, groups and diversity of the evaluated users."""
     users = trained.test.users
-    values = {"user": users, **trained.test.per_user}
+    values = {"user": users, **trained.test.per_user, **trained.test.diagnostics}
     if groups := experiment.groups.cut(trained.diversity, dataset.train):
         values |= {f"group/{name}": group[users] for name, group in groups.items()}
         values["diversity"] = trained.diversity[users]
