@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphmi.metrics import PairedResult, paired_tests
+from graphmi.metrics import Interval, PairedResult, by_group, paired_tests
 from graphmi.run import RunFolder
 from graphmi.usage import UsageError, nearest
 
-__all__ = ["NamedRun", "check_comparable", "choose_metric", "named", "paired", "shared_metrics"]
+__all__ = ["NamedRun", "check_comparable", "choose_metric", "mean_interval", "named", "paired", "shared_metrics"]
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,14 @@ def paired(first: NamedRun, other: NamedRun, metric: str, group: Tensor | None =
     """Test the other run against the first on the same users, see :func:`graphmi.metrics.paired_tests`."""
     draws = torch.Generator().manual_seed(0)
     return paired_tests(other.per_user[metric], first.per_user[metric], group, generator=draws)
+
+
+def mean_interval(run: NamedRun, metric: str) -> Interval:
+    """Return the 95 % bootstrap interval of a test metric over the users."""
+    values = run.per_user[metric]
+    everyone = torch.zeros(len(values), dtype=torch.int64)
+    draws = torch.Generator().manual_seed(0)
+    return by_group(values, everyone, replicates=1000, generator=draws).intervals["0"]
 
 
 def _tails(paths: Sequence[Path], depth: int) -> list[str]:

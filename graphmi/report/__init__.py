@@ -1,5 +1,21 @@
-"""Pictures of runs, from their folders alone."""
+"""Pictures of runs and the page that shows them, from their folders alone."""
 
-from graphmi.report.figures import metric_by_group, save_figures, training_curves, utility_against_spread
+from graphmi.report.figures import (
+    interest_heat_map,
+    interests_against_diversity,
+    metric_by_group,
+    routing_collapse,
+    save_figures,
+    training_curves,
+    utility_against_spread,
+)
 
-__all__ = ["metric_by_group", "save_figures", "training_curves", "utility_against_spread"]
+__all__ = [
+    "interest_heat_map",
+    "interests_against_diversity",
+    "metric_by_group",
+    "routing_collapse",
+    "save_figures",
+    "training_curves",
+    "utility_against_spread",
+]

@@ -1,141 +1,125 @@
-"""Figures of one or more runs: how they trained, whom they serve, and what the spread between users costs."""
+"""Figures of one or more runs: how they trained, whom they serve, and what their interests do.
 
-import csv
-from collections.abc import Mapping, Sequence
+Every function returns a matplotlib figure of its own: ``figure.savefig("name.png", dpi=150)`` or ``"name.svg"`` writes
+it.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from graphmi.comparison import named
+from graphmi.report.groups import group_panels, spread_panels
+from graphmi.report.interests import diversity_panels, heat_map_panels
+from graphmi.report.panel import Panel, draw, save
+from graphmi.report.training import collapse_panels, training_panels
 from graphmi.run import RunFolder
 
-__all__ = ["metric_by_group", "save_figures", "training_curves", "utility_against_spread"]
-
-# Okabe and Ito: told apart by all kinds of color vision. Markers differ too, for prints without color.
-_COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+__all__ = [
+    "interest_heat_map",
+    "interests_against_diversity",
+    "metric_by_group",
+    "routing_collapse",
+    "save_figures",
+    "training_curves",
+    "utility_against_spread",
+]
 
 
 def training_curves(runs: Sequence[RunFolder], metric: str = "ndcg@20") -> Figure:
-    """Draw loss and validation metric over the epochs.
+    """Draw loss and validation metric over the epochs, see :func:`graphmi.report.training.training_panels`.
 
     Args:
         runs: Runs with a ``metrics.csv``; a run without training (popularity) is left out.
         metric: A validation metric.
     """
-    figure, (left, right) = _figure(1, 2)
-    for n, run in enumerate(runs):
-        rows = _rows(run)
-        for axes, column in ((left, "loss"), (right, metric)):
-            points = [(float(row["epoch"]), float(row[column])) for row in rows if row.get(column)]
-            if points:
-                axes.plot(*zip(*points, strict=True), color=_color(n), label=run.path.name)
-    for axes, label in ((left, "training loss"), (right, f"validation {metric}")):
-        axes.set(xlabel="epoch", ylabel=label)
-    right.legend(frameon=False)
-    return figure
+    return draw(training_panels(named(runs), metric))
 
 
 def metric_by_group(runs: Sequence[RunFolder], metric: str = "ndcg@20") -> Figure:
     """Draw the test metric of each diversity group with its bootstrap interval, plain and controlled for activity.
 
+    How to read it: a flat line serves all alike. On data where active users are diverse too, the plain panel mixes
+    both; only what is left in the panel at equal activity belongs to diversity itself.
+
     Args:
-        runs: Finished runs on data with categories.
+        runs: Finished runs with user groups.
         metric: A test metric.
     """
-    results = {run.path.name: run.read_result() for run in runs}
-    names = {name.split("/")[0] for result in results.values() for name in result["groups"]}
-    figure, axes = _figure(1, max(1, len(names)), share="y")
-    for ax, grouping in zip(axes, sorted(names), strict=False):
-        for n, (run, result) in enumerate(results.items()):
-            if (group := result["groups"].get(f"{grouping}/{metric}")) is not None:
-                _draw_groups(ax, n, len(results), f"{run} (std {group['std']:.4f})", group)
-        ax.set(title=grouping.replace("-", ", "), xlabel="group, from narrow to broad taste")
-        ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.16))  # below: the intervals fill the axes
-    axes[0].set_ylabel(f"test {metric}")
-    return figure
+    return draw(group_panels(named(runs), metric))
 
 
-def utility_against_spread(
-    runs: Sequence[RunFolder], metric: str = "ndcg@20", grouping: str = "diversity-controlled"
-) -> Figure:
+def utility_against_spread(runs: Sequence[RunFolder], metric: str = "ndcg@20") -> Figure:
     """Draw accuracy against the standard deviation over diversity groups: up and to the left is better.
 
     Args:
-        runs: Finished runs on data with categories.
+        runs: Finished runs with user groups.
         metric: A test metric.
-        grouping: ``"diversity"`` or ``"diversity-controlled"``.
     """
-    figure, (ax,) = _figure(1, 1)
-    for n, run in enumerate(runs):
-        result = run.read_result()
-        if (group := result["groups"].get(f"{grouping}/{metric}")) is not None:
-            value = result["metrics"][metric]
-            ax.scatter(group["std"], value, s=70, color=_color(n), marker=_MARKERS[n % len(_MARKERS)])
-            ax.annotate(run.path.name, (group["std"], value), xytext=(8, 4), textcoords="offset points")
-    ax.margins(0.3)
-    ax.set(xlabel=f"standard deviation over groups ({grouping})", ylabel=f"test {metric}")
-    return figure
+    return draw(spread_panels(named(runs), metric))
 
 
-def save_figures(runs: Sequence[RunFolder], folder: str | Path, metric: str = "ndcg@20") -> list[Path]:
-    """Write all figures as PNG into a folder, and return their paths.
+def interest_heat_map(runs: Sequence[RunFolder]) -> Figure:
+    """Draw who fills the top 10, rank x interest, one panel per run with several interests.
+
+    How to read it: one dark column means that one interest recommends nearly everything; even columns mean that all
+    are in use (figure 1 of BaM, IEEE BigData 2024).
+
+    Args:
+        runs: Finished runs.
+    """
+    return draw(heat_map_panels(named(runs)))
+
+
+def interests_against_diversity(runs: Sequence[RunFolder]) -> Figure:
+    """Draw the effective number of interests in the top 10 against the diversity of the user's taste.
+
+    How to read it: a rising line means that the model gives broad users more interests.
+
+    Args:
+        runs: Finished runs; those with one interest are left out.
+    """
+    return draw(diversity_panels(named(runs)))
+
+
+def routing_collapse(runs: Sequence[RunFolder]) -> Figure:
+    """Draw over the epochs how many interests rest on one item, and how alike the interests of a user are.
+
+    Args:
+        runs: Runs with a ``metrics.csv``; those that recorded nothing of interests are left out.
+    """
+    return draw(collapse_panels(named(runs)))
+
+
+def save_figures(
+    runs: Sequence[RunFolder],
+    folder: str | Path,
+    metric: str = "ndcg@20",
+    formats: Sequence[Literal["png", "svg"]] = ("png",),
+) -> list[Path]:
+    """Write all figures of runs into a folder, and return their paths; what no run has numbers for is left out.
 
     Args:
         runs: Finished runs.
         folder: Made if it does not exist.
         metric: The metric shown.
+        formats: ``"png"``, ``"svg"`` or both.
     """
-    folder = Path(folder)
+    folder, shown = Path(folder), named(runs)
     folder.mkdir(parents=True, exist_ok=True)
+    figures: dict[str, list[Panel]] = {
+        "training_curves": training_panels(shown, metric),
+        "metric_by_group": group_panels(shown, metric),
+        "utility_against_spread": spread_panels(shown, metric),
+        "interest_heat_map": heat_map_panels(shown),
+        "interests_against_diversity": diversity_panels(shown),
+        "routing_collapse": collapse_panels(shown),
+    }
     paths = []
-    for draw in (training_curves, metric_by_group, utility_against_spread):
-        path = folder / f"{draw.__name__}.png"
-        draw(runs, metric).savefig(path, dpi=150)
-        paths.append(path)
+    for name, panels in figures.items():
+        for ending in formats if panels else ():
+            paths.append(folder / f"{name}.{ending}")
+            save(draw(panels), paths[-1])
     return paths
-
-
-def _draw_groups(ax: Axes, n: int, num_runs: int, label: str, group: Mapping[str, Any]) -> None:
-    mean, intervals = group["mean"], group["intervals"]
-    present = [g for g, value in enumerate(mean) if value is not None]
-    shift = 0.12 * (n - (num_runs - 1) / 2)
-    ends = [intervals.get(str(g), [mean[g], mean[g]]) for g in present]
-    errors = [
-        [mean[g] - low for g, (low, _) in zip(present, ends, strict=True)],
-        [high - mean[g] for g, (_, high) in zip(present, ends, strict=True)],
-    ]
-    ax.errorbar(
-        [g + 1 + shift for g in present],
-        [mean[g] for g in present],
-        yerr=errors,
-        color=_color(n),
-        marker=_MARKERS[n % len(_MARKERS)],
-        capsize=3,
-        linewidth=1.2,
-        label=label,
-    )
-    ax.set_xticks([g + 1 for g in present])
-
-
-def _rows(run: RunFolder) -> list[dict[str, str]]:
-    path = run.path / "metrics.csv"
-    if not path.is_file():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def _figure(rows: int, columns: int, share: str | None = None) -> tuple[Figure, list[Axes]]:
-    # Not pyplot: it keeps figures alive, and chooses a backend that may need a screen.
-    figure = Figure(figsize=(4.8 * columns, 3.6 * rows), layout="constrained")
-    axes = list(figure.subplots(rows, columns, squeeze=False, sharey=share == "y").flat)
-    for ax in axes:
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.grid(alpha=0.25)
-    return figure, axes
-
-
-def _color(n: int) -> str:
-    return _COLORS[n % len(_COLORS)]

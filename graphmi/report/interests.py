@@ -1,0 +1,120 @@
+"""Panels of what the interests do: who fills the list, and whether broad users have more of them in use."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from scipy import stats
+from torch import Tensor
+
+from graphmi.comparison import NamedRun
+from graphmi.report.panel import COLORS, Panel, color, dashes, marker
+
+__all__ = ["diversity_panels", "heat_map_panels"]
+
+_EFFECTIVE, _BINS = "interests/effective@10", 20
+
+
+def heat_map_panels(runs: Sequence[NamedRun]) -> list[Panel]:
+    """Return who fills the list, one panel per run with several interests: rank x interest.
+
+    The interests of each user are sorted by their share of the list, as in figure 1 of BaM (IEEE BigData 2024).
+
+    How to read it: one dark column means that one interest recommends nearly everything and the others are
+    decoration; even columns mean that all interests are in use.
+    """
+    return [_heat_map(run) for run in runs if len(next(iter(run.result.get("interest_share") or []), [])) > 1]
+
+
+def diversity_panels(runs: Sequence[NamedRun]) -> list[Panel]:
+    """Return the effective number of interests in the list against the diversity of the user's taste.
+
+    Users are sorted by diversity and cut into 20 equal parts; a point is the mean of one part.
+
+    How to read it: a rising line means that the model gives broad users more interests. A flat line means that the
+    number of interests in use has nothing to do with the user.
+    """
+    shown = {n: run for n, run in enumerate(runs) if _EFFECTIVE in run.per_user and "diversity" in run.per_user}
+    found = {n: _parts(run.per_user["diversity"], run.per_user[_EFFECTIVE]) for n, run in shown.items()}
+    parts = {n: part for n, part in found.items() if part is not None}
+    if not parts:
+        return []
+
+    def draw(ax: Axes) -> None:
+        for n, (_, points) in parts.items():
+            x, y, error = points.T
+            ax.errorbar(
+                x,
+                y,
+                error,
+                color=color(n),
+                marker=marker(n),
+                ls=dashes(n),
+                ms=4,
+                lw=1,
+                elinewidth=0.8,
+                label=runs[n].name,
+            )
+        ax.set(xlabel="diversity of the user's taste", ylabel="effective number of interests")
+
+    said = "; ".join(f"{runs[n].name} {rho:+.2f}" for n, (rho, _) in parts.items())
+    return [
+        Panel(
+            title="Interests in use against diversity of taste",
+            description=f"Effective number of interests in the top 10 against the diversity of the user's taste. "
+            f"Spearman's rank correlation over users: {said}.",
+            header=("run", "mean diversity of the part", "effective interests", "± (95 %)"),
+            rows=tuple((runs[n].name, *row) for n, (_, points) in parts.items() for row in points.tolist()),
+            draw=draw,
+        )
+    ]
+
+
+def _heat_map(run: NamedRun) -> Panel:
+    share = np.array(run.result["interest_share"], dtype=float)  # [rank, interest]
+
+    def draw(ax: Axes) -> None:
+        ax.grid(False)
+        ax.spines[:].set_visible(False)
+        blue = np.broadcast_to(to_rgba(COLORS[0]), (*share.shape, 4)).copy()
+        blue[..., 3] = 0.02 + 0.73 * share
+        ax.pcolormesh(blue)
+        for (rank, interest), value in np.ndenumerate(share):
+            ax.text(interest + 0.5, rank + 0.5, f"{100 * value:.0f}", ha="center", va="center", fontsize=8)
+        ax.set_xticks(np.arange(share.shape[1]) + 0.5, _numbers(share.shape[1]))
+        ax.set_yticks(np.arange(share.shape[0]) + 0.5, _numbers(share.shape[0]))
+        ax.tick_params(length=0)
+        ax.invert_yaxis()
+        ax.set(xlabel="interest of a user, the busiest first", ylabel="rank in the list")
+
+    first = share.mean(0)
+    return Panel(
+        title=run.name,
+        description=f"{run.name}: of 100 recommendations at each rank, how many come from each interest of a user. "
+        f"Over all ranks the busiest interest gives {100 * first[0]:.0f} %, an even share would be "
+        f"{100 / share.shape[1]:.0f} %.",
+        header=("rank", *(f"interest {n + 1}" for n in range(share.shape[1]))),
+        rows=tuple((str(rank + 1), *row) for rank, row in enumerate(share.tolist())),
+        draw=draw,
+    )
+
+
+def _numbers(count: int) -> list[str]:
+    return [str(number + 1) for number in range(count)]
+
+
+def _parts(diversity: Tensor, values: Tensor) -> tuple[float, np.ndarray] | None:
+    """Return the rank correlation, and ``[parts, 3]``: mean diversity, mean value, half of its 95 % interval."""
+    present = ~(diversity.isnan() | values.isnan())
+    diversity, values = diversity[present].double(), values[present].double()
+    if len(values) < 3 or diversity.min() == diversity.max() or values.min() == values.max():
+        return None
+    order = diversity.argsort(stable=True)
+    rows = []
+    for part in torch.tensor_split(order, min(_BINS, len(order) // 3)):
+        error = 1.96 * float(values[part].std()) / len(part) ** 0.5
+        rows.append([float(diversity[part].mean()), float(values[part].mean()), error])
+    rho = float(stats.spearmanr(diversity.numpy(), values.numpy()).statistic)
+    return rho, np.array(rows)
