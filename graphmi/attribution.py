@@ -90,14 +90,15 @@ def attribute(
 
 def _of_scores(terms: _Terms, origin: Tensor, vector: Tensor, num_causes: int) -> list[Causes]:
     """Return what scores come from: those of item vectors ``[k, dim]`` with the interests ``origin [k]``."""
-    values = torch.einsum("nkd,rd->krn", terms.vector, vector)[origin, torch.arange(len(origin))]  # [k, n]
+    scores = terms.vector @ vector.t()  # [n, num_interests, k]
+    values = scores[:, origin, torch.arange(len(origin))].t()
     return _largest(terms.item, values, (terms.rest[origin] * vector).sum(-1), num_causes)
 
 
 def _of_interests(terms: _Terms, num_causes: int) -> list[Causes]:
     """Return what interests come from, along their own directions."""
     interests = terms.vector.sum(0) + terms.rest
-    values = (terms.vector * interests).sum(-1).t()  # [num_interests, n]
+    values = torch.einsum("nkd,kd->kn", terms.vector, interests)
     return _largest(terms.item, values, (terms.rest * interests).sum(-1), num_causes)
 
 

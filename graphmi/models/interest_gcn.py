@@ -151,7 +151,9 @@ class InterestGCN(nn.Module):
         for conv in cast(Iterable[MultiInterestConv], self.convs):
             found, after = conv(before, adjacency)
             to_virtual, to_center = conv.carried(before, adjacency, found, entries)
-            virtual, center, before = virtual + to_virtual, center + to_center, after
+            virtual += to_virtual
+            center += to_center
+            before = after
         size = len(self.convs) + 1
         return decompose(
             (virtual / size, own.unsqueeze(1).expand(-1, self.num_interests, -1) / size),

@@ -122,7 +122,7 @@ class VirtualInterestGenerator(nn.Module):
         else:
             share = (logits.softmax(-1) if self.attention == "interest" else logits.sigmoid())[src]
         weight = share * adjacency.value[entries].unsqueeze(-1) * (self.num_interests if self.rescale else 1)
-        return weight.unsqueeze(-1) * source[src].unsqueeze(1)
+        return weight.unsqueeze(-1) * source[src].unsqueeze(1)  # [num, num_interests, dim]
 
     def _logits(self, source: Tensor) -> Tensor:
         if self.temperature is None:

@@ -110,6 +110,6 @@ def linear_parts(network: nn.Module, parts: Tensor) -> Tensor:
         network: From ``[..., dim]`` to ``[..., dim]``.
         parts: Their sum over the positions is the input, ``[batch, num_interests, length, dim]``.
     """
-    point = parts.sum(2, keepdim=True).expand_as(parts)
+    point = parts.sum(2, keepdim=True).expand_as(parts).clone()  # torch.func wants memory of its own
     pushed: Tensor = torch.func.jvp(network, (point,), (parts,))[1]
     return pushed
