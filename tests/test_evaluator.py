@@ -213,7 +213,7 @@ def test_result_is_plain_json():
     assert plain["num_users"] == len(result.users)
     assert plain["protocol"]["ndcg"] == "ideal DCG over min(k, relevant)"
     assert plain["protocol"]["k"] == [5]
-    assert set(plain["groups"]["activity/ndcg@5"]) == {"mean", "count", "std", "gap", "cv", "intervals"}
+    assert set(plain["groups"]["activity/ndcg@5"]) == {"mean", "count", "std", "gap", "cv", "ugf", "intervals"}
 
 
 def test_errors():

@@ -21,7 +21,8 @@ from torch_geometric.metrics import (
 from graphmi.metrics.catalogue import Catalogue
 from graphmi.metrics.diagnostics import InterestDiagnostics, InterestShare, interest_values
 from graphmi.metrics.geometry import alignment, interest_cosine, uniformity
-from graphmi.metrics.grouped import GroupedMetric, GroupedResult, Interval, by_group
+from graphmi.metrics.grouped import GroupedResult, Interval, by_group
+from graphmi.metrics.grouped_metric import GroupedMetric
 from graphmi.metrics.interests import (
     dead_interests,
     effective_interests,

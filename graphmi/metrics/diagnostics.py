@@ -157,13 +157,15 @@ class InterestDiagnostics(Metric):
     def _add_to_sample(self, vectors: Tensor) -> None:
         """Keep the vectors with the smallest random numbers: a uniform sample, wherever it was drawn."""
         draws = torch.Generator().manual_seed(self.seed + self.update_count)
-        self.sample.append(vectors.float())
+        self.sample.append(vectors.float().flatten())  # flat, so that processes without users can take part
         self.priority.append(torch.rand(len(vectors), generator=draws).to(vectors.device))
         sample, priority = self._smallest()
-        self.sample, self.priority = [sample], [priority]
+        self.sample, self.priority = [sample.flatten()], [priority]
 
     def _smallest(self) -> tuple[Tensor, Tensor]:
-        sample, priority = dim_zero_cat(self.sample), dim_zero_cat(self.priority)
+        """Return the sample ``[num_sample, dim]``, and its random numbers."""
+        priority = dim_zero_cat(self.priority)
+        sample = dim_zero_cat(self.sample).view(len(priority), -1) if len(priority) else priority.view(0, 1)
         if len(priority) <= self.num_sample:
             return sample, priority
         kept = priority.argsort(stable=True)[: self.num_sample]

@@ -1,4 +1,4 @@
-"""A metric by user group: its spread, and how sure one can be of it."""
+"""Values of users by group: means, their spread, and how sure one can be of them."""
 
 import math
 from collections.abc import Iterator
@@ -6,13 +6,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch_geometric.metrics.link_pred import LinkPredMetric
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
-from graphmi.metrics.ranking import values_per_user
-
-__all__ = ["GroupedMetric", "GroupedResult", "Interval", "by_group"]
+__all__ = ["GroupedResult", "Interval", "by_group"]
 
 _DRAWS = 2**22  # resampled values held at once
 
@@ -34,13 +29,16 @@ class Interval:
 class GroupedResult:
     """Means of a metric over user groups, and their spread.
 
-    Groups without users have the mean NaN and do not count in the spread.
+    Groups without users have the mean NaN and do not count in the spread. How to read it: a spread of 0 means that
+    all groups are served alike, which a model that serves everyone badly does too, so look at the means as well. All
+    spreads are at least 0, also where the groups differ by chance alone, and so are their intervals: whether a group
+    is served differently at all is a question for :func:`graphmi.metrics.paired_tests`.
 
     Attributes:
         mean: Mean over the users of each group, ``[num_groups]`` float64.
         count: Number of users of each group, ``[num_groups]`` int64.
-        intervals: Confidence intervals of ``"std"``, ``"gap"``, ``"cv"`` and of each group by its index as
-            text; empty where none were asked for.
+        intervals: Confidence intervals of ``"std"``, ``"gap"``, ``"cv"``, ``"ugf"`` (of the first and the last group)
+            and of each group by its index as text; empty where none were asked for.
     """
 
     mean: Tensor
@@ -63,19 +61,24 @@ class GroupedResult:
         return float(_spread(self.mean)[2])
 
     def ugf(self, first: int = 0, second: int = -1) -> float:
-        """Return the absolute difference of two group means.
+        """Return the absolute difference of two group means; NaN where one of them has no users.
 
         This is the user-oriented fairness of Li et al., "User-oriented Fairness in Recommendation"
         (WWW 2021, https://arxiv.org/abs/2104.10671); zero is fair.
+
+        Args:
+            first: A group.
+            second: Another one.
         """
         return float((self.mean[first] - self.mean[second]).abs())
 
     def to_dict(self) -> dict[str, object]:
-        """Return plain numbers for JSON; a group without users has ``None`` as its mean."""
+        """Return plain numbers for JSON; what is not defined for want of users is ``None``."""
+        spreads = {"std": self.std, "gap": self.gap, "cv": self.cv, "ugf": self.ugf()}
         return {
-            "mean": [None if math.isnan(value) else value for value in self.mean.tolist()],
+            "mean": [_defined(value) for value in self.mean.tolist()],
             "count": self.count.tolist(),
-            **{name: getattr(self, name) for name in ("std", "gap", "cv")},
+            **{name: _defined(value) for name, value in spreads.items()},
             "intervals": {name: [one.low, one.high] for name, one in self.intervals.items()},
         }
 
@@ -144,7 +147,8 @@ def _intervals(sample: Tensor, level: float) -> Iterator[tuple[str, Interval]]:
     std, gap, cv = _spread(sample)
     columns = {str(index): column for index, column in enumerate(sample.unbind(dim=1))}
     ends = sample.new_tensor([(1 - level) / 2, (1 + level) / 2])
-    for name, column in {"std": std, "gap": gap, "cv": cv, **columns}.items():
+    ugf = (sample[:, 0] - sample[:, -1]).abs()
+    for name, column in {"std": std, "gap": gap, "cv": cv, "ugf": ugf, **columns}.items():
         if not column.isnan().any():
             yield name, Interval(*column.quantile(ends).tolist())
 
@@ -159,67 +163,5 @@ def _spread(mean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return std, gap, cv
 
 
-class GroupedMetric(Metric):
-    """Any ranking metric of PyG by user group.
-
-    Args:
-        metric: The metric, for example ``LinkPredNDCG(k=20)``.
-        num_groups: At least 1; by default the highest group seen plus 1.
-        replicates: Bootstrap samples for confidence intervals; 0 for none.
-        level: Share of the samples within an interval.
-        seed: Seed of the bootstrap.
-
-    Example:
-        >>> import torch
-        >>> from torch_geometric.metrics import LinkPredRecall
-        >>> metric = GroupedMetric(LinkPredRecall(k=1))
-        >>> metric.update(torch.tensor([[3], [4]]), torch.tensor([[0, 1], [3, 5]]), group=torch.tensor([0, 1]))
-        >>> metric.compute()["mean"]
-        [1.0, 0.0]
-    """
-
-    is_differentiable = False
-    full_state_update = False
-    higher_is_better = None
-    values: list[Tensor]
-    group: list[Tensor]
-
-    def __init__(
-        self,
-        metric: LinkPredMetric,
-        *,
-        num_groups: int | None = None,
-        replicates: int = 0,
-        level: float = 0.95,
-        seed: int = 0,
-    ) -> None:
-        super().__init__()
-        self.metric, self.num_groups = metric, num_groups
-        self.replicates, self.level, self.seed = replicates, level, seed
-        self.add_state("values", default=[], dist_reduce_fx="cat")
-        self.add_state("group", default=[], dist_reduce_fx="cat")
-
-    def update(self, pred_index_mat: Tensor, edge_label_index: Tensor, group: Tensor) -> None:
-        """Add users.
-
-        Args:
-            pred_index_mat: Item ids, best first, ``[batch, k]``; ``-1`` at the end of a shorter row.
-            edge_label_index: Row and item id of the relevant items, ``[2, num_relevant]``.
-            group: The group of each row, ``[batch]``; ``-1`` leaves a row out.
-        """
-        self.values.append(values_per_user({"": self.metric}, pred_index_mat, edge_label_index)[""])
-        has_label = torch.zeros_like(group, dtype=torch.bool).index_fill(0, edge_label_index[0], True)
-        self.group.append(group.masked_fill(~has_label, -1))  # only users with a target count
-
-    def compute(self) -> dict[str, object]:
-        """Return the result over all users so far, as :meth:`GroupedResult.to_dict`."""
-        values = dim_zero_cat(self.values)
-        result = by_group(
-            values,
-            dim_zero_cat(self.group),
-            num_groups=self.num_groups,
-            replicates=self.replicates,
-            level=self.level,
-            generator=torch.Generator(values.device).manual_seed(self.seed),
-        )
-        return result.to_dict()
+def _defined(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -46,20 +46,25 @@ def ranking_metrics(k: Iterable[int], names: Iterable[str] = tuple(METRICS)) -> 
 
 @torch.no_grad()
 def values_per_user(
-    metrics: Mapping[str, LinkPredMetric], pred_index_mat: Tensor, edge_label_index: Tensor
+    metrics: Mapping[str, LinkPredMetric],
+    pred_index_mat: Tensor,
+    edge_label_index: Tensor,
+    edge_label_weight: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Return each metric's value of each row; all metrics share one relevance matrix.
 
     Args:
-        metrics: Unweighted metrics, on the device of the predictions.
+        metrics: Metrics on the device of the predictions.
         pred_index_mat: Item ids, best first, ``[batch, k]``; ``-1`` at the end of a row that is shorter.
         edge_label_index: Row and item id of the relevant items, ``[2, num_relevant]``, each pair once.
+        edge_label_weight: How relevant they are, ``[num_relevant]``, above 0; for weighted metrics, which need it.
 
     Returns:
         Float32 values, ``[batch]`` per metric; zero for a row without relevant items.
 
     Raises:
-        ValueError: If a metric is longer than the ranking: its value would be that of a shorter one.
+        ValueError: If a metric is longer than the ranking: its value would be that of a shorter one. If a weighted
+            metric gets no weights.
     """
     for name, metric in metrics.items():
         if metric.k > pred_index_mat.size(1):
@@ -67,8 +72,14 @@ def values_per_user(
                 f"'{name}' needs {metric.k} predictions a row (got {pred_index_mat.size(1)}); "
                 "fill a shorter ranking with -1."
             )
-    data = LinkPredMetricData(fill_missing(pred_index_mat, edge_label_index), edge_label_index)
-    return {name: metric._compute(data).float() for name, metric in metrics.items()}
+        if metric.weighted and edge_label_weight is None:
+            raise ValueError(f"'{name}' is weighted: it needs 'edge_label_weight'.")
+    filled = fill_missing(pred_index_mat, edge_label_index)
+    data = {
+        False: LinkPredMetricData(filled, edge_label_index),
+        True: LinkPredMetricData(filled, edge_label_index, edge_label_weight),
+    }
+    return {name: metric._compute(data[metric.weighted]).float() for name, metric in metrics.items()}
 
 
 def fill_missing(pred_index_mat: Tensor, edge_label_index: Tensor) -> Tensor:

@@ -4,7 +4,14 @@ import math
 import pytest
 import torch
 from scipy import stats
-from torch_geometric.metrics import LinkPredNDCG, LinkPredRecall
+from torch_geometric.metrics import (
+    LinkPredAveragePopularity,
+    LinkPredCoverage,
+    LinkPredDiversity,
+    LinkPredNDCG,
+    LinkPredPersonalization,
+    LinkPredRecall,
+)
 
 from graphmi.metrics import GroupedMetric, by_group
 
@@ -38,6 +45,7 @@ def test_users_without_group_and_empty_groups_do_not_count():
     assert (result.std, result.gap, result.cv) == (1.0, 2.0, 0.5)
     plain = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert plain["mean"] == [1.0, None, 3.0, None]
+    assert plain["ugf"] is None  # the last group has no users
 
 
 def test_all_zero_has_no_spread():
@@ -85,9 +93,22 @@ def test_bootstrap_is_repeatable_and_bounded(monkeypatch):
     first = run(1)
     assert first == run(1)
     assert first != run(2)
-    assert set(first) == {"std", "gap", "cv", "0", "1", "2"}  # not of the empty group 3
+    assert set(first) == {"std", "gap", "cv", "0", "1", "2"}  # not of the empty group 3, nor against it
     monkeypatch.setattr("graphmi.metrics.grouped._DRAWS", 40)  # a few samples at a time
     assert run(1)["gap"].low == pytest.approx(first["gap"].low, abs=0.05)
+
+
+def test_interval_of_ugf_is_that_of_a_loop():
+    generator = torch.Generator().manual_seed(0)
+    values, group = torch.rand(60, generator=generator).double(), torch.arange(60) % 2
+    found = by_group(values, group, replicates=4000, generator=generator).intervals["ugf"]
+    first, second = values[group == 0], values[group == 1]
+    draws = []
+    for _ in range(2000):
+        means = [part[torch.randint(30, (30,), generator=generator)].mean() for part in (first, second)]
+        draws.append(abs(float(means[0] - means[1])))
+    expected = torch.tensor(draws).quantile(torch.tensor([0.025, 0.975]))
+    assert (found.low, found.high) == pytest.approx(tuple(expected.tolist()), abs=0.02)
 
 
 def test_constant_values_have_an_interval_of_no_width():
@@ -124,6 +145,62 @@ def test_metric_gives_intervals():
     metric = GroupedMetric(LinkPredRecall(k=1), replicates=50)
     metric.update(torch.tensor([[3], [4]]), torch.tensor([[0, 1], [3, 5]]), group=torch.tensor([0, 1]))
     assert metric.compute()["intervals"]["gap"] == [1.0, 1.0]
+
+
+def test_order_of_users_changes_nothing():
+    draws = torch.Generator().manual_seed(0)
+    ranking, target = torch.rand(40, 9, generator=draws).argsort(dim=1), torch.randint(0, 9, (40,), generator=draws)
+    group, shuffled = torch.arange(40) % 3, torch.randperm(40, generator=draws)
+    results = []
+    for users in (torch.arange(40), shuffled):
+        metric = GroupedMetric(LinkPredNDCG(9), replicates=30)
+        metric.update(ranking[users], torch.stack([torch.arange(40), target[users]]), group[users])
+        results.append(metric.compute())
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        LinkPredCoverage(3, num_dst_nodes=12),
+        LinkPredDiversity(3, category=torch.arange(12) % 4),
+        LinkPredPersonalization(3),
+        LinkPredAveragePopularity(3, popularity=torch.arange(12)),
+    ],
+    ids=repr,
+)
+def test_metrics_of_lists_are_those_of_the_lists_of_each_group(metric):
+    draws = torch.Generator().manual_seed(0)
+    ranking = torch.rand(30, 12, generator=draws).argsort(dim=1)[:, :5]
+    group, none = torch.arange(30) % 3 - 1, torch.empty(2, 0, dtype=torch.int64)
+    grouped = GroupedMetric(metric, num_groups=3)
+    for rows in torch.arange(30).split(7):
+        grouped.update(ranking[rows], none, group[rows])
+    result = grouped.compute()
+    assert result["count"] == [10, 10, 0]
+    assert result["mean"][2] is None
+    for index in (0, 1):
+        plain = metric.clone()
+        plain.reset()
+        plain.update(ranking[group == index], none)
+        assert result["mean"][index] == pytest.approx(float(plain.compute()))
+    assert result["gap"] == pytest.approx(abs(result["mean"][0] - result["mean"][1]))
+    with pytest.raises(ValueError, match="needs 3 items in every row"):
+        grouped.update(torch.tensor([[1, 2, -1]]), none, torch.tensor([0]))
+    with pytest.raises(ValueError, match="needs 3 items in every row"):
+        grouped.update(torch.tensor([[1, 2]]), none, torch.tensor([0]))
+
+
+def test_weighted_metrics():
+    ranking = torch.tensor([[3, 1, 2], [0, 2, 1]])
+    label, weight = torch.tensor([[0, 0, 1], [1, 2, 1]]), torch.tensor([1.0, 3.0, 2.0])
+    grouped = GroupedMetric(LinkPredNDCG(3, weighted=True))
+    grouped.update(ranking, label, torch.tensor([0, 1]), weight)
+    log = math.log2
+    first = (1 / log(3) + 3 / log(4)) / (3 / log(2) + 1 / log(3))
+    assert grouped.compute()["mean"] == pytest.approx([first, (2 / log(4)) / 2])
+    with pytest.raises(ValueError, match="is weighted: it needs 'edge_label_weight'"):
+        grouped.update(ranking, label, torch.tensor([0, 1]))
 
 
 @pytest.mark.parametrize(
