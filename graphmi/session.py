@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -10,6 +11,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from graphmi.average import WeightAverage
 from graphmi.data import BatchLoader
 from graphmi.meter import LossMeter
 from graphmi.seeds import generator, load_rng_state, rng_state
@@ -55,6 +57,7 @@ class Session:
         loss: Has ``terms(representations, positive, negatives, row, user)``.
         optimizer: Makes the optimizer of a list of parameters.
         seed: Seed of the negatives.
+        average: Decay of the average of the weights; none when ``None``.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Session:
         loss: nn.Module,
         optimizer: Callable[[list[nn.Parameter]], Optimizer],
         seed: int,
+        average: float | None = None,
     ) -> None:
         self.fabric = fabric
         self.model, self.loader, self.loss = model, loader, loss
@@ -75,6 +79,7 @@ class Session:
         step = _Step(model, sampler, loss, self.draws)
         made = optimizer([parameter for parameter in step.parameters() if parameter.requires_grad])
         self.step, self.optimizer = fabric.setup(step, made)
+        self.average = None if average is None else WeightAverage(model, average)
 
     def train_epoch(self, gradient_clip: float | None, on_step: Callable[[int, float], None]) -> dict[str, float]:
         """Go over the training data once.
@@ -100,6 +105,8 @@ class Session:
                 # A check for finiteness here would wait for the device at every step; the meter's does not.
                 self.fabric.clip_gradients(self.step, self.optimizer, max_norm=gradient_clip, error_if_nonfinite=False)
             self.optimizer.step()
+            if self.average is not None:
+                self.average.update()
             meter.update(terms, len(batch.positive if batch.positive is not None else batch.user))
             if index % _CHECK_EVERY == 0:
                 on_step(index, sum(self._means(meter).values()))
@@ -115,6 +122,10 @@ class Session:
             "seconds": seconds,
             "pairs_per_second": meter.weight / seconds,
         }
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Return a context in which the model has the weights that are validated and kept."""
+        return nullcontext() if self.average is None else self.average.applied()
 
     def keep_best(self, metrics: Mapping[str, float], monitor: str) -> None:
         """Remember the weights if these validation metrics are the best so far."""
@@ -132,6 +143,7 @@ class Session:
             "loss": self.loss.state_dict(),
             "best": self.best,
             "optimizer": self.optimizer.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),
             "generators": [source.get_state() for source in self._generators()],
             "noise": rng_state(self.fabric.device),
@@ -144,6 +156,8 @@ class Session:
         self.loss.load_state_dict(state["loss"])
         self.best = dict(state["best"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.average is not None and state["average"] is not None:
+            self.average.load_state_dict(state["average"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         for source, saved in zip(self._generators(), state["generators"], strict=True):
             source.set_state(saved)

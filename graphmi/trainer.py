@@ -35,6 +35,8 @@ class Trainer:
         weight_decay: L2 penalty on all parameters through the optimizer, at least 0.
         optimizer: Optimizer class; its other options can be set too, learning rate and decay come from here.
         gradient_clip: Largest norm of the gradient, above 0; no limit when omitted.
+        weight_average: Decay of an exponential moving average of the weights over the steps, in ``(0, 1)``; the average
+            is what is validated and kept. Trains on without one when omitted. 0.999 is a good start.
         monitor: Validation metric that decides on the best epoch and on stopping; higher is better.
         validate_every: Epochs between two validations, at least 1.
         patience: Validations without improvement before training stops, at least 1; never when omitted.
@@ -54,6 +56,7 @@ class Trainer:
         weight_decay: float = 0.0,
         optimizer: OptimizerFactory = Adam,
         gradient_clip: float | None = None,
+        weight_average: float | None = None,
         monitor: str = "ndcg@20",
         validate_every: int = 1,
         patience: int | None = 10,
@@ -67,6 +70,8 @@ class Trainer:
         for name, number in {"learning_rate": learning_rate, "gradient_clip": gradient_clip}.items():
             if number is not None and not number > 0:
                 raise ValueError(f"'{name}' must be above 0 (got {number})")
+        if weight_average is not None and not 0 < weight_average < 1:
+            raise ValueError(f"'weight_average' must be above 0 and below 1 (got {weight_average})")
         if weight_decay < 0:
             raise ValueError(f"'weight_decay' must be at least 0 (got {weight_decay})")
         if accelerator == "cuda" and not torch.cuda.is_available():
@@ -76,6 +81,7 @@ class Trainer:
         self.weight_decay = weight_decay
         self.optimizer = optimizer
         self.gradient_clip = gradient_clip
+        self.weight_average = weight_average
         self.monitor = monitor
         self.validate_every = validate_every
         self.patience = patience
@@ -128,7 +134,9 @@ class Trainer:
             ValueError: If ``validate`` does not give the monitored metric.
         """
         with seeded(seed, "noise", self.device):
-            session = Session(self.fabric, model, loader, sampler, loss, self._make_optimizer, seed)
+            session = Session(
+                self.fabric, model, loader, sampler, loss, self._make_optimizer, seed, self.weight_average
+            )
             if resume and folder is not None and (state := folder.read_state()) is not None:
                 session.load_state_dict(state)
             with self._show(session) as shown:
@@ -156,10 +164,11 @@ class Trainer:
         row = session.train_epoch(self.gradient_clip, shown.step)
         if history.epochs % self.validate_every == 0 or history.epochs == self.epochs:
             shown.validating()
-            metrics = dict(validate(session.model.eval()))
-            if self.monitor not in metrics:
-                raise ValueError(f"'monitor' is '{self.monitor}', but validation gives {', '.join(metrics)}")
-            session.keep_best(metrics, self.monitor)
+            with session.averaged():
+                metrics = dict(validate(session.model.eval()))
+                if self.monitor not in metrics:
+                    raise ValueError(f"'monitor' is '{self.monitor}', but validation gives {', '.join(metrics)}")
+                session.keep_best(metrics, self.monitor)
         history.rows.append({**row, **metrics})
         shown.epoch(history.epochs, self._summary(history, row))
         return metrics

@@ -174,7 +174,7 @@ def test_unknown_monitor_gets_a_sentence():
 @pytest.mark.parametrize(
     ("name", "value"),
     [("epochs", 0), ("patience", 0), ("validate_every", 0), ("learning_rate", 0.0), ("learning_rate", float("nan")),
-     ("gradient_clip", -1.0), ("weight_decay", -0.1)],
+     ("gradient_clip", -1.0), ("weight_decay", -0.1), ("weight_average", 1.0), ("weight_average", 0.0)],
 )  # fmt: skip
 def test_bad_arguments_are_named(name, value):
     with pytest.raises(ValueError, match=rf"'{name}' must be .* \(got {value}\)"):
@@ -246,6 +246,36 @@ def test_resumed_equals_uninterrupted(tmp_path):
     torch.testing.assert_close(again["optimizer"], final["optimizer"], rtol=0, atol=0)
     assert torch.equal(again["noise"]["cpu"], final["noise"]["cpu"])
     assert torch.equal(parts.read_tensors("model")["users"], whole.users)
+
+
+def test_the_average_of_the_weights_is_validated_and_kept():
+    plain, trained = fit(1, Factors())[1], []
+
+    class Records(Loss):
+        def terms(self, out, positive, negatives, row=None, user=None):
+            trained.append(out.items.detach().clone())  # the weights before the step
+            return super().terms(out, positive, negatives, row, user)
+
+    model, history = fit(1, Factors(), loss=Records(), settings={"weight_average": 0.6})
+    _, after = fit(2, Factors(), loss=Records(), settings={"weight_average": 0.6})
+    weights = [*trained[1:4], trained[8]]  # after each of the 4 steps; the first step of the second epoch starts there
+    expected = trained[0]
+    for step, items in enumerate(weights, start=1):
+        decay = min(0.6, step / (step + 9))
+        expected = decay * expected + (1 - decay) * items
+    torch.testing.assert_close(model.items.detach(), expected)
+    assert history.best_metrics == {"ndcg@20": score(model.eval())["ndcg@20"]}
+    assert history.rows[0]["loss"] == after.rows[0]["loss"] == plain.rows[0]["loss"]  # it changes no step
+
+
+def test_the_average_survives_a_resume(tmp_path):
+    settings = {"weight_average": 0.9}
+    whole, through = fit(4, settings=settings)
+    with pytest.raises(KeyboardInterrupt):
+        fit(4, loss=interrupt_in_epoch(3), folder=RunFolder(tmp_path), settings=settings)
+    resumed, history = fit(4, folder=RunFolder(tmp_path), settings=settings, resume=True)
+    assert numbers(history) == numbers(through)
+    assert torch.equal(resumed.items, whole.items)
 
 
 def test_early_stopping_survives_a_resume(tmp_path):
