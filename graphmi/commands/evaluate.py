@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from jsonargparse import ArgumentParser
 from rich.console import Console
 
-from graphmi.commands.tables import groups_table, metrics_table
+from graphmi.commands.tables import metrics_table, result_tables
 from graphmi.data.dataset import Part
 from graphmi.restore import restore
 from graphmi.result import describe_evaluation
@@ -59,7 +59,6 @@ def evaluate(folder: RunFolder, split: Part, k: Sequence[int] | None = None) -> 
     console = Console()
     console.print(metrics_table(str(folder.path), {split: result["metrics"]}))
     metric = experiment.trainer.monitor
-    if table := groups_table(
-        result["groups"], metric if metric in evaluation.metrics else next(iter(evaluation.metrics))
-    ):
+    metric = metric if metric in evaluation.metrics else next(iter(evaluation.metrics))
+    for table in result_tables(result, metric):
         console.print(table)

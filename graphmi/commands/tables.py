@@ -1,11 +1,55 @@
 """Results as tables for the terminal, from the dictionaries of ``result.json``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
 
-__all__ = ["group_names", "groups_table", "interval_text", "metrics_table", "number"]
+__all__ = [
+    "group_names",
+    "groups_table",
+    "interests_table",
+    "interval_text",
+    "lists_table",
+    "metrics_table",
+    "number",
+    "result_tables",
+]
+
+_LISTS = {
+    "coverage": "share of the items anyone sees",
+    "gini": "1: few items are all that is seen",
+    "novelty": "bits; one more: half as popular",
+    "entropy": "of categories in a list, nats",
+    "calibration": "0: the mixture of the history",
+}
+_INTERESTS = {
+    "collapse": "share resting on one item, 0 is good",
+    "routing entropy": "0: one item, 1: mean of the history",
+    "cosine": "1: all interests of a user are one",
+    "balance": "1: all give equal parts of a list",
+    "effective": "interests that a list comes from",
+    "idle": "share of a user's that give no item",
+    "dead": "share that give no item to anybody",
+    "alignment": "distance to the targets, low is good",
+    "uniformity": "low: spread over all directions",
+    "effective-diversity correlation": "1: broader taste, more interests",
+}
+
+
+def result_tables(result: Mapping[str, Any], metric: str) -> Iterator[Table]:
+    """Yield what there is to say of an evaluation beside its metrics.
+
+    Args:
+        result: What ``result.json`` holds.
+        metric: The metric that is shown by user group.
+    """
+    tables = (
+        groups_table(result["groups"], metric),
+        lists_table(result.get("lists", {})),
+        interests_table(result.get("interests", {})),
+    )
+    yield from (table for table in tables if table is not None)
 
 
 def metrics_table(title: str, parts: Mapping[str, Mapping[str, float]]) -> Table:
@@ -38,6 +82,35 @@ def groups_table(groups: Mapping[str, Any], metric: str) -> Table | None:
     table.add_section()
     for spread in ("std", "gap", "cv"):
         table.add_row(spread, *(interval_text(kind, spread) for kind in kinds.values()))
+    return table
+
+
+def lists_table(lists: Mapping[str, float | None]) -> Table | None:
+    """Return what the lists are like, one column per length; ``None`` where nothing is known of them."""
+    if not lists:
+        return None
+    lengths = list(dict.fromkeys(key.partition("@")[2] for key in lists))
+    table = Table(title="lists beyond accuracy")
+    table.add_column("")
+    for length in lengths:
+        table.add_column(f"@{length}", justify="right")
+    table.add_column("how to read it", style="dim")
+    for name in dict.fromkeys(key.partition("@")[0] for key in lists):
+        table.add_row(name, *(number(lists[f"{name}@{k}"]) for k in lengths), _LISTS.get(name, ""))
+    return table
+
+
+def interests_table(interests: Mapping[str, float | None]) -> Table | None:
+    """Return what several interests do; ``None`` for a model with one."""
+    if not interests:
+        return None
+    table = Table(title="interests")
+    table.add_column("")
+    table.add_column("", justify="right")
+    table.add_column("how to read it", style="dim")
+    for key, value in interests.items():
+        label = key.replace("-", ",\n")  # narrow enough for 80 columns
+        table.add_row(label, number(value), _INTERESTS.get(key.partition("@")[0], ""))
     return table
 
 

@@ -11,7 +11,7 @@ from jsonargparse import ArgumentParser
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from rich.console import Console
 
-from graphmi.commands.tables import groups_table, metrics_table
+from graphmi.commands.tables import metrics_table, result_tables
 from graphmi.config import Config, experiment_parser, preset_texts, read_config
 from graphmi.data import Dataset
 from graphmi.experiment import Experiment, Trained
@@ -175,7 +175,7 @@ def _finish(folder: RunFolder, config: Config, experiment: Experiment, dataset: 
     result = save_run(folder, experiment, dataset, trained, config.to_dict())
     console = Console()
     console.print(metrics_table(experiment.data, {"validation": result["valid_metrics"], "test": result["metrics"]}))
-    if (table := groups_table(result["groups"], experiment.trainer.monitor)) is not None:
+    for table in result_tables(result, experiment.trainer.monitor):
         console.print(table)
     console.print(_summary(folder, result), highlight=False, markup=False, soft_wrap=True)
 

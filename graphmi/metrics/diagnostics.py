@@ -151,6 +151,7 @@ class InterestDiagnostics(Metric):
         means = zip(_NAMES, (self.total / self.count).tolist(), strict=True)
         values = {f"{name}@{self.k}" if name in _AT_K else name: mean for name, mean in means}
         values[f"dead@{self.k}"] = dead_interests(self.used, self.active)
+        values["alignment"] = values.pop("alignment")  # the list first, then where interests lie
         values["uniformity"] = float(uniformity(self._smallest()[0])) if len(self.sample) else math.nan
         return {name: value for name, value in values.items() if not math.isnan(value)}
 
