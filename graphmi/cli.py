@@ -23,6 +23,8 @@ usage: graphmi COMMAND [OPTIONS]
   evaluate RUN [--split test] [--k 10 20 50]
                                evaluate the model of a run folder again
   compare RUN RUN ...          put runs side by side: accuracy, fairness, paired tests
+  report RUN [RUN ...] [--out report.html]
+                               write one HTML file that shows them, offline
   explain RUN [--user ID]      show the interests of a user, and why each item is recommended
   data list                    list the data sets that are known by name
   data fetch NAME              download a data set
@@ -37,9 +39,10 @@ A first run:
 
 'graphmi COMMAND --help' lists the options of a command. GRAPHMI_TRACEBACK=1 shows where an error comes from.
 """
-_COMMANDS = ("presets", "train", "evaluate", "compare", "explain", "data")
+_COMMANDS = ("presets", "train", "evaluate", "compare", "report", "explain", "data")
 # What comes with `pip install "graphmi[train]"` and is imported by some command.
 _EXTRA = {
+    "jinja2",
     "jsonargparse",
     "lightning_fabric",
     "matplotlib",

@@ -1,5 +1,6 @@
 """Pictures of runs and the page that shows them, from their folders alone."""
 
+from graphmi.report.build import build_report
 from graphmi.report.figures import (
     interest_heat_map,
     interests_against_diversity,
@@ -11,6 +12,7 @@ from graphmi.report.figures import (
 )
 
 __all__ = [
+    "build_report",
     "interest_heat_map",
     "interests_against_diversity",
     "metric_by_group",

@@ -15,7 +15,7 @@ from graphmi.restore import Restored, restore
 __all__ = ["Explorer", "sample_users"]
 
 _LIST, _CAUSES, _HISTORY, _TITLE = 10, 3, 200, 100  # recommendations, causes, latest items, characters of a title
-_AT_ONCE = 64
+_AT_ONCE = 128
 
 
 class Explorer:

@@ -1,20 +1,20 @@
 """Panels of what the interests do: who fills the list, and whether broad users have more of them in use."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
-from scipy import stats
-from torch import Tensor
 
 from graphmi.comparison import NamedRun
+from graphmi.metrics import rank_correlation
 from graphmi.report.panel import COLORS, Panel, color, dashes, marker
 
 __all__ = ["diversity_panels", "heat_map_panels"]
 
-_EFFECTIVE, _BINS = "interests/effective@10", 20
+_PARTS = 20
 
 
 def heat_map_panels(runs: Sequence[NamedRun]) -> list[Panel]:
@@ -36,8 +36,7 @@ def diversity_panels(runs: Sequence[NamedRun]) -> list[Panel]:
     How to read it: a rising line means that the model gives broad users more interests. A flat line means that the
     number of interests in use has nothing to do with the user.
     """
-    shown = {n: run for n, run in enumerate(runs) if _EFFECTIVE in run.per_user and "diversity" in run.per_user}
-    found = {n: _parts(run.per_user["diversity"], run.per_user[_EFFECTIVE]) for n, run in shown.items()}
+    found = {n: _parts(run) for n, run in enumerate(runs)}
     parts = {n: part for n, part in found.items() if part is not None}
     if not parts:
         return []
@@ -63,7 +62,7 @@ def diversity_panels(runs: Sequence[NamedRun]) -> list[Panel]:
     return [
         Panel(
             title="Interests in use against diversity of taste",
-            description=f"Effective number of interests in the top 10 against the diversity of the user's taste. "
+            description=f"Effective number of interests in the list against the diversity of the user's taste. "
             f"Spearman's rank correlation over users: {said}.",
             header=("run", "mean diversity of the part", "effective interests", "± (95 %)"),
             rows=tuple((runs[n].name, *row) for n, (_, points) in parts.items() for row in points.tolist()),
@@ -105,16 +104,19 @@ def _numbers(count: int) -> list[str]:
     return [str(number + 1) for number in range(count)]
 
 
-def _parts(diversity: Tensor, values: Tensor) -> tuple[float, np.ndarray] | None:
+def _parts(run: NamedRun) -> tuple[float, np.ndarray] | None:
     """Return the rank correlation, and ``[parts, 3]``: mean diversity, mean value, half of its 95 % interval."""
-    present = ~(diversity.isnan() | values.isnan())
-    diversity, values = diversity[present].double(), values[present].double()
-    if len(values) < 3 or diversity.min() == diversity.max() or values.min() == values.max():
+    effective = next((name for name in run.per_user if name.startswith("interests/effective@")), None)
+    if effective is None or "diversity" not in run.per_user:
         return None
-    order = diversity.argsort(stable=True)
+    diversity, values = run.per_user["diversity"], run.per_user[effective]
+    present = ~(diversity.isnan() | values.isnan())
+    diversity, values = diversity[present].float(), values[present]
+    rho = rank_correlation(values, diversity)
+    if math.isnan(rho):
+        return None
     rows = []
-    for part in torch.tensor_split(order, min(_BINS, len(order) // 3)):
+    for part in torch.tensor_split(diversity.argsort(stable=True), max(1, min(_PARTS, len(values) // 3))):
         error = 1.96 * float(values[part].std()) / len(part) ** 0.5
         rows.append([float(diversity[part].mean()), float(values[part].mean()), error])
-    rho = float(stats.spearmanr(diversity.numpy(), values.numpy()).statistic)
     return rho, np.array(rows)

@@ -4,20 +4,32 @@ import io
 import re
 from xml.etree import ElementTree
 
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from graphmi.report.panel import COLORS, save
+from graphmi.report.panel import COLORS, MARKERS, marker, save
 
-__all__ = ["to_svg"]
+__all__ = ["SHAPES", "mark", "to_svg"]
+
+# The markers of the figures, about 2 wide around the origin, for text and for the page's script.
+SHAPES = (
+    "M1 0A1 1 0 1 1-1 0A1 1 0 1 1 1 0Z",
+    "M-.9-.9H.9V.9H-.9Z",
+    "M0-1.1L1.05 .9H-1.05Z",
+    "M0-1.2L1.1 0L0 1.2L-1.1 0Z",
+    "M0 1.1L1.05-.9H-1.05Z",
+    "M-.4-1.1H.4V-.4H1.1V.4H.4V1.1H-.4V.4H-1.1V-.4H-.4Z",
+    "M-1.1-.6L-.6-1.1L0-.5L.6-1.1L1.1-.6L.5 0L1.1 .6L.6 1.1L0 .5L-.6 1.1L-1.1 .6L-.5 0Z",
+)
 
 _SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
-# Black and the grey of the grid become the color of the text; the others are variables of the page's style.
-_PAGE_COLORS = {"#000000": "currentColor", "#b0b0b0": "currentColor"} | {
+# Black becomes the color of the text, the others variables of the page's style.
+_PAGE_COLORS = {"#000000": "currentColor", "#b0b0b0": "var(--grid)"} | {
     color.lower(): f"var(--series-{index})" for index, color in enumerate(COLORS[:-1])
 }
 
 
-def to_svg(figure: Figure, name: str, title: str, description: str) -> str:
+def to_svg(figure: Figure, name: str, title: str, description: str) -> Markup:
     """Return the figure as an ``<svg>`` element that stands on its own in a page.
 
     Args:
@@ -37,7 +49,18 @@ def to_svg(figure: Figure, name: str, title: str, description: str) -> str:
         _adapt(element, name)
     _label(root, name, title, description)
     ElementTree.register_namespace("", _SVG[1:-1])
-    return ElementTree.tostring(root, encoding="unicode").replace(f' xmlns="{_SVG[1:-1]}"', "", 1)
+    text = ElementTree.tostring(root, encoding="unicode").replace(f' xmlns="{_SVG[1:-1]}"', "", 1)
+    return Markup(text)  # noqa: S704  (the writer escapes what it is given)
+
+
+def mark(index: int) -> Markup:
+    """Return the marker and color of the run of this number, for a line of text."""
+    color = "currentColor" if COLORS[index % len(COLORS)] == "#000000" else f"var(--series-{index % len(COLORS)})"
+    shape = SHAPES[MARKERS.index(marker(index))]
+    start = Markup(
+        '<svg class="mark" viewBox="-1.3 -1.3 2.6 2.6" aria-hidden="true"><path style="fill: {}" d="{}"/></svg>'
+    )
+    return start.format(color, shape)
 
 
 def _remove_metadata(root: ElementTree.Element) -> None:
