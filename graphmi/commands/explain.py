@@ -85,6 +85,7 @@ def explain(folder: RunFolder, user: str | None = None, k: int = 10, split: Part
         "diversity": _finite(tastes.diversity[index]),
         "group": int(tastes.group[index]) + 1 or None,
         "num_groups": run.experiment.groups.num_groups,
+        "max_length": run.model.max_length if isinstance(run.model, HistoryReader) else None,
         "source": _source(run, explanation),
         "note": _note(run, explanation),
         **_named(explanation, run.dataset),
@@ -133,7 +134,7 @@ def _find(users: Vocabulary, user: str) -> int:
     except ValueError:
         raise UsageError(f"no user has the id '{user}': ids are whole numbers, such as {users.ids[0]}") from None
     near = " and ".join(str(one) for one in users.ids[max(0, place - 1) : place + 1])
-    raise UsageError(f"no user has the id '{user}': the nearest of {len(users):,} ids are {near}")
+    raise UsageError(f"no user has the id '{user}' (nearest of the {len(users):,} ids: {near})")
 
 
 def _source(run: Restored, explanation: Explanation) -> str:

@@ -14,6 +14,8 @@ __all__ = ["print_explanation"]
 _COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")  # Okabe and Ito: safe for colour-blind
 _LATEST, _CATEGORIES, _CAUSES = 8, 8, 3
 _BAR = 24
+_LEAST = 0.0005  # smaller shares would read 0.0%
+_WIDTH = 110  # wider rows are hard to follow
 
 Names = Mapping[str, Any]
 
@@ -25,13 +27,15 @@ def print_explanation(console: Console, found: Names) -> None:
         console: Where to.
         found: What :func:`graphmi.commands.explain.explain` returns.
     """
-    console.print(_header(found))
-    if found["history"]:
-        console.print(_history(found["history"]), "")
+    tables = [_interests(found), _recommendations(found)]
     if found["categories"]:
-        console.print(_categories(found["categories"]), "")
-    console.print(_interests(found), "")
-    console.print(_recommendations(found))
+        tables.insert(0, _categories(found["categories"]))
+    if found["history"]:
+        tables.insert(0, _history(found["history"]))
+    console.print(_header(found))
+    for table in tables:
+        console.print(table, width=min(console.width, _WIDTH))
+        console.print()
 
 
 def _header(found: Names) -> Text:
@@ -47,7 +51,10 @@ def _header(found: Names) -> Text:
 
 
 def _facts(found: Names) -> Iterator[str]:
-    yield f"{len(found['history']):,} known items" if found["history"] else "no known items"
+    known, read = len(found["history"]), found["max_length"]
+    yield f"{known:,} known items" if known else "no known items"
+    if read is not None and known > read:
+        yield f"the model reads the latest {read}"
     if found["diversity"] is not None:
         yield f"diversity {found['diversity']:.2f}"
     if found["group"] is not None:
@@ -127,7 +134,16 @@ def _recommendations(found: Names) -> Table:
 
 
 def _causes(causes: Sequence[Names]) -> Text:
-    return Text("\n").join(Text.assemble((f"{one['share']:>4.0%} ", "cyan"), one["title"]) for one in causes)
+    lines = (
+        Text.assemble((f"{_percent(one['share']):>5} ", "cyan"), one["title"])
+        for one in causes
+        if one["share"] >= _LEAST
+    )
+    return Text("\n").join(lines)
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.1 else f"{share:.1%}"
 
 
 def _score(score: float) -> str:
