@@ -1,13 +1,23 @@
 import json
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
-from graphmi.data import Histories, LeaveOneOut, planted
+from graphmi.data import Categories, Histories, LeaveOneOut, planted
 from graphmi.evaluator import Evaluator
+from graphmi.metrics import (
+    InterestDiagnostics,
+    effective_interests,
+    gini,
+    interest_share,
+    interest_values,
+    rank_correlation,
+)
+from graphmi.retrieval import top_k
 from graphmi.typing import Representations
 
 
@@ -216,6 +226,137 @@ def test_result_is_plain_json():
     assert set(plain["groups"]["activity/ndcg@5"]) == {"mean", "count", "std", "gap", "cv", "ugf", "intervals"}
 
 
+class Interests(Table):
+    """A table with routing weights of histories, as a sequence model gives them."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        draws = torch.Generator().manual_seed(7)
+        routing = (6 * torch.randn(*self.user.shape[:2], 5, generator=draws)).softmax(2)
+        self.register_buffer("routing", routing)
+
+    def forward(self, batch):
+        out = super().forward(batch)
+        real = torch.arange(5) < 1 + batch.user.unsqueeze(1) % 5
+        return Representations(
+            out.interests, out.items, self.routing[batch.user], real, interest_mask=out.interest_mask
+        )
+
+
+def interests_world():
+    """A model of three interests, one of them inactive for some, on planted data with categories."""
+    dataset = LeaveOneOut()(planted(num_users=40, num_items=50, interactions_per_user=8))
+    draws = torch.Generator().manual_seed(0)
+    mask = torch.rand(40, 3, generator=draws) < 0.7
+    mask[:, 0] |= ~mask.any(dim=1)
+    users, items = torch.randn(40, 3, 4, generator=draws), torch.randn(50, 4, generator=draws)
+    return Interests(users, items, mask), dataset
+
+
+def ranked(model, dataset, k):
+    """The lists of all users with a target, item by item, with the interest of each."""
+    rows = []
+    for user in dataset.test.user.unique().tolist():
+        seen = set(dataset.known("test").item[dataset.known("test").user == user].tolist())
+        scores = (model.user[user] @ model.item.T).masked_fill(~model.mask[user].unsqueeze(1), -math.inf)
+        order = sorted(set(range(len(model.item))) - seen, key=lambda i, s=scores: (-s[:, i].max().item(), i))[:k]
+        rows.append([(item, int(scores[:, item].argmax())) for item in order])
+    return rows
+
+
+@pytest.mark.parametrize("batch_size", [7, 1000])
+def test_lists_and_interests_equal_loops(batch_size):
+    model, dataset = interests_world()
+    diversity = torch.arange(40, dtype=torch.float64).where(torch.arange(40) % 5 > 0, math.nan)
+    targets, known = dataset.targets("test"), dataset.known("test")
+    evaluator = Evaluator(targets, known, k=(5, 12), batch_size=batch_size, train=dataset.train, diversity=diversity)
+    result = evaluator(model)
+    rows = ranked(model, dataset, 12)
+    shown = [torch.tensor([item for row in rows for item, _ in row[:k]]).bincount(minlength=50) for k in (5, 12)]
+    assert result.lists["coverage@5"] == pytest.approx((shown[0] > 0).double().mean().item())
+    assert result.lists["gini@12"] == pytest.approx(gini(shown[1]).item())
+    assert list(result.lists) == [
+        f"{name}@{k}" for name in ("coverage", "gini", "novelty", "entropy", "calibration") for k in (5, 12)
+    ]
+    count = dataset.train.item.bincount(minlength=50).tolist()
+    bits = [[math.log2(sum(count) / max(1, count[item])) for item, _ in row[:5]] for row in rows]
+    per_user = [sum(row) / len(row) for row in bits]
+    assert result.diagnostics["lists/novelty@5"].tolist() == pytest.approx(per_user, rel=1e-5)
+    assert result.lists["novelty@5"] == pytest.approx(sum(per_user) / len(per_user), rel=1e-5)
+
+    interest = torch.tensor([[one for _, one in row[:10]] for row in rows])
+    effective = effective_interests(interest, 3)
+    assert torch.allclose(result.diagnostics["interests/effective@10"].double(), effective, atol=1e-6)
+    assert result.interests["effective@10"] == pytest.approx(effective.mean().item())
+    assert torch.allclose(result.interest_share, interest_share(interest, 3))
+    assert result.interests["effective-diversity correlation"] == pytest.approx(
+        rank_correlation(effective.float(), diversity[result.users].float())
+    )
+    assert {"collapse", "routing entropy", "cosine", "balance@10", "dead@10", "alignment"} <= result.interests.keys()
+
+
+def test_interests_of_the_evaluation_are_those_of_the_metric():
+    model, dataset = interests_world()
+    targets, known = dataset.targets("test"), dataset.known("test")
+    found = Evaluator(targets, known, k=[20], batch_size=6)(model)
+    model.eval()
+    with torch.no_grad():
+        out = model(SimpleNamespace(user=found.users))
+    mine = [known.item[known.user == user] for user in found.users.tolist()]
+    rowptr = torch.tensor([0, *map(len, mine)]).cumsum(0)
+    interest = top_k(out.interests, out.items, 10, exclude=(rowptr, torch.cat(mine)), interest_mask=out.interest_mask)[
+        2
+    ]
+    row = torch.searchsorted(found.users, targets.user)
+    metric = InterestDiagnostics(3)
+    metric.update(out, interest, torch.stack([row, targets.item]))
+    assert found.interests == pytest.approx(metric.compute(), rel=1e-5)
+    assert found.lists == {}  # nothing is known of the items
+    collapse = interest_values(out)["collapse"]
+    assert collapse.isnan().any()  # some have a history of one item
+    assert found.interests["collapse"] == pytest.approx(collapse.nanmean().item())
+
+
+def test_quick_evaluation_leaves_out_what_needs_the_interest_of_an_item():
+    model, dataset = interests_world()
+    arguments = dataset.targets("test"), dataset.known("test"), [10]
+    full, quick = Evaluator(*arguments)(model), Evaluator(*arguments, quick=True)(model)
+    assert set(quick.interests) == {"collapse", "routing entropy", "cosine"}
+    assert quick.interests == {name: full.interests[name] for name in quick.interests}
+    assert quick.metrics == full.metrics
+    assert quick.interest_share is None
+    assert quick.diagnostics == {}
+
+
+def test_a_single_interest_has_nothing_to_say():
+    model, dataset = interests_world()
+    single = Table(model.user.detach()[:, :1], model.item.detach())
+    result = Evaluator(dataset.targets("test"), dataset.known("test"), train=dataset.train, diversity=torch.rand(40))(
+        single
+    )
+    assert result.interests == {}
+    assert result.to_dict()["interest_share"] == []
+    assert result.lists
+    assert not any(name.startswith("interests/") for name in result.diagnostics)
+
+
+def test_graph_models_give_no_routing():
+    model, targets, known = world()
+    assert not {"collapse", "routing entropy"} & Evaluator(targets, known)(model).interests.keys()
+
+
+def test_undefined_numbers_are_null_in_json():
+    model, dataset = interests_world()
+    uncategorised = replace(dataset.train, categories=Categories(torch.empty(0).long(), torch.empty(0).long(), ("a",)))
+    result = Evaluator(dataset.targets("test"), dataset.known("test"), [5], train=uncategorised)(model)
+    assert math.isnan(result.lists["calibration@5"])
+    plain = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert plain["lists"]["calibration@5"] is None
+    assert plain["lists"]["coverage@5"] > 0
+    assert len(plain["interest_share"]) == 5
+    assert sum(plain["interest_share"][0]) == pytest.approx(1.0)
+
+
 def test_errors():
     model, targets, known = world()
     with pytest.raises(ValueError, match="nothing to evaluate"):
@@ -224,6 +365,8 @@ def test_errors():
         Evaluator(targets, known, batch_size=0)
     with pytest.raises(ValueError, match=r"'groups\[age\]' must have at least 30 entries, one per user \(got 3\)"):
         Evaluator(targets, known, groups={"age": torch.zeros(3, dtype=torch.int64)})
+    with pytest.raises(ValueError, match=r"'diversity' must have at least 30 entries, one per user \(got 3\)"):
+        Evaluator(targets, known, diversity=torch.zeros(3))
     with torch.no_grad():
         model.item[3] = math.nan
     with pytest.raises(ValueError, match="NaN"):
