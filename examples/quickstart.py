@@ -1,8 +1,8 @@
 """A multi-interest graph model beside its single-interest backbone, on MovieLens-100K: what ``make demo`` runs.
 
 Both models are trained with the same objective on the same split, selected on validation, and compared once on the
-test: accuracy, and accuracy by groups of users from narrow to broad taste. Each leaves a run folder, and figures lie
-beside them.
+test: accuracy, and accuracy by groups of users from narrow to broad taste. Each leaves a run folder; figures, and a
+report.html that shows everything and opens in any browser, lie beside them.
 
     python examples/quickstart.py [--data ml-100k] [--out runs/demo]
 
@@ -17,7 +17,7 @@ from rich.console import Console
 from graphmi.commands.compare import compare
 from graphmi.config import read_config
 from graphmi.presets import preset_text
-from graphmi.report import save_figures
+from graphmi.report import build_report, save_figures
 from graphmi.result import describe_data, save_run
 from graphmi.run import RunFolder
 
@@ -54,6 +54,8 @@ def main() -> None:
     console.print(compare(runs))
     for path in save_figures(runs, arguments.out / "figures"):
         console.print(f"figure: {path}")
+    report = build_report(runs, arguments.out / "report.html")
+    console.print(f"report: {report} (open it in a browser)", soft_wrap=True)
     console.print(f"run folders: {', '.join(str(run.path) for run in runs)}", soft_wrap=True)
 
 

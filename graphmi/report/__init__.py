@@ -4,10 +4,12 @@ from graphmi.report.build import build_report
 from graphmi.report.figures import (
     interest_heat_map,
     interests_against_diversity,
+    item_map,
     metric_by_group,
     routing_collapse,
     save_figures,
     training_curves,
+    user_figure,
     utility_against_spread,
 )
 
@@ -15,9 +17,11 @@ __all__ = [
     "build_report",
     "interest_heat_map",
     "interests_against_diversity",
+    "item_map",
     "metric_by_group",
     "routing_collapse",
     "save_figures",
     "training_curves",
+    "user_figure",
     "utility_against_spread",
 ]

@@ -23,6 +23,7 @@ from graphmi.report.explorer import Explorer, sample_users
 from graphmi.report.sections import sections
 from graphmi.report.summary import Summary
 from graphmi.report.svg import SHAPES, mark
+from graphmi.report.words import findings, lead
 from graphmi.run import RunFolder
 
 __all__ = ["build_report", "check_target"]
@@ -113,8 +114,8 @@ def _render(runs: Sequence[NamedRun], metric: str, explorer: dict[str, Any] | No
             style=Markup(_file("style.css")),  # noqa: S704  (files of the package)
             script=Markup(script),  # noqa: S704
             script_hash=f"sha256-{digest}",
-            lead=summary.lead(),
-            findings=list(summary.sentences()),
+            lead=lead(summary),
+            findings=list(findings(summary)),
             caption=_caption(runs),
             summary=summary,
             marks=[mark(n) for n in range(len(runs))],
@@ -142,7 +143,8 @@ def _caption(runs: Sequence[NamedRun]) -> str:
             f"p: Wilcoxon signed-rank test against {runs[0].name} on the same users, after Holm's correction for the "
             "number of runs; significant where p < 0.05 and the interval does not hold zero. "
         )
-    return text + "Spread: standard deviation between diversity groups, less is more even."
+    text += "Spread: standard deviation between diversity groups, less is more even."
+    return text if len(runs) == 1 else f"{text} Best is the best number, whether or not it is significantly so."
 
 
 def _facts(runs: Sequence[NamedRun]) -> dict[str, dict[str, str]]:

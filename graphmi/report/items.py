@@ -131,6 +131,7 @@ def item_panel(name: str, items: ItemMap, label: Tensor, names: Sequence[str]) -
 
     def draw(ax: Axes) -> None:
         ax.grid(False)
+        ax.spines[:].set_visible(False)
         for number, text in [(-1, "none of these"), *enumerate(names)]:
             x, y = items.place[label == number].T.numpy()
             shown = number >= 0

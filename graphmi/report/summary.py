@@ -1,6 +1,7 @@
 """What the numbers of runs say, as a table and in words."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from graphmi.comparison import NamedRun, mean_interval, paired, shared_metrics
 from graphmi.metrics import Interval, PairedResult, holm
 
-__all__ = ["Cell", "Summary"]
+__all__ = ["Cell", "Summary", "bracketed", "in_use", "is_significant", "p_text"]
 
 _LEVEL = 0.05
 
@@ -66,73 +67,6 @@ class Summary:
                 return name
         return None
 
-    def sentences(self) -> Iterator[str]:
-        """Yield what stands out, a sentence each."""
-        yield from self._groups()
-        yield from self._interests()
-        yield (
-            "Every run is one training with one seed: the intervals say how much depends on the users, not on the seed."
-        )
-
-    def lead(self) -> str:
-        """Return what the runs are, and which is the most accurate."""
-        return " ".join([self._what(), *self._accuracy()])
-
-    def _what(self) -> str:
-        test = f"{len(self.runs[0].per_user['user']):,} users with items to find in the test"
-        size = f"{self.data['name']}, {self.data['users']:,} users and {self.data['items']:,} items"
-        subject = f"the run {self.runs[0].name}" if len(self.runs) == 1 else f"{len(self.runs)} runs side by side"
-        return f"This page shows {subject} on {size}. Every number is a mean over the {test}, ranked among all items."
-
-    def _accuracy(self) -> Iterator[str]:
-        best = max(self.runs, key=lambda run: float(run.result["metrics"][self.metric]))
-        value = best.result["metrics"][self.metric]
-        interval = _interval(mean_interval(best, self.metric))
-        if len(self.runs) == 1:
-            yield f"It reaches a test {self.metric} of {value:.4f} (95 % interval over users {interval})."
-            return
-        yield f"{best.name} has the highest test {self.metric}: {value:.4f} (95 % interval over users {interval})."
-        for verdict, found in _by_verdict(self.differences).items():
-            yield f"{', '.join(found)} {verdict[len(found) > 1]} {self.runs[0].name}."
-
-    def _groups(self) -> Iterator[str]:
-        if self.grouping is None:
-            return
-        at = " at equal activity" if self.grouping == "diversity-controlled" else ""
-        for run in self.runs if len(self.runs) < 4 else ():
-            yield _ends(run, run.result["groups"][f"{self.grouping}/{self.metric}"], at)
-        for run in self.runs[1:] if len(self.runs) < 4 else ():
-            yield self._by_group(run, at)
-        spread = {run.name: run.result["groups"][f"{self.grouping}/{self.metric}"] for run in self.runs}
-        if len(spread) > 1:
-            yield _spread(spread, at)
-
-    def _by_group(self, run: NamedRun, at: str) -> str:
-        tests = paired(self.runs[0], run, self.metric, self.runs[0].per_user[f"group/{self.grouping}"])
-        differ = [
-            f"group {int(name) + 1} ({test.difference:+.4f})"
-            for name, test in tests.items()
-            if name != "all" and _significant(test, test.wilcoxon_holm)
-        ]
-        if not differ:
-            return (
-                f"In no diversity group{at} is the difference between {run.name} and {self.runs[0].name} significant."
-            )
-        return (
-            f"By diversity group{at}, {run.name} differs significantly from {self.runs[0].name} in {', '.join(differ)}."
-        )
-
-    def _interests(self) -> Iterator[str]:
-        for run in self.runs:
-            found = run.result.get("interests") or {}
-            used = next((value for name, value in found.items() if name.startswith("effective@")), None)
-            if used is None:
-                continue
-            of = len(run.result["interest_share"][0])
-            correlation = found.get("effective-diversity correlation")
-            rest = "" if correlation is None else f"; {_correlation(correlation)}"
-            yield f"A list of {run.name} draws on {used:.1f} of {of} interests (effective number, a mean){rest}."
-
     def header(self) -> list[str]:
         """Return the names of the columns of :meth:`rows`."""
         first = [f"{self.metric} less {self.runs[0].name}"] if len(self.runs) > 1 else []
@@ -159,7 +93,7 @@ class Summary:
 
     def _metric_column(self, name: str) -> list[Cell]:
         values = [float(run.result["metrics"][name]) for run in self.runs]
-        notes = [_interval(mean_interval(run, name)) for run in self.runs]
+        notes = [bracketed(mean_interval(run, name)) for run in self.runs]
         return _best([Cell(f"{v:.4f}", note) for v, note in zip(values, notes, strict=True)], values)
 
     def _spread_column(self) -> list[Cell]:
@@ -175,36 +109,24 @@ def _best(cells: list[Cell], values: list[float]) -> list[Cell]:
     return [replace(cell, best=value == max(values)) for cell, value in zip(cells, values, strict=True)]
 
 
-def _significant(test: PairedResult, p: float) -> bool:
+def is_significant(test: PairedResult, p: float) -> bool:
+    """Return whether a difference counts."""
     return p < _LEVEL and not test.interval.low <= 0 <= test.interval.high
 
 
-def _by_verdict(
-    differences: Sequence[tuple[NamedRun, PairedResult, float]],
-) -> dict[tuple[str, str], list[str]]:
-    """Return the runs by what is to be said of them, of one and of several."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for run, test, p in differences:
-        verdict = ("does not differ significantly from", "do not differ significantly from")
-        if _significant(test, p):
-            better = "better" if test.difference > 0 else "worse"
-            verdict = (f"is significantly {better} than", f"are significantly {better} than")
-        interval = f"[{test.interval.low:+.4f}, {test.interval.high:+.4f}]"
-        found.setdefault(verdict, []).append(f"{run.name} ({test.difference:+.4f} {interval}, {_p(p)})")
-    return found
-
-
-def _p(p: float) -> str:
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+def p_text(p: float) -> str:
+    """Return a p-value as people write it."""
+    return "no test" if math.isnan(p) else "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def _difference(test: PairedResult, p: float) -> Cell:
-    verdict = "significant" if _significant(test, p) else "not significant"
+    verdict = "significant" if is_significant(test, p) else "not significant"
     interval = f"[{test.interval.low:+.4f}, {test.interval.high:+.4f}]"
-    return Cell(f"{test.difference:+.4f}", interval, f"{_p(p)}, {verdict}")
+    return Cell(f"{test.difference:+.4f}", interval, f"{p_text(p)}, {verdict}")
 
 
-def _interval(interval: Interval) -> str:
+def bracketed(interval: Interval) -> str:
+    """Return an interval as text."""
     return f"[{interval.low:.4f}, {interval.high:.4f}]"
 
 
@@ -212,39 +134,17 @@ def _ends_text(ends: Sequence[float] | None) -> str:
     return "" if ends is None else f"[{ends[0]:.4f}, {ends[1]:.4f}]"
 
 
-def _ends(run: NamedRun, group: dict[str, Any], at: str) -> str:
-    """Say whether the broad are served worse than the narrow."""
-    present = [g for g, value in enumerate(group["mean"]) if value is not None]
-    narrow, broad = (group["mean"][g] for g in (present[0], present[-1]))
-    first, last = (group["intervals"].get(str(g)) for g in (present[0], present[-1]))
-    values = f"{narrow:.4f} in the group of the narrowest taste and {broad:.4f} in that of the broadest{at}"
-    if first is None or last is None:
-        return f"{run.name} reaches {values}."
-    if first[0] <= last[1] and last[0] <= first[1]:
-        return f"{run.name} reaches {values}; the intervals overlap, so this is no clear difference."
-    return f"{run.name} serves users of broad taste {'better' if broad > narrow else 'worse'}: {values}."
-
-
-def _spread(spread: dict[str, dict[str, Any]], at: str) -> str:
-    best = min(spread, key=lambda name: float(spread[name]["std"]))
-    ends = [group["intervals"].get("std") for group in spread.values()]
-    text = f"The smallest spread between groups{at} is that of {best} (standard deviation {spread[best]['std']:.4f})"
-    known = [end for end in ends if end is not None]
-    if len(known) == len(ends) and max(low for low, _ in known) <= min(high for _, high in known):
-        return f"{text}; the intervals of all runs overlap, so no run is clearly more even than another."
-    return f"{text}."
-
-
-def _correlation(rho: float) -> str:
-    if abs(rho) < 0.1:
-        return f"how many has next to nothing to do with how broad a user's taste is (rank correlation {rho:+.2f})"
-    return f"{'more' if rho > 0 else 'fewer'} for users of broad taste (rank correlation {rho:+.2f})"
+def in_use(run: NamedRun) -> tuple[float, int] | None:
+    """Return how many interests a list draws on and how many there are; ``None`` for a run with one interest."""
+    for name, value in (run.result.get("interests") or {}).items():
+        if name.startswith("effective@") and value is not None:
+            return float(value), len(run.result["interest_share"][0])
+    return None
 
 
 def _in_use(run: NamedRun) -> Cell:
-    found = run.result.get("interests") or {}
-    used = next((value for name, value in found.items() if name.startswith("effective@")), None)
-    return Cell("1") if used is None else Cell(f"{used:.2f}", f"of {len(run.result['interest_share'][0])}")
+    found = in_use(run)
+    return Cell("1") if found is None else Cell(f"{found[0]:.2f}", f"of {found[1]}")
 
 
 def _epochs(run: NamedRun) -> Cell:

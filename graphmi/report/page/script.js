@@ -33,7 +33,6 @@
   const shapeOf = (n) => (n + Math.floor(n / SHAPES.length)) % SHAPES.length;
   const cssColor = (n) => (n < 0 || n % COLORS === 6 ? "currentColor" : `var(--series-${n % COLORS})`);
   const number = (n) => n.toLocaleString("en");
-  const letter = (n) => (n < 26 ? String.fromCharCode(65 + n) : String(n + 1));
   const title = (item) => data.items[item][0];
   const categoriesOf = (item) => data.items[item][1];
 
@@ -75,14 +74,14 @@
   function itemMap() {
     const canvas = byId("map"), box = byId("map-box"), tip = byId("map-title"), context = canvas.getContext("2d");
     const select = byId("map-run"), byCategory = byId("by-category"), byInterest = byId("by-interest");
-    const state = { run: firstRun, by: data.coloured.length ? "category" : "interest", only: null, at: -1, places: [] };
+    const state = { run: firstRun, by: most > 1 ? "interest" : "category", only: null, at: -1, places: [] };
     options(select, firstRun);
 
     const map = () => data.runs[state.run].map;
     const labels = () =>
       state.by === "category"
         ? data.coloured.map((category) => data.categories[category])
-        : Array.from({ length: data.runs[state.run].interests }, (_, n) => `Interest ${letter(n)}`);
+        : Array.from({ length: data.runs[state.run].interests }, (_, n) => `Interest ${n + 1}`);
     const labelOf = (n) => (state.by === "category" ? data.shown[map().items[n]] : map().interest[n]);
     const isShown = (n) => {
       if (state.only === null) return true;
@@ -184,7 +183,7 @@
       if (n < 0) return;
       const item = map().items[n], [px, py] = state.places[n];
       const more = categoriesOf(item).map((category) => data.categories[category]);
-      if (map().interest && map().interest[n] >= 0) more.push(`interest ${letter(map().interest[n])}`);
+      if (map().interest && map().interest[n] >= 0) more.push(`interest ${map().interest[n] + 1}`);
       tip.replaceChildren(title(item), el("small", {}, more.join(", ")));
       tip.style.left = `${Math.max(4, Math.min(px + 12, box.clientWidth - tip.offsetWidth - 4))}px`;
       tip.style.top = `${py + 12 + tip.offsetHeight > box.clientHeight ? Math.max(4, py - tip.offsetHeight - 12) : py + 12}px`;
@@ -296,7 +295,7 @@
     }
 
     const because = (causes) => causes.map(([item, share]) => `${title(item)} (${share || "<1"} %)`).join(", ");
-    const badge = (n) => el("span", {}, mark(n), ` Interest ${letter(n)}`);
+    const badge = (n) => el("span", {}, mark(n), ` Interest ${n + 1}`);
 
     function list(told, several) {
       return el("ol", { class: "list" }, ...told.list.map(([item, interest, hit, causes], rank) =>
@@ -312,7 +311,7 @@
       told.list.forEach(([, interest]) => hits.set(interest, (hits.get(interest) || 0) + 1));
       return el("ul", { class: "cards" }, ...told.interests.map(([active, , nearest, causes], n) =>
         el("li", { class: active ? "card" : "card inactive" },
-          several ? el("h4", {}, mark(n), ` Interest ${letter(n)}`,
+          several ? el("h4", {}, mark(n), ` Interest ${n + 1}`,
             el("small", {}, active ? `${hits.get(n) || 0} of ${told.list.length} recommendations` : "not in use for this user")) : null,
           el("p", {}, "Nearest items"),
           el("ul", { class: "plain" }, ...nearest.map((item) => el("li", {}, title(item), known.has(item) ? el("small", {}, "known") : null))),

@@ -1,0 +1,121 @@
+"""What the numbers of runs say, in words."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from graphmi.comparison import NamedRun, mean_interval, paired
+from graphmi.metrics import PairedResult
+from graphmi.report.summary import Summary, bracketed, in_use, is_significant, p_text
+
+__all__ = ["findings", "lead"]
+
+
+def findings(summary: Summary) -> Iterator[str]:
+    """Yield what stands out, a sentence each."""
+    yield from _groups(summary)
+    yield from _interests(summary)
+    yield ("Every run is one training with one seed: the intervals say how much depends on the users, not on the seed.")
+
+
+def lead(summary: Summary) -> str:
+    """Return what the runs are, and which is the most accurate."""
+    return " ".join([_what(summary), *_accuracy(summary)])
+
+
+def _what(summary: Summary) -> str:
+    test = f"{len(summary.runs[0].per_user['user']):,} users with items to find in the test"
+    size = f"{summary.data['name']}, {summary.data['users']:,} users and {summary.data['items']:,} items"
+    subject = f"the run {summary.runs[0].name}" if len(summary.runs) == 1 else f"{len(summary.runs)} runs side by side"
+    return f"This page shows {subject} on {size}. Every number is a mean over the {test}, ranked among all items."
+
+
+def _accuracy(summary: Summary) -> Iterator[str]:
+    best = max(summary.runs, key=lambda run: float(run.result["metrics"][summary.metric]))
+    value = best.result["metrics"][summary.metric]
+    interval = bracketed(mean_interval(best, summary.metric))
+    if len(summary.runs) == 1:
+        yield f"It reaches a test {summary.metric} of {value:.4f} (95 % interval over users {interval})."
+        return
+    yield f"{best.name} has the highest test {summary.metric}: {value:.4f} (95 % interval over users {interval})."
+    for verdict, found in _by_verdict(summary.differences).items():
+        yield f"{', '.join(found)} {verdict[len(found) > 1]} {summary.runs[0].name}."
+
+
+def _groups(summary: Summary) -> Iterator[str]:
+    if summary.grouping is None:
+        return
+    at = " at equal activity" if summary.grouping == "diversity-controlled" else ""
+    for run in summary.runs if len(summary.runs) < 4 else ():
+        yield _ends(run, run.result["groups"][f"{summary.grouping}/{summary.metric}"], at)
+    for run in summary.runs[1:] if len(summary.runs) < 4 else ():
+        yield _by_group(summary, run, at)
+    spread = {run.name: run.result["groups"][f"{summary.grouping}/{summary.metric}"] for run in summary.runs}
+    if len(spread) > 1:
+        yield _spread(spread, at)
+
+
+def _by_group(summary: Summary, run: NamedRun, at: str) -> str:
+    tests = paired(summary.runs[0], run, summary.metric, summary.runs[0].per_user[f"group/{summary.grouping}"])
+    differ = [
+        f"group {int(name) + 1} ({test.difference:+.4f})"
+        for name, test in tests.items()
+        if name != "all" and is_significant(test, test.wilcoxon_holm)
+    ]
+    if not differ:
+        return f"In no diversity group{at} is the difference between {run.name} and {summary.runs[0].name} significant."
+    return (
+        f"By diversity group{at}, {run.name} differs significantly from {summary.runs[0].name} in {', '.join(differ)}."
+    )
+
+
+def _interests(summary: Summary) -> Iterator[str]:
+    for run in summary.runs:
+        if (found := in_use(run)) is None:
+            continue
+        rho = run.result["interests"].get("effective-diversity correlation")
+        rest = "" if rho is None else f"; {_correlation(rho)}"
+        yield f"A list of {run.name} draws on {found[0]:.1f} of {found[1]} interests (effective number, a mean){rest}."
+
+
+def _by_verdict(
+    differences: Sequence[tuple[NamedRun, PairedResult, float]],
+) -> dict[tuple[str, str], list[str]]:
+    """Return the runs by what is to be said of them, of one and of several."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for run, test, p in differences:
+        verdict = ("does not differ significantly from", "do not differ significantly from")
+        if is_significant(test, p):
+            better = "better" if test.difference > 0 else "worse"
+            verdict = (f"is significantly {better} than", f"are significantly {better} than")
+        interval = f"[{test.interval.low:+.4f}, {test.interval.high:+.4f}]"
+        found.setdefault(verdict, []).append(f"{run.name} ({test.difference:+.4f} {interval}, {p_text(p)})")
+    return found
+
+
+def _ends(run: NamedRun, group: dict[str, Any], at: str) -> str:
+    """Say whether the broad are served worse than the narrow."""
+    present = [g for g, value in enumerate(group["mean"]) if value is not None]
+    narrow, broad = (group["mean"][g] for g in (present[0], present[-1]))
+    first, last = (group["intervals"].get(str(g)) for g in (present[0], present[-1]))
+    values = f"{narrow:.4f} in the group of the narrowest taste and {broad:.4f} in that of the broadest{at}"
+    if first is None or last is None:
+        return f"{run.name} reaches {values}."
+    if first[0] <= last[1] and last[0] <= first[1]:
+        return f"{run.name} reaches {values}; the intervals overlap, so this is no clear difference."
+    return f"{run.name} serves users of broad taste {'better' if broad > narrow else 'worse'}: {values}."
+
+
+def _spread(spread: dict[str, dict[str, Any]], at: str) -> str:
+    best = min(spread, key=lambda name: float(spread[name]["std"]))
+    ends = [group["intervals"].get("std") for group in spread.values()]
+    text = f"The smallest spread between groups{at} is that of {best} (standard deviation {spread[best]['std']:.4f})"
+    known = [end for end in ends if end is not None]
+    if len(known) == len(ends) and max(low for low, _ in known) <= min(high for _, high in known):
+        return f"{text}; the intervals of all runs overlap, so no run is clearly more even than another."
+    return f"{text}."
+
+
+def _correlation(rho: float) -> str:
+    if abs(rho) < 0.1:
+        return f"how many has next to nothing to do with how broad a user's taste is (rank correlation {rho:+.2f})"
+    return f"{'more' if rho > 0 else 'fewer'} for users of broad taste (rank correlation {rho:+.2f})"
