@@ -101,7 +101,8 @@ def uniformity(vectors: Tensor) -> Tensor:
 
 def _distances(interests: Tensor, vectors: Tensor, mask: Tensor | None) -> Tensor:
     """Return the squared distance of the best pair of interest and item vector, ``[num_pairs]``."""
-    vectors = vectors.unflatten(1, (vectors.size(1) // interests.size(-1), -1))  # [num_pairs, num_vectors, dim]
+    dim = interests.size(-1)
+    vectors = vectors.view(len(vectors), vectors.size(1) // dim, dim)  # [num_pairs, num_vectors, dim]
     scores = interests @ vectors.transpose(1, 2)
     if mask is not None:
         scores = scores.masked_fill(~mask.unsqueeze(-1), -math.inf)

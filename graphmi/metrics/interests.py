@@ -35,7 +35,8 @@ def interest_share(interest: Tensor, num_interests: int) -> Tensor:
     """Return how often the item at each rank comes from a user's largest, second largest, ... interest.
 
     The interests of each user are put in the order of how much of the list they give (equals in the order in which
-    they first appear in it), so that users can be added up whatever their interests stand for. Figure 1 of BaM.
+    they first appear in it), so that users can be added up whatever their interests stand for; after figure 1 of `BaM
+    <https://github.com/jlunits2/BaM>`_ (IEEE BigData 2024).
 
     How to read it: rows are ranks, and a row sums to one. Columns of similar weight: several interests serve the
     user. All weight in the first column: one interest does, and the others might as well not be there. The first

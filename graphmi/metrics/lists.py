@@ -1,7 +1,8 @@
 r"""Recommendation lists beyond accuracy: what is in them, for whom, and who gets shown.
 
 All functions take rankings ``[num_users, k]`` of item ids, ``-1`` where a row is shorter, and give one value per user,
-so that :func:`graphmi.metrics.by_group` and :func:`graphmi.metrics.paired_tests` apply; :func:`gini` is about all
+so that :func:`graphmi.metrics.by_group` (group ``-1`` for users with NaN) and :func:`graphmi.metrics.paired_tests`
+(without them) apply; :func:`gini` is about all
 lists together. PyG has further metrics of this kind: ``LinkPredCoverage``, ``LinkPredDiversity``,
 ``LinkPredPersonalization`` and ``LinkPredAveragePopularity``.
 """

@@ -66,7 +66,7 @@ def paired_tests(
         Results by ``"all"`` and the index of each group that has users, as text.
 
     Raises:
-        ValueError: If the shapes differ or there are no users.
+        ValueError: If the shapes differ, there are no users, or a value is NaN.
     """
     if first.shape != second.shape or first.dim() != 1 or not len(first):
         raise ValueError(
@@ -78,6 +78,8 @@ def paired_tests(
     if replicates < 1:
         raise ValueError(f"'replicates' must be at least 1 (got {replicates}).")
     difference = first.double() - second.double()
+    if difference.isnan().any():
+        raise ValueError(f"{int(difference.isnan().sum())} users have no value (NaN) in one model: leave them out.")
     numbers = [] if group is None else torch.unique(group[group >= 0]).tolist()
     parts = {str(number): difference[group == number] for number in numbers}
     tests = {name: (_t_test(part), _wilcoxon(part)) for name, part in parts.items()}

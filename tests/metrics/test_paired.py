@@ -70,5 +70,7 @@ def test_impossible_arguments():
         paired_tests(torch.rand(0), torch.rand(0))
     with pytest.raises(ValueError, match="one entry per user, 3"):
         paired_tests(torch.rand(3), torch.rand(3), torch.zeros(4, dtype=torch.int64))
+    with pytest.raises(ValueError, match=r"1 users have no value \(NaN\) in one model: leave them out"):
+        paired_tests(torch.tensor([0.1, math.nan, 0.3]), torch.rand(3))
     with pytest.raises(ValueError, match="'replicates' must be at least 1"):
         paired_tests(torch.rand(3), torch.rand(3), replicates=0)
