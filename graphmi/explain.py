@@ -1,6 +1,9 @@
 """Why a model recommends what it does, user by user: interests, and the items behind them."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -10,11 +13,14 @@ from graphmi.attribution import Attribution, Cause, attribute
 from graphmi.data import Dataset, Histories
 from graphmi.data.dataset import Part
 from graphmi.retrieval import TopK, rank, top_k
-from graphmi.typing import Decomposable, Representations
+from graphmi.typing import Batch, Contributions, Decomposable, Representations
 
 __all__ = ["Cause", "Explainer", "Explanation", "Interest", "Recommendation"]
 
-_USERS = 256  # users asked at once
+_USERS, _ATTRIBUTED = 1024, 128  # users asked at once, and those of them whose sums are in memory at once
+
+
+Value = TypeVar("Value", Batch, Representations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +99,8 @@ class Explainer:
 
     Args:
         dataset: The data; known items of ``part`` are the history, and are not recommended.
-        model: ``model(Batch(user=ids))`` gives :class:`graphmi.typing.Representations`.
+        model: ``model(Batch(user=ids))`` gives :class:`graphmi.typing.Representations`. Train it no further while it is
+            explained.
         part: What is to be predicted, ``"valid"`` or ``"test"``.
 
     Example:
@@ -137,21 +144,28 @@ class Explainer:
         device = device_of(self.model)
         batch = question(self.model, users, self.history.to(device), device)
         out: Representations = self.model(batch)
-        found = top_k(
-            out.interests,
-            out.items,
-            k,
-            exclude=_rows(self.history, users, device),
-            interest_mask=out.interest_mask,
-        )
-        parts = self.model.contributions(batch) if isinstance(self.model, Decomposable) else None
-        causes = attribute(out, found, parts, batch.history, num_causes)
+        known = _rows(self.history, users, device)
+        found = top_k(out.interests, out.items, k, exclude=known, interest_mask=out.interest_mask)
+        causes = self._causes(batch, out, found, num_causes)
         nearest = _nearest(out, num_nearest)
         active = torch.ones(out.interests.shape[:2]) if out.interest_mask is None else out.interest_mask
         return [
             self._explanation(user, TopK(*(part[row] for part in found)), nearest[row], active[row].bool(), causes[row])
             for row, user in enumerate(users.tolist())
         ]
+
+    def _causes(self, batch: Batch, out: Representations, found: TopK, num_causes: int) -> list[Attribution]:
+        causes = []
+        for start in range(0, len(batch.user), _ATTRIBUTED):
+            rows = slice(start, start + _ATTRIBUTED)
+            some, said = _take(batch, rows, "user", "history", "mask"), _take(out, rows, "interests", "routing", "mask")
+            parts = None if self._contributions is None else self._contributions(some)
+            causes += attribute(said, TopK(*(part[rows] for part in found)), parts, some.history, num_causes)
+        return causes
+
+    @cached_property
+    def _contributions(self) -> Callable[[Batch], Contributions | None] | None:
+        return self.model.contributions() if isinstance(self.model, Decomposable) else None
 
     def _explanation(self, user: int, found: TopK, nearest: Tensor, active: Tensor, causes: Attribution) -> Explanation:
         targets = _items(self.targets, user)
@@ -179,6 +193,12 @@ class Explainer:
                 for item, score, interest, because in listed
             ),
         )
+
+
+def _take(value: Value, rows: slice, *names: str) -> Value:
+    """Return some rows of these tensors of a batch or of representations."""
+    parts = {name: getattr(value, name) for name in names}
+    return replace(value, **{name: part[rows] for name, part in parts.items() if part is not None})
 
 
 def _nearest(out: Representations, num_nearest: int) -> Tensor:

@@ -3,6 +3,7 @@
 Models, samplers, losses, metrics and the index know these types and nothing of one another.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -136,6 +137,9 @@ class Contributions:
 class Decomposable(Protocol):
     """A model whose interests are sums over items."""
 
-    def contributions(self, batch: Batch) -> Contributions | None:
-        """Return the terms of the interests of the users of a batch; ``None`` where there are none to tell apart."""
+    def contributions(self) -> Callable[[Batch], Contributions | None]:
+        """Return a function that gives the terms of the interests of a batch, or ``None`` where there is no such sum.
+
+        What does not depend on the users is computed once, with the parameters as they are.
+        """
         ...

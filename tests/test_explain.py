@@ -158,7 +158,7 @@ def test_shares_are_shares(dataset, name):
 @pytest.mark.parametrize("name", ["graph", "graph, cosine", "graph, pairs", "graph, symmetric", "separate"])
 def test_causes_of_a_graph_model_are_what_neighbours_bring(dataset, name):
     model = MODELS[name](dataset).eval().requires_grad_(False)
-    out, parts = model(Batch(user=USERS)), model.contributions(Batch(user=USERS))
+    out, parts = model(Batch(user=USERS)), model.contributions()(Batch(user=USERS))
     dim = out.interests.size(2)
     for row, told in enumerate(Explainer(dataset, model)(USERS, k=5, num_causes=100)):
         mine = parts.row == row
@@ -180,7 +180,7 @@ def test_causes_of_a_graph_model_are_what_neighbours_bring(dataset, name):
 def test_causes_of_a_sequence_model_are_routing_and_what_positions_bring(dataset, name):
     model = MODELS[name](dataset).eval().requires_grad_(False)
     batch = question(dataset, model)
-    out, parts = model(batch), model.contributions(batch)
+    out, parts = model(batch), model.contributions()(batch)
     for row, told in enumerate(Explainer(dataset, model)(USERS, k=5, num_causes=3)):
         items = batch.history[row][batch.mask[row]].tolist()
         for one in told.interests:
@@ -287,6 +287,7 @@ def test_batches_change_nothing_and_the_model_stays_in_training(dataset, monkeyp
     together = explainer(users)
     assert model.training
     monkeypatch.setattr(graphmi.explain, "_USERS", 7)
+    monkeypatch.setattr(graphmi.explain, "_ATTRIBUTED", 3)
     assert [told.user for told in explainer(users)] == users.tolist()
     for one, other in zip(together, explainer(users), strict=True):
         assert [r.item for r in one.recommendations] == [r.item for r in other.recommendations]

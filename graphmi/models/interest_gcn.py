@@ -1,6 +1,7 @@
 """LightGCN and CAGCN* with several virtual interests per user."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Literal, cast
 
 import torch
@@ -136,25 +137,28 @@ class InterestGCN(nn.Module):
         return virtuals, centers
 
     @torch.no_grad()
-    def contributions(self, batch: Batch) -> Contributions:
-        """Return through which neighbours the users of the batch came to their interests.
+    def contributions(self) -> Callable[[Batch], Contributions]:
+        """Return a function that says through which neighbours the users of a batch came to their interests.
 
         A virtual interest is a mean over layers of sums over neighbours. What a neighbour adds is its center in each
         layer, times edge weight and attention; there the centers know of nodes further away, whose part thus counts
         for the neighbour that it came through. What is left is the user's own center.
         """
-        adjacency, before = self.edges(), self.embedding.weight.detach()
+        virtuals, centers = self.propagate()
+        return partial(self._contributions, virtuals[1:], centers)
+
+    @torch.no_grad()
+    def _contributions(self, virtuals: list[Tensor], centers: list[Tensor], batch: Batch) -> Contributions:
+        adjacency, own = self.edges(), centers[0][batch.user]
         entries, row = adjacency.entries(batch.user)
-        own = before[batch.user]
         virtual = own.new_zeros(entries.numel(), self.num_interests, own.size(1))
         center = own.new_zeros(entries.numel(), own.size(1))
-        for conv in cast(Iterable[MultiInterestConv], self.convs):
-            found, after = conv(before, adjacency)
+        convs = cast(Iterable[MultiInterestConv], self.convs)
+        for conv, before, found in zip(convs, centers, virtuals, strict=False):
             to_virtual, to_center = conv.carried(before, adjacency, found, entries)
             virtual += to_virtual
             center += to_center
-            before = after
-        size = len(self.convs) + 1
+        size = len(centers)
         return decompose(
             (virtual / size, own.unsqueeze(1).expand(-1, self.num_interests, -1) / size),
             (center / size, own / size),

@@ -1,5 +1,8 @@
 """The control for parameter sharing: every node has its own vector for each interest."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
@@ -80,17 +83,24 @@ class SeparateInterestGCN(nn.Module):
         )
 
     @torch.no_grad()
-    def contributions(self, batch: Batch) -> Contributions:
-        """Return through which neighbours the users of the batch came to their interests, as :class:`InterestGCN`."""
+    def contributions(self) -> Callable[[Batch], Contributions]:
+        """Return a function that says through which neighbours users came to their interests, as InterestGCN's."""
+        adjacency, x = self.edges(), self.embedding.detach()
+        sent = torch.zeros_like(
+            x
+        )  # [1 + num_interests, num_nodes, dim], what a node gives its neighbours in all layers
+        for _ in range(self.num_layers):
+            sent += x
+            x = propagate(adjacency, x)
+        return partial(self._contributions, sent / (self.num_layers + 1))
+
+    @torch.no_grad()
+    def _contributions(self, sent: Tensor, batch: Batch) -> Contributions:
         adjacency = self.edges()
         entries, row = adjacency.entries(batch.user)
-        src, x = adjacency.col[entries].long(), self.embedding.detach()
-        own = x[:, batch.user].transpose(0, 1) / (self.num_layers + 1)  # [batch, 1 + num_interests, dim]
-        sent = x.new_zeros(x.size(0), entries.numel(), x.size(2))
-        for _ in range(self.num_layers):
-            sent += x[:, src]
-            x = propagate(adjacency, x)
-        parts = sent.transpose(0, 1) * adjacency.value[entries].view(-1, 1, 1) / (self.num_layers + 1)
+        src = adjacency.col[entries].long()
+        parts = sent[:, src].transpose(0, 1) * adjacency.value[entries].view(-1, 1, 1)
+        own = self.embedding[:, batch.user].transpose(0, 1) / (self.num_layers + 1)  # [batch, 1 + num_interests, dim]
         return decompose(
             (parts[:, 1:], own[:, 1:]),
             (parts[:, 0], own[:, 0]),

@@ -123,16 +123,17 @@ class SequenceModel(nn.Module):
             ego_items=self.embedding.weight,
         )
 
-    @torch.no_grad()
-    def contributions(self, batch: Batch) -> Contributions | None:
-        """Return which items of their histories the users of the batch have their interests from.
+    def contributions(self) -> Callable[[Batch], Contributions | None]:
+        """Return a function that says which items of their histories the users of a batch have their interests from.
 
         What comes out of the encoder at a position counts for the item that stands there; an encoder other than
-        ``IdentityEncoder`` has put something of earlier items into it.
-
-        Returns:
-            ``None`` where interests are no sum over positions, as with ``LastPosition``.
+        ``IdentityEncoder`` has put something of earlier items into it. The function returns ``None`` where interests
+        are no sum over positions, as with ``LastPosition``.
         """
+        return self._contributions
+
+    @torch.no_grad()
+    def _contributions(self, batch: Batch) -> Contributions | None:
         x, mask = self._read(batch)
         x = self.encoder(x, mask)
         parts = self.extractor.contributions(x, mask)  # [batch, num_interests, length, dim]

@@ -66,7 +66,7 @@ OPTIONS = [
 def test_neighbours_and_the_own_center_sum_to_the_interests(options):
     graph, pairs = make_graph()
     model = InterestGCN(graph, **{"num_interests": 3, "embedding_dim": 6, "num_layers": 2} | options).double()
-    found = model.contributions(USERS)
+    found = model.contributions()(USERS)
     torch.testing.assert_close(total(found), model(USERS).interests.detach(), rtol=1e-12, atol=1e-12)
     for row, user in enumerate(USERS.user.tolist()):
         assert sorted(found.item[found.row == row].tolist()) == neighbors(pairs, user)
@@ -77,7 +77,7 @@ def test_neighbours_and_the_own_center_sum_to_the_interests(options):
 def test_neighbours_of_separate_interests_sum_to_them(score):
     graph, pairs = make_graph()
     model = SeparateInterestGCN(graph, num_interests=3, embedding_dim=6, score=score, normalize=True).double()
-    found = model.contributions(USERS)
+    found = model.contributions()(USERS)
     torch.testing.assert_close(total(found), model(USERS).interests.detach(), rtol=1e-12, atol=1e-12)
     assert found.item[found.row == 2].tolist() == neighbors(pairs, 0)
 
@@ -85,7 +85,7 @@ def test_neighbours_of_separate_interests_sum_to_them(score):
 def test_a_neighbour_brings_its_center_times_weight_and_attention():
     graph, pairs = make_graph()
     model = InterestGCN(graph, num_interests=2, embedding_dim=4, num_layers=1).double()
-    found = model.contributions(USERS)
+    found = model.contributions()(USERS)
     centers, parameters = model.embedding.weight.detach(), model.convs[0].generator.interest.detach()
     for index in range(len(found.row)):
         user, item = int(USERS.user[found.row[index]]), int(found.item[index])
@@ -99,7 +99,7 @@ def test_a_neighbour_brings_its_center_times_weight_and_attention():
 def test_scores_are_sums_of_what_neighbours_bring():
     graph, _ = make_graph()
     model = InterestGCN(graph, num_interests=3, embedding_dim=6, normalize=True).double()
-    out, found = model(USERS), model.contributions(USERS)
+    out, found = model(USERS), model.contributions()(USERS)
     terms = found.vector @ out.items.t()
     summed = (found.rest @ out.items.t()).index_add(0, found.row, terms)
     torch.testing.assert_close(summed, (out.interests @ out.items.t()), rtol=1e-12, atol=1e-12)
@@ -141,7 +141,7 @@ def sequence_model(extractor, **options):
 @pytest.mark.parametrize("extractor", SUMS.values(), ids=SUMS)
 def test_positions_sum_to_the_interests(extractor, normalize):
     model = sequence_model(extractor, normalize=normalize)
-    out, found = model(READERS), model.contributions(READERS)
+    out, found = model(READERS), model.contributions()(READERS)
     summed = torch.zeros_like(out.interests).index_add(0, found.row, found.vector)
     torch.testing.assert_close(summed, out.interests.detach(), rtol=1e-12, atol=1e-12)
     assert found.rest.abs().max() < 1e-12
@@ -153,7 +153,7 @@ def test_positions_sum_to_the_interests(extractor, normalize):
 @pytest.mark.parametrize("encoder", [TransformerEncoder, GRUEncoder])
 def test_positions_are_those_that_the_encoder_gives(encoder):
     model = sequence_model(SUMS["self-attentive"], encoder=encoder)
-    out, found = model(READERS), model.contributions(READERS)
+    out, found = model(READERS), model.contributions()(READERS)
     x, mask = model._read(READERS)
     encoded = model.encoder(x, mask)[mask]
     expected = out.routing.transpose(1, 2)[mask].unsqueeze(-1) * encoded.unsqueeze(1)
@@ -164,7 +164,7 @@ def test_positions_are_those_that_the_encoder_gives(encoder):
 @pytest.mark.parametrize("wrap", [MeanPooling, UserTowers], ids=["one network", "towers"])
 def test_networks_are_linear_in_the_positions_where_they_stand(wrap):
     model = sequence_model(lambda d, n: wrap(d, n, hidden_dim=7))
-    found, out = model.contributions(READERS), model(READERS)
+    found, out = model.contributions()(READERS), model(READERS)
     networks = [t.network for t in model.extractor.towers] if wrap is UserTowers else [model.extractor.network]
     items = model.embedding.weight.detach()
     for k, network in enumerate(networks):
@@ -185,7 +185,7 @@ def test_networks_are_linear_in_the_positions_where_they_stand(wrap):
     ids=["last", "recurrent towers"],
 )
 def test_one_position_is_no_sum(extractor):
-    assert sequence_model(extractor).contributions(READERS) is None
+    assert sequence_model(extractor).contributions()(READERS) is None
 
 
 def test_models_say_whether_they_are_sums():
