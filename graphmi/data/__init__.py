@@ -3,7 +3,14 @@
 from graphmi.data.categories import Categories
 from graphmi.data.communities import item_communities
 from graphmi.data.dataset import Dataset
-from graphmi.data.diversity import category_entropy, distinct_categories, simpson
+from graphmi.data.diversity import (
+    category_entropy,
+    distinct_categories,
+    embedding_spread,
+    residual,
+    simpson,
+)
+from graphmi.data.ego import ego_graph
 from graphmi.data.errors import DataError
 from graphmi.data.filter import deduplicate, k_core, min_weight
 from graphmi.data.graph import to_graph
@@ -44,6 +51,8 @@ __all__ = [
     "controlled_groups",
     "deduplicate",
     "distinct_categories",
+    "ego_graph",
+    "embedding_spread",
     "item_communities",
     "k_core",
     "load",
@@ -54,6 +63,7 @@ __all__ = [
     "read_interactions",
     "read_sequences",
     "read_table",
+    "residual",
     "simpson",
     "to_graph",
 ]

@@ -1,18 +1,23 @@
 import math
 from collections import Counter
+from dataclasses import replace
 
 import polars as pl
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import spearmanr
 
 from graphmi.data import (
     DataError,
+    DiversityGroups,
     Interactions,
     category_entropy,
     controlled_groups,
     distinct_categories,
+    item_communities,
+    planted,
     quantile_groups,
     simpson,
 )
@@ -103,3 +108,69 @@ def test_group_arguments():
         quantile_groups(torch.zeros(3), 0)
     with pytest.raises(ValueError, match="'activity' must have the shape"):
         controlled_groups(torch.zeros(3), torch.zeros(2))
+
+
+# --- groups as an option of experiments
+
+
+def test_groups_by_categories_are_those_of_the_measure():
+    world = planted(num_users=50, num_items=40, interactions_per_user=8)
+    activity = world.user.bincount(minlength=50)
+    for name, measure in {"entropy": category_entropy, "distinct": distinct_categories, "simpson": simpson}.items():
+        groups = DiversityGroups(num_groups=3, measure=name)
+        assert torch.equal(groups.values(world), measure(world))
+        found = groups(world)
+        assert torch.equal(found["diversity"], quantile_groups(measure(world), 3))
+        assert torch.equal(found["diversity-controlled"], controlled_groups(measure(world), activity, 3))
+
+
+def test_groups_by_communities_where_there_are_no_categories():
+    world = planted(num_users=200, num_items=60, num_clusters=4, interests_per_user=2)
+    bare = replace(world, categories=None)
+    labelled = replace(world, categories=item_communities(world, seed=2))
+    assert torch.equal(DiversityGroups(seed=2).values(bare), category_entropy(labelled))
+    assert torch.equal(DiversityGroups(by="communities", seed=2).values(world), category_entropy(labelled))
+
+
+def test_communities_order_users_as_the_true_clusters_do():
+    options = {"num_users": 100, "num_items": 60, "num_clusters": 4, "interactions_per_user": 12}
+    narrow, broad = (planted(**options, interests_per_user=interests) for interests in (1, 3))
+    both = of([*narrow.user.tolist(), *(100 + broad.user).tolist()], [*narrow.item.tolist(), *broad.item.tolist()])
+    assert torch.equal(narrow.categories.category, broad.categories.category)
+    true = category_entropy(replace(both, categories=narrow.categories))
+    assert spearmanr(DiversityGroups().values(both), true).statistic > 0.8
+
+
+def test_a_user_of_one_item_is_as_narrow_as_can_be():
+    data = of([1, 1, 2, 2, 3], [1, 2, 1, 2, 1])
+    assert DiversityGroups().values(data).tolist() == [0, 0, 0]
+    lonely = DiversityGroups().values(of([1, 1, 2, 2, 3], [1, 2, 1, 2, 3]))
+    assert lonely.isnan().tolist() == [False, False, True]  # its item shares a user with none
+    assert DiversityGroups()(of([1, 1, 2, 2, 3], [1, 2, 1, 2, 3]))["diversity"][2] == -1
+
+
+def test_no_groups_beyond_the_limit_or_on_request():
+    bare = replace(planted(num_users=50, num_items=40, interactions_per_user=8), categories=None)
+    assert DiversityGroups(max_items=40)(bare)
+    for groups in (DiversityGroups(max_items=39), DiversityGroups(by="none")):
+        assert groups(bare) == {}
+        assert groups.values(bare).isnan().all()
+        assert groups.protocol(bare) == "none"
+    assert DiversityGroups(max_items=39, by="communities")(bare)  # asked for by name
+    with pytest.raises(DataError, match="no item categories"):
+        DiversityGroups(by="categories").values(bare)
+    assert DiversityGroups()(of([1, 2], [1, 2])) == {}  # nobody shares anything
+
+
+def test_the_protocol_says_what_decides_the_groups():
+    world = planted(num_users=5)
+    bare = replace(world, categories=None)
+    assert DiversityGroups().protocol(world) == "5 by entropy of categories"
+    assert DiversityGroups(seed=1).protocol(world) == "5 by entropy of categories"  # where a seed decides nothing
+    assert DiversityGroups(4, "simpson", seed=1).protocol(bare) == "4 by simpson of communities (seed 1)"
+
+
+@pytest.mark.parametrize(("name", "value"), [("num_groups", 1), ("max_items", -1), ("seed", -1)])
+def test_options_out_of_range(name, value):
+    with pytest.raises(ValueError, match=rf"'{name}' must be at least \d \(got {value}\)"):
+        DiversityGroups(**{name: value})
