@@ -2,9 +2,8 @@ r"""Recommendation lists beyond accuracy: what is in them, for whom, and who get
 
 All functions take rankings ``[num_users, k]`` of item ids, ``-1`` where a row is shorter, and give one value per user,
 so that :func:`graphmi.metrics.by_group` (group ``-1`` for users with NaN) and :func:`graphmi.metrics.paired_tests`
-(without them) apply; :func:`gini` is about all
-lists together. PyG has further metrics of this kind: ``LinkPredCoverage``, ``LinkPredDiversity``,
-``LinkPredPersonalization`` and ``LinkPredAveragePopularity``.
+(without them) apply; :func:`gini` is about all lists together. PyG has further metrics of this kind:
+``LinkPredCoverage``, ``LinkPredDiversity``, ``LinkPredPersonalization`` and ``LinkPredAveragePopularity``.
 """
 
 from collections.abc import Iterable
