@@ -78,7 +78,7 @@ def test_help_and_version(graphmi):
     assert graphmi("--version") == (0, f"graphmi {__version__}\n", "")
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "compare", "presets", "data stats"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "compare", "report", "presets", "data stats"])
 def test_every_command_has_help(graphmi, command):
     status, out, _ = graphmi(*command.split(), "--help")
     assert status == 0
@@ -405,6 +405,7 @@ def test_a_backbone_under_a_preset_stays_in_the_run_folder(graphmi, trained):
         ("evaluate OUTSIDE --split tests", 2, "'--split' must be one of 'valid', 'test' (got tests)"),
         ("compare OUTSIDE", 2, "name at least two run folders"),
         ("compare OUTSIDE OUTSIDE", 1, "is not a run folder"),
+        ("report OUTSIDE", 1, "is not a run folder"),
     ],
 )
 def test_a_mistake_gets_one_sentence_and_leaves_nothing(graphmi, tmp_path, words, status, sentence):

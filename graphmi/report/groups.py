@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from graphmi.comparison import NamedRun, mean_interval
-from graphmi.report.panel import Panel, color, dashes, marker
+from graphmi.report.panel import Panel, color, dashes, label, marker
 
 __all__ = ["GROUPINGS", "group_panels", "spread_panels"]
 
@@ -52,7 +52,7 @@ def _group_panel(
 ) -> Panel:
     def draw(ax: Axes) -> None:
         for index, group in present.items():
-            _draw_groups(ax, index, 0.12 * (index - (len(runs) - 1) / 2), runs[index].name, group)
+            _draw_groups(ax, index, 0.12 * (index - (len(runs) - 1) / 2), label(runs[index].name), group)
         ax.set(xlabel="group, from narrow to broad taste", ylabel=f"test {metric}")
         ax.set_xticks(range(1, 1 + max(len(group["mean"]) for group in present.values())))
 
@@ -76,7 +76,7 @@ def _ends(mean: Sequence[float | None]) -> str:
     return f"from {values[0]:.4f} to {values[-1]:.4f}" if values else "has no group with users"
 
 
-def _draw_groups(ax: Axes, index: int, shift: float, label: str, group: Mapping[str, Any]) -> None:
+def _draw_groups(ax: Axes, index: int, shift: float, name: str, group: Mapping[str, Any]) -> None:
     mean, intervals = group["mean"], group["intervals"]
     present = [g for g, value in enumerate(mean) if value is not None]
     ends = [intervals.get(str(g), [mean[g], mean[g]]) for g in present]
@@ -93,7 +93,7 @@ def _draw_groups(ax: Axes, index: int, shift: float, label: str, group: Mapping[
         ls=dashes(index),
         capsize=3,
         linewidth=1.2,
-        label=label,
+        label=name,
     )
 
 
@@ -108,7 +108,7 @@ def _spread_panel(
         for index, (std, value) in points.items():
             ax.hlines(value, *wide[index], color=color(index), alpha=0.7)
             ax.vlines(std, high[index].low, high[index].high, color=color(index), alpha=0.7)
-            ax.plot(std, value, marker(index), color=color(index), markersize=8, label=runs[index].name)
+            ax.plot(std, value, marker(index), color=color(index), markersize=8, label=label(runs[index].name))
         ax.set(xlabel="standard deviation between groups", ylabel=f"test {metric}")
 
     said = "; ".join(f"{runs[index].name} {value:.4f} at {std:.4f}" for index, (std, value) in points.items())

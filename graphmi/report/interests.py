@@ -10,11 +10,11 @@ from matplotlib.colors import to_rgba
 
 from graphmi.comparison import NamedRun
 from graphmi.metrics import rank_correlation
-from graphmi.report.panel import COLORS, Panel, color, dashes, marker
+from graphmi.report.panel import COLORS, Panel, color, dashes, label, marker
 
 __all__ = ["diversity_panels", "heat_map_panels"]
 
-_PARTS = 20
+_PARTS, _USERS = 20, 20  # most parts, and users in each at least
 
 
 def heat_map_panels(runs: Sequence[NamedRun]) -> list[Panel]:
@@ -31,7 +31,7 @@ def heat_map_panels(runs: Sequence[NamedRun]) -> list[Panel]:
 def diversity_panels(runs: Sequence[NamedRun]) -> list[Panel]:
     """Return the effective number of interests in the list against the diversity of the user's taste.
 
-    Users are sorted by diversity and cut into 20 equal parts; a point is the mean of one part.
+    Users are sorted by diversity and cut into up to 20 equal parts; a point is the mean of one part.
 
     How to read it: a rising line means that the model gives broad users more interests. A flat line means that the
     number of interests in use has nothing to do with the user.
@@ -54,7 +54,7 @@ def diversity_panels(runs: Sequence[NamedRun]) -> list[Panel]:
                 ms=4,
                 lw=1,
                 elinewidth=0.8,
-                label=runs[n].name,
+                label=label(runs[n].name),
             )
         ax.set(xlabel="diversity of the user's taste", ylabel="effective number of interests")
 
@@ -116,7 +116,7 @@ def _parts(run: NamedRun) -> tuple[float, np.ndarray] | None:
     if math.isnan(rho):
         return None
     rows = []
-    for part in torch.tensor_split(diversity.argsort(stable=True), max(1, min(_PARTS, len(values) // 3))):
+    for part in torch.tensor_split(diversity.argsort(stable=True), max(1, min(_PARTS, len(values) // _USERS))):
         error = 1.96 * float(values[part].std()) / len(part) ** 0.5
         rows.append([float(diversity[part].mean()), float(values[part].mean()), error])
     return rho, np.array(rows)

@@ -12,7 +12,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-__all__ = ["COLORS", "MARKERS", "Panel", "color", "dashes", "draw", "marker", "save"]
+__all__ = ["COLORS", "MARKERS", "Panel", "color", "dashes", "draw", "label", "marker", "save"]
 
 # Okabe and Ito: told apart by all kinds of color vision. Markers and dashes differ too, for prints without color.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
@@ -80,6 +80,11 @@ def save(figure: Figure, target: str | Path | BinaryIO, file_format: str | None 
 def color(index: int) -> str:
     """Return the color of the run, interest or category of this number."""
     return COLORS[index % len(COLORS)]
+
+
+def label(name: str) -> str:
+    """Return a name for a legend; matplotlib leaves out those that begin with an underscore."""
+    return f" {name}" if name.startswith("_") else name
 
 
 def marker(index: int) -> str:

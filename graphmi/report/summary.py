@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import PurePath
 from typing import Any
 
 from graphmi.comparison import NamedRun, mean_interval, paired, shared_metrics
@@ -51,6 +52,11 @@ class Summary:
         """What the runs were evaluated on."""
         found: dict[str, Any] = self.runs[0].result["data"]
         return found
+
+    @property
+    def data_name(self) -> str:
+        """The name of the data without its options, or that of its file without the folders."""
+        return PurePath(self.data["name"].partition(":")[0]).name
 
     @cached_property
     def differences(self) -> list[tuple[NamedRun, PairedResult, float]]:
@@ -149,4 +155,4 @@ def _in_use(run: NamedRun) -> Cell:
 
 def _epochs(run: NamedRun) -> Cell:
     epochs, best = run.result["epochs"], run.result["best_epoch"]
-    return Cell(str(epochs), f"best: {best}") if epochs else Cell("-", "nothing to train")
+    return Cell(str(epochs), f"best: {best}") if epochs else Cell("-", "not trained")

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from graphmi.comparison import NamedRun
-from graphmi.report.panel import Panel, color, dashes
+from graphmi.report.panel import Panel, color, dashes, label
 
 __all__ = ["collapse_panels", "training_panels"]
 
@@ -37,7 +38,7 @@ def collapse_panels(runs: Sequence[NamedRun]) -> list[Panel]:
     return [panel for name, words in _WORDS.items() for panel in _curves(runs, f"interests/{name}", words)]
 
 
-def _curves(runs: Sequence[NamedRun], column: str, label: str) -> list[Panel]:
+def _curves(runs: Sequence[NamedRun], column: str, words: str) -> list[Panel]:
     """Return one panel of a column of ``metrics.csv``; none where no run has it."""
     curves = {
         index: [(row["epoch"], row[column]) for row in run.epochs if column in row] for index, run in enumerate(runs)
@@ -50,16 +51,17 @@ def _curves(runs: Sequence[NamedRun], column: str, label: str) -> list[Panel]:
         for index, points in curves.items():
             epochs, values = zip(*points, strict=True)
             dot = "." if len(points) == 1 else ""
-            ax.plot(epochs, values, marker=dot, color=color(index), ls=dashes(index), label=runs[index].name)
-        ax.set(xlabel="epoch", ylabel=label)
+            ax.plot(epochs, values, marker=dot, color=color(index), ls=dashes(index), label=label(runs[index].name))
+        ax.set(xlabel="epoch", ylabel=words)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
     ends = "; ".join(f"{runs[index].name} from {p[0][1]:.4g} to {p[-1][1]:.4g}" for index, p in curves.items())
     epochs = sorted({epoch for points in curves.values() for epoch, _ in points})
     values = {index: dict(points) for index, points in curves.items()}
     return [
         Panel(
-            title=label[0].upper() + label[1:],
-            description=f"{label[0].upper()}{label[1:]} over the epochs: {ends}.",
+            title=words[0].upper() + words[1:],
+            description=f"{words[0].upper()}{words[1:]} over the epochs: {ends}.",
             header=("epoch", *(runs[index].name for index in curves)),
             rows=tuple((f"{epoch:.0f}", *(values[index].get(epoch) for index in curves)) for epoch in epochs),
             draw=draw,

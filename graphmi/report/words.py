@@ -24,7 +24,7 @@ def lead(summary: Summary) -> str:
 
 def _what(summary: Summary) -> str:
     test = f"{len(summary.runs[0].per_user['user']):,} users with items to find in the test"
-    size = f"{summary.data['name']}, {summary.data['users']:,} users and {summary.data['items']:,} items"
+    size = f"{summary.data_name}, {summary.data['users']:,} users and {summary.data['items']:,} items"
     subject = f"the run {summary.runs[0].name}" if len(summary.runs) == 1 else f"{len(summary.runs)} runs side by side"
     return f"This page shows {subject} on {size}. Every number is a mean over the {test}, ranked among all items."
 

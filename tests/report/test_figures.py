@@ -1,6 +1,22 @@
-import pytest
+import math
 
-from graphmi.report import metric_by_group, save_figures, training_curves, utility_against_spread
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from graphmi.report import (
+    interest_heat_map,
+    interests_against_diversity,
+    item_map,
+    metric_by_group,
+    routing_collapse,
+    save_figures,
+    training_curves,
+    user_figure,
+    utility_against_spread,
+)
+from graphmi.report.panel import COLORS, MARKERS, color, marker
+from graphmi.report.svg import SHAPES, to_svg
 from graphmi.run import RunFolder
 
 MEANS = {"one": [0.30, 0.26, 0.22], "four": [0.31, None, 0.25]}
@@ -18,37 +34,130 @@ def runs(tmp_path):
                 "groups": {f"{kind}/ndcg@20": group for kind in ("diversity", "diversity-controlled")},
             }
         )
+        folder.write_tensors("per_user", {"ndcg@20": torch.tensor([0.17, 0.37])})
         folders.append(folder)
     # "four" was not trained: it has no metrics.csv
     folders[0].write_metrics([{"epoch": 1, "loss": 2.0, "ndcg@20": 0.1}, {"epoch": 2, "loss": 1.5}])
     return folders
 
 
+def legend(figure):
+    return [text.get_text() for one in figure.legends for text in one.get_texts()]
+
+
 def test_curves_show_the_epochs_that_have_a_value(runs):
-    loss, metric = training_curves(runs).axes
+    figure = training_curves(runs)
+    loss, metric = figure.axes
     (line,) = loss.lines
     assert line.get_xydata().tolist() == [[1, 2.0], [2, 1.5]]
     (line,) = metric.lines
     assert line.get_xydata().tolist() == [[1, 0.1]]
-    assert [text.get_text() for text in metric.get_legend().get_texts()] == ["one"]
+    assert legend(figure) == ["one"]
 
 
 def test_groups_show_means_and_intervals(runs):
-    plain, controlled = metric_by_group(runs).axes
-    assert (plain.get_title(), controlled.get_title()) == ("diversity", "diversity, controlled")
+    figure = metric_by_group(runs)
+    plain, controlled = figure.axes
+    assert (plain.get_title(), controlled.get_title()) == (
+        "By diversity of taste",
+        "By diversity of taste, at equal activity",
+    )
     for (points, _, (bars,)), (name, mean) in zip(plain.containers, MEANS.items(), strict=True):
         assert points.get_ydata().tolist() == [value for value in mean if value is not None], name
         assert bars.get_segments()[0][:, 1].tolist() == pytest.approx([0.2, 0.4])
-    assert "one (std 0.0200)" in [text.get_text() for text in plain.get_legend().get_texts()]
+    assert legend(figure) == ["one", "four"]
 
 
-def test_spread_shows_every_run(runs):
-    (axes,) = utility_against_spread(runs).axes
-    assert [c.get_offsets().tolist() for c in axes.collections] == [[[0.02, 0.27]]] * 2
-    assert [text.get_text() for text in axes.texts] == ["one", "four"]
+def test_spread_shows_every_run_with_the_interval_of_its_mean(runs):
+    controlled, plain = utility_against_spread(runs).axes
+    for axes in (controlled, plain):
+        assert [line.get_xydata().tolist() for line in axes.lines] == [[[0.02, 0.27]]] * 2
+        heights = [segment[:, 1] for bar in axes.collections for segment in bar.get_segments()]
+        assert max(float(height.max()) for height in heights) == pytest.approx(0.37)
+
+
+def test_heat_map_shows_the_share_of_each_rank(runs):
+    share = [[0.7, 0.3], [0.6, 0.4], [1.0, 0.0]]
+    runs[1].write_result({**runs[1].read_result(), "interest_share": share})
+    (axes,) = interest_heat_map(runs).axes
+    assert axes.get_title() == "four"
+    said = {tuple(text.get_position()): text.get_text() for text in axes.texts}
+    assert said[(0.5, 0.5)] == "70"
+    assert said[(1.5, 2.5)] == "0"
+    assert len(said) == 6
+    assert axes.yaxis_inverted()
+
+
+def test_interests_against_diversity_are_means_of_equal_parts(runs):
+    # 400 users in 20 parts of 20, one user without a diversity
+    diversity = torch.cat([torch.arange(400.0).flip(0), torch.tensor([math.nan])])
+    effective = torch.cat([1 + torch.arange(400.0).flip(0) / 200, torch.tensor([9.0])])
+    runs[0].write_tensors("per_user", {"diversity": diversity, "interests/effective@10": effective})
+    (axes,) = interests_against_diversity(runs).axes
+    ((points, *_),) = axes.containers
+    assert points.get_xdata().tolist() == pytest.approx([20 * part + 9.5 for part in range(20)])
+    assert points.get_ydata().tolist() == pytest.approx([1 + (20 * part + 9.5) / 200 for part in range(20)])
+
+
+def test_collapse_shows_what_was_recorded(runs):
+    runs[0].write_metrics([{"epoch": 1, "interests/collapse": 0.5}, {"epoch": 2, "interests/collapse": 0.75}])
+    (axes,) = routing_collapse(runs).axes
+    assert axes.lines[0].get_xydata().tolist() == [[1, 0.5], [2, 0.75]]
+
+
+def test_a_figure_without_numbers_says_so(runs):
+    for draw in (interest_heat_map, interests_against_diversity, routing_collapse):
+        figure = draw(runs)
+        assert not figure.axes
+        assert "nothing to show" in figure.texts[0].get_text()
 
 
 def test_pictures_are_written(runs, tmp_path):
-    paths = save_figures(runs, tmp_path / "figures")
-    assert len(paths) == 3
-    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+    paths = save_figures(runs[:1], tmp_path / "figures", formats=("png", "svg"))
+    names = ("training_curves", "metric_by_group", "utility_against_spread")
+    assert [path.name for path in paths] == [f"{name}.{ending}" for name in names for ending in ("png", "svg")]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths[::2])
+    assert all(b">one</text>" in path.read_bytes() for path in paths[1::2])  # text is text
+
+
+def test_names_are_taken_as_they_are(tmp_path):
+    folder = RunFolder(tmp_path / "_$x^2$ <b> 猫")
+    folder.write_metrics([{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 1.0}])
+    figure = training_curves([folder])
+    assert legend(figure) == [" _$x^2$ <b> 猫"]
+    assert "_$x^2$ &lt;b&gt; 猫" in to_svg(figure, "name", "title", "what it shows")
+
+
+def test_an_svg_takes_its_colors_from_the_page_and_has_unique_ids():
+    figure = Figure()
+    figure.add_subplot().plot([0, 1], color=COLORS[1], marker="o")
+    one, other = (to_svg(figure, name, "A <title>", "What & why") for name in ("one", "other"))
+    assert "var(--series-1)" in one
+    assert "currentColor" in one
+    assert "#" not in one.replace("url(#one-", "").replace('href="#one-', "")
+    assert one.replace("one-", "other-") == other
+    assert '<title id="one-title">A &lt;title&gt;</title>' in one
+    assert '<desc id="one-description">What &amp; why</desc>' in one
+    assert "http" not in one
+
+
+def test_forty_nine_runs_can_be_told_apart():
+    assert len({(color(n), marker(n)) for n in range(49)}) == 49
+    assert len(SHAPES) == len(MARKERS)
+
+
+def test_maps_of_items(trained):
+    (axes,) = item_map(trained["interest-gcn-softmax"], by="interests").axes
+    assert sum(len(points.get_offsets()) for points in axes.collections) == 80
+    (axes,) = item_map(trained["lightgcn-softmax"], num_items=30).axes
+    assert sum(len(points.get_offsets()) for points in axes.collections) == 30
+    with pytest.raises(ValueError, match="has one interest"):
+        item_map(trained["lightgcn-softmax"], by="interests")
+    with pytest.raises(ValueError, match="a single number for each item"):
+        item_map(trained["popularity"])
+
+
+def test_a_user(trained):
+    categories, recommended = user_figure(trained["comirec-dr"], 7, k=5).axes
+    assert len(recommended.lines) == 5
+    assert sum(bar.get_width() for bar in categories.containers[0]) == pytest.approx(1)

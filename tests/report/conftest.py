@@ -1,0 +1,25 @@
+"""Small trained runs, made once for all tests of the report."""
+
+import pytest
+
+from graphmi import cli
+from graphmi.run import RunFolder
+
+WORLD = "planted:num_users=60,num_items=80,num_clusters=4,interactions_per_user=10"
+SMALL = ["--trainer.epochs", "2", "--trainer.accelerator", "cpu", "--trainer.validate_every", "1", "--replicates", "50"]
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """Return runs of no training, one interest, several in a graph, and several from histories, by their presets."""
+    place = tmp_path_factory.mktemp("runs")
+
+    def train(preset, *words):
+        arguments = ["train", preset, "--data", WORLD, "--split", "LeaveOneOut", "--out", str(place / preset), *words]
+        assert cli.main([*arguments, *SMALL]) == 0
+        return RunFolder(place / preset)
+
+    presets = {"popularity": []} | {
+        name: ["--model.embedding_dim", "16"] for name in ("lightgcn-softmax", "interest-gcn-softmax", "comirec-dr")
+    }
+    return {preset: train(preset, *words) for preset, words in presets.items()}
