@@ -104,7 +104,7 @@ class Explainer:
         part: What is to be predicted, ``"valid"`` or ``"test"``.
 
     Example:
-        >>> from graphmi.data import LeaveOneOut, planted, to_graph
+        >>> from graphmi.data import LeaveOneOut, planted
         >>> from graphmi.models import InterestGCN
         >>> dataset = LeaveOneOut()(planted(num_users=50, num_items=40, num_clusters=4))
         >>> explainer = Explainer(dataset, InterestGCN(dataset.graph()))
