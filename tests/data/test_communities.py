@@ -57,6 +57,11 @@ def test_two_publics_that_share_one_user_are_two_communities():
     assert [found[item] for item in range(12)] == [0] * 6 + [1] * 6
 
 
+def test_the_largest_community_comes_first():
+    found = labels(of([1, 1, 2, 2, 3, 3, 3, 4, 4, 4], [0, 1, 0, 1, 2, 3, 4, 2, 3, 4]))
+    assert found == {0: 1, 1: 1, 2: 0, 3: 0, 4: 0}
+
+
 def test_items_without_company_have_no_label():
     found = labels(of([1, 1, 2, 2, 3], [1, 2, 1, 2, 3]))
     assert found == {0: 0, 1: 0}
@@ -90,6 +95,18 @@ def test_ties_keep_the_lower_items():
     basket = _strongest(_incidence(of([1] * 6, range(6)), 500, 0), 2).toarray()
     assert [np.flatnonzero(row).tolist() for row in basket[:3]] == [[1, 2], [0, 2], [0, 1]]
     assert [np.flatnonzero(row).tolist() for row in basket[3:]] == [[0, 1]] * 3
+
+
+def test_ties_are_ties_although_sums_are_rounded():
+    """Items 1 and 2 share users of the same sizes with item 0, but in another order: 0.7071067811865475 and ...6."""
+    rows, filler = [], 100
+    for item, sizes in ((1, [6, 1, 5]), (2, [1, 5, 6])):
+        for size in sizes:
+            rows += [((item, filler), one) for one in (0, item, *range(filler, filler + size))]
+            filler += size
+    names = [f"{item}-{number}" for (item, number), _ in rows]
+    links = _strongest(_incidence(of(names, [one for _, one in rows]), 500, 0), 1).toarray()
+    assert np.flatnonzero(links[0]).tolist() == [1]
 
 
 def test_weights_are_whole_and_add_up_to_a_power_of_two():
