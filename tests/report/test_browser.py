@@ -1,0 +1,243 @@
+"""The page in a real browser."""
+
+import json
+import shutil
+
+import pytest
+
+from graphmi.report import build_report
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="no chromium with its chromedriver is installed (Debian: chromium-driver)"
+)
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--force-prefers-reduced-motion",  # no animated scrolling
+    "--window-size=1200,900",
+)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def page(trained, tmp_path_factory):
+    """Return the path of a page, the runs of which include one with a name that is markup."""
+    place = tmp_path_factory.mktemp("page")
+    hostile = shutil.copytree(trained["comirec-dr"].path, place / "<img src=x onerror=alert(1)>")
+    runs = [trained["popularity"], trained["interest-gcn-softmax"], type(trained["popularity"])(hostile)]
+    return build_report(runs, place / "report.html", num_users=25)
+
+
+@pytest.fixture
+def opened(browser, page):
+    """Return the browser with the page, in its first state."""
+    resize(browser, 1200)
+    browser.get(page.as_uri())
+    return browser
+
+
+def resize(browser, width):
+    metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+
+def find(browser, selector):
+    return browser.find_element("css selector", selector)
+
+
+def text(browser, selector):
+    return find(browser, selector).text
+
+
+def press(browser, *keys):
+    from selenium.webdriver import ActionChains
+
+    ActionChains(browser).send_keys(*keys).perform()
+
+
+def painted(browser):
+    """Return how many points of the map are not of the ground."""
+    return browser.execute_script(
+        "const m = document.getElementById('map');"
+        "const d = m.getContext('2d').getImageData(0, 0, m.width, m.height).data;"
+        "let n = 0; for (let i = 3; i < d.length; i += 4) n += d[i] > 0; return n;"
+    )
+
+
+def test_it_loads_without_errors_or_requests(opened, page):
+    opened.get("about:blank")
+    for log in ("performance", "browser"):
+        opened.get_log(log)  # of the browser's own first page
+    opened.get(page.as_uri())
+    assert [entry for entry in opened.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
+    sent = [json.loads(entry["message"])["message"] for entry in opened.get_log("performance")]
+    asked = {one["params"]["request"]["url"] for one in sent if one["method"] == "Network.requestWillBeSent"}
+    assert page.as_uri() in asked
+    assert asked <= {page.as_uri(), "data:,"}
+
+
+def test_names_that_are_markup_are_text(opened):
+    assert "<img src=x onerror=alert(1)>" in text(opened, "h1")
+    assert not opened.find_elements("css selector", "img")
+    options = [option.text for option in opened.find_elements("css selector", "#run option")]
+    assert "<img src=x onerror=alert(1)>" in options
+
+
+def test_everything_is_there(opened):
+    assert len(opened.find_elements("css selector", "figure svg")) >= 9
+    for picture in opened.find_elements("css selector", "figure svg"):
+        assert picture.size["width"] > 200
+        assert picture.size["height"] > 150
+    assert painted(opened) > 500
+    assert len(opened.find_elements("css selector", ".list > li")) == 10
+    assert len(opened.find_elements("css selector", ".card")) == 4
+    assert "broad taste (diversity group 5 of 5)" in text(opened, "#status")
+
+
+def test_the_explorer_works_by_keyboard(opened):
+    from selenium.webdriver.common.keys import Keys
+
+    opened.execute_script("document.getElementById('run').focus()")
+    press(opened, Keys.TAB)
+    assert opened.switch_to.active_element.get_attribute("id") == "user"
+    wanted = opened.execute_script("return document.querySelectorAll('#ids option')[3].value")
+    press(opened, Keys.END, *[Keys.BACKSPACE] * 5, wanted, Keys.ENTER)
+    assert text(opened, "#status").startswith(f"User {wanted}:")
+    press(opened, Keys.TAB, Keys.TAB)
+    assert opened.switch_to.active_element.text == "A narrow user"
+    press(opened, Keys.ENTER)
+    assert "narrow taste (diversity group 1 of 5)" in text(opened, "#status")
+    narrow = text(opened, "#status")
+    press(opened, Keys.SPACE)
+    assert "narrow taste (diversity group 1 of 5)" in text(opened, "#status")
+    assert text(opened, "#status") != narrow
+    press(opened, Keys.TAB, Keys.TAB, Keys.TAB, Keys.ENTER)
+    before = text(opened, "#status")
+    press(opened, Keys.TAB, Keys.ENTER)
+    assert text(opened, "#status") != before
+
+
+def test_a_user_who_is_not_there_gets_a_sentence(opened):
+    find(opened, "#user").clear()
+    find(opened, "#user").send_keys("nobody")
+    find(opened, "#choose button[type=submit]").click()
+    assert "No user “nobody” is among the 25 on this page" in text(opened, "#status")
+    assert len(opened.find_elements("css selector", ".list > li")) == 10
+
+
+def test_runs_can_be_changed(opened):
+    from selenium.webdriver.support.ui import Select
+
+    Select(find(opened, "#run")).select_by_visible_text("popularity")
+    assert len(opened.find_elements("css selector", ".card")) == 1
+    assert not opened.find_elements("css selector", ".list .mark")
+    Select(find(opened, "#map-run")).select_by_visible_text("popularity")
+    assert find(opened, "#map-nothing").is_displayed()
+    assert not find(opened, "#map").is_displayed()
+    Select(find(opened, "#map-run")).select_by_visible_text("interest-gcn-softmax")
+    assert find(opened, "#map").is_displayed()
+
+
+def test_the_map_says_titles_and_shows_parts(opened):
+    from selenium.webdriver.common.keys import Keys
+
+    opened.execute_script("document.getElementById('map').focus()")
+    press(opened, Keys.ARROW_RIGHT)
+    first = text(opened, "#map-title")
+    said = opened.execute_script("return document.getElementById('map-said').textContent")
+    assert first
+    assert said.startswith(first.splitlines()[0])
+    reached = {first}
+    for key in (Keys.ARROW_RIGHT, Keys.ARROW_DOWN, Keys.ARROW_LEFT, Keys.ARROW_UP) * 3:
+        press(opened, key)
+        reached.add(text(opened, "#map-title"))
+    assert len(reached) > 3
+    find(opened, "#by-category").click()
+    assert find(opened, "#by-category").get_attribute("aria-pressed") == "true"
+    assert find(opened, "#by-interest").get_attribute("aria-pressed") == "false"
+    entry = find(opened, "#legend button")
+    entry.click()
+    assert entry.get_attribute("aria-pressed") == "true"
+    entry.click()
+    assert entry.get_attribute("aria-pressed") == "false"
+
+
+def luminance(color):
+    parts = [float(part) / 255 for part in color[color.index("(") + 1 : -1].split(",")[:3]]
+    red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one, other):
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("preferred", ["light", "dark"])
+def test_both_color_schemes_are_readable(opened, preferred):
+    features = [{"name": "prefers-color-scheme", "value": preferred}]
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+    def look():
+        return opened.execute_script(
+            "const of = (e, p) => getComputedStyle(document.querySelector(e))[p];"
+            "const probe = document.createElement('i'); document.body.append(probe);"
+            "const variable = (v) => { probe.style.color = `var(${v})`; return getComputedStyle(probe).color; };"
+            "const found = {ground: of('body', 'backgroundColor'), text: of('body', 'color'),"
+            "axis: of('figure svg text', 'fill'), quiet: variable('--quiet'), accent: variable('--accent'),"
+            "good: variable('--good'),"
+            "raised: variable('--raised'), series: [0, 1, 2, 3, 4, 5].map((n) => variable(`--series-${n}`))};"
+            "probe.remove(); return found;"
+        )
+
+    for chosen in (preferred, {"light": "dark", "dark": "light"}[preferred]):
+        colors = look()
+        assert (luminance(colors["ground"]) > 0.5) == (chosen == "light")
+        for ground in (colors["ground"], colors["raised"]):
+            assert min(contrast(colors[name], ground) for name in ("text", "axis", "quiet", "accent", "good")) >= 4.5
+            assert min(contrast(color, ground) for color in colors["series"]) >= 3
+        find(opened, "#theme").click()
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+@pytest.mark.parametrize("width", [360, 768, 1200])
+def test_no_width_scrolls_sideways(opened, width):
+    resize(opened, width)
+    opened.execute_script("document.querySelectorAll('details').forEach((one) => one.open = true)")
+    assert opened.execute_script("return document.documentElement.scrollWidth") <= width
+    outside = opened.execute_script(
+        "return [...document.querySelectorAll('main *')].filter((e) => !e.closest('.scroll, pre, svg, .hidden') &&"
+        " e.getBoundingClientRect().right > innerWidth + 1).map((e) => e.tagName + '.' + e.className)"
+    )
+    assert outside == []
+
+
+def test_nothing_moves_while_it_loads(opened):
+    moved = opened.execute_async_script(
+        "const done = arguments[0]; let sum = 0;"
+        "new PerformanceObserver((list) => list.getEntries().forEach((e) => sum += e.hadRecentInput ? 0 : e.value))"
+        ".observe({type: 'layout-shift', buffered: true}); setTimeout(() => done(sum), 200);"
+    )
+    assert moved < 0.05

@@ -1,0 +1,297 @@
+import base64
+import hashlib
+import re
+import shutil
+from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+import torch
+
+from graphmi import cli
+from graphmi.comparison import named
+from graphmi.explain import Explainer
+from graphmi.report import build_report, explorer
+from graphmi.report.explorer import sample_users
+from graphmi.report.items import ItemMap, coloured_categories, item_category, map_items
+from graphmi.report.summary import Summary
+from graphmi.report.words import findings, lead
+from graphmi.restore import restore
+from graphmi.run import RunFolder
+from graphmi.typing import Batch
+
+from .pages import Page
+
+HOSTILE = "</script><script>alert(1)//<!--"
+
+
+@pytest.fixture(scope="module")
+def report(trained, tmp_path_factory):
+    """Return the page of all runs."""
+    path = build_report(list(trained.values()), tmp_path_factory.mktemp("report") / "report.html")
+    return Page(path.read_text())
+
+
+@pytest.fixture
+def copy(trained, tmp_path):
+    """Return a copy of a run whose result is changed."""
+
+    def make(preset, name=None, **changes):
+        folder = RunFolder(shutil.copytree(trained[preset].path, tmp_path / (name or preset)))
+        folder.write_result({**folder.read_result(), **changes})
+        return folder
+
+    return make
+
+
+class TestPage:
+    def test_is_well_formed_and_has_each_id_once(self, report):
+        assert not report.open
+        ids = Counter(a["id"] for _, a in report.elements if "id" in a)
+        assert {name for name, count in ids.items() if count > 1} == set()
+        links = [a["href"][1:] for _, a in report.elements if a.get("href", "").startswith("#")]
+        labels = [name for _, a in report.elements for name in a.get("aria-labelledby", "").split()]
+        assert len(links) > 10
+        assert set(links + labels) <= ids.keys()
+
+    def test_asks_for_nothing_from_elsewhere(self, report):
+        addresses = [a[key] for _, a in report.elements for key in ("src", "href", "action", "srcset") if key in a]
+        assert {address for address in addresses if not address.startswith("#")} == {"data:,"}
+        style = " ".join(report.text("style"))
+        assert "url(" not in style
+        assert "@import" not in style
+
+    def test_allows_its_own_script_only(self, report):
+        (policy,) = [a["content"] for a in report.all("meta") if a.get("http-equiv") == "Content-Security-Policy"]
+        assert policy.startswith("default-src 'none'; ")
+        (script,) = [report.texts[n] for n, (t, a) in enumerate(report.elements) if t == "script" and not a]
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        assert f"script-src 'sha256-{digest}';" in policy
+        assert not [key for _, a in report.elements for key in a if key.startswith("on")]
+
+    def test_has_headings_in_order_and_names_for_everything(self, report):
+        levels = [int(tag[1]) for tag, _ in report.elements if re.fullmatch(r"h\d", tag)]
+        assert levels[0] == 1
+        assert levels.count(1) == 1
+        assert all(later <= before + 1 for before, later in pairwise(levels))
+        for picture in report.all("svg", role="img"):
+            assert picture["aria-labelledby"].split()[0].endswith("-title")
+        pictures = len(report.all("svg", role="img"))
+        assert pictures == len(report.all("figure")) == len(report.all("details", **{"class": "numbers"})) >= 9
+        fields = {a["id"] for t, a in report.elements if t in ("input", "select")}
+        assert fields == {a["for"] for a in report.all("label")}
+        assert report.all("html", lang="en")
+
+    def test_shows_every_run_with_its_numbers(self, report, trained):
+        rows = report.text("tr")
+        for preset, folder in trained.items():
+            told = folder.read_result()
+            (row,) = [row for row in rows if row.startswith(f"{preset} {told['description']}")]
+            assert f"{told['metrics']['ndcg@20']:.4f}" in row
+            assert f"{told['groups']['diversity-controlled/ndcg@20']['std']:.4f}" in row
+            assert f"{told['num_parameters']:,}" in row
+        text = " ".join(report.text("section", id="made"))
+        assert trained["popularity"].read_result()["data"]["fingerprint"] in text
+        assert "leave-one-out" in text
+        assert "num_interests: 4" in text
+        assert "graphmi report" in text
+
+    def test_marks_the_best_in_words(self, report, trained):
+        best = report.text("td", **{"class": "best"})
+        ndcg = max(folder.read_result()["metrics"]["ndcg@20"] for folder in trained.values())
+        assert any(text.startswith(f"{ndcg:.4f} best") for text in best)
+
+    def test_holds_users_and_items_unless_told_otherwise(self, report, trained, tmp_path):
+        assert report.all("canvas")
+        assert len(report.data["users"]) == 60
+        page = Page(build_report([trained["popularity"]], tmp_path / "none.html", num_users=0).read_text())
+        assert not page.all("canvas")
+        assert not page.all("script", id="data")
+
+
+class TestExplorer:
+    def test_tells_what_the_explainer_tells(self, report, trained):
+        data = report.data
+        for n, (preset, folder) in enumerate(trained.items()):
+            run = restore(folder)
+            user = data["users"][3]
+            ids = run.dataset.train.users
+            [told] = Explainer(run.dataset, run.model)(ids.encode([user["id"]]), k=10)
+            titles = [str(item) for item in run.dataset.train.items.decode(torch.arange(80))]
+            shown, names = data["runs"][n]["told"][3], [title for title, _ in data["items"]]
+            assert [names[entry[0]] for entry in shown["list"]] == [titles[one.item] for one in told.recommendations]
+            assert [entry[1:3] for entry in shown["list"]] == [[o.interest, int(o.hit)] for o in told.recommendations]
+            assert [names[item] for item in user["history"]] == [titles[item] for item in told.history]
+            for one, entry in zip(told.interests, shown["interests"], strict=True):
+                assert [names[item] for item in entry[2]] == [titles[item] for item in one.nearest]
+                assert [cause[1] for cause in entry[3]] == [round(100 * cause.weight) for cause in one.causes[:5]]
+            assert (data["runs"][n]["name"], data["runs"][n]["interests"]) == (preset, len(told.interests))
+
+    def test_counts_categories(self, report, trained):
+        run = restore(trained["popularity"])
+        matrix = run.dataset.train.categories.matrix(80)
+        user = report.data["users"][5]
+        [number] = run.dataset.train.users.encode([user["id"]]).tolist()
+        known = run.dataset.known("test")
+        counts = matrix[known.item[known.user == number]].sum(0)
+        assert dict(map(tuple, user["categories"])) == {c: int(n) for c, n in enumerate(counts.tolist()) if n}
+        assert [n for _, n in user["categories"]] == sorted((int(n) for n in counts if n), reverse=True)
+
+    def test_escapes_titles(self, trained, tmp_path, monkeypatch):
+        def hostile(folder):
+            run = restore(folder)
+            train = replace(run.dataset.train, titles=(HOSTILE,) * 80)
+            dataset = run.dataset
+            object.__setattr__(dataset, "train", train)
+            return run
+
+        monkeypatch.setattr(explorer, "restore", hostile)
+        folder = shutil.copytree(trained["comirec-dr"].path, tmp_path / "<img src=x onerror=alert(1)>")
+        text = build_report([RunFolder(folder)], tmp_path / "report.html", num_users=5).read_text()
+        page = Page(text)
+        assert text.count("<script") == 2
+        assert not page.all("img")
+        assert page.data["items"][0][0] == HOSTILE
+        assert page.data["runs"][0]["name"] == "<img src=x onerror=alert(1)>"
+        assert "<img src=x onerror=alert(1)>" in page.text("h1")[0]
+
+    def test_users_come_evenly_from_the_groups(self, trained):
+        (run,) = named([trained["popularity"]])
+        users, groups = sample_users(run, 20)
+        assert groups.bincount().tolist() == [4] * 5
+        assert users.tolist() == sorted(set(users.tolist()))
+        all_groups = dict(zip(run.per_user["user"].tolist(), run.per_user["group/diversity"].tolist(), strict=True))
+        assert [all_groups[user] for user in users.tolist()] == groups.tolist()
+        everyone, _ = sample_users(run, 1000)
+        assert torch.equal(everyone, run.per_user["user"])
+
+
+class TestItemMap:
+    def test_keeps_the_distances_of_two_dimensions(self, trained):
+        run = restore(trained["lightgcn-softmax"])
+        found = map_items(run)
+        vectors = run.model(Batch(user=torch.arange(1))).items.detach()[found.item].double()
+        values = torch.linalg.svdvals(vectors - vectors.mean(0)) ** 2
+        assert f"{100 * values[:2].sum() / values.sum():.0f} %" in found.method
+        place = found.place - found.place.mean(0)
+        # The singular values of the places are those of the vectors, up to one scale.
+        ratio = torch.linalg.svdvals(place) ** 2 / values[:2]
+        assert float(ratio[0]) == pytest.approx(float(ratio[1]), rel=1e-3)
+        assert found.interest is None
+
+    def test_interest_is_that_of_most_users(self, trained):
+        run = restore(trained["interest-gcn-softmax"])
+        found, train = map_items(run), run.dataset.train
+        out = run.model(Batch(user=torch.arange(60)))
+        votes = torch.zeros(80, 4)
+        for user, item in zip(train.user.tolist(), train.item.tolist(), strict=True):
+            votes[item, int((out.interests[user] @ out.items[item]).argmax())] += 1
+        clear = [item for item in range(80) if (votes[item] == votes[item].max()).sum() == 1]
+        shown = dict(zip(found.item.tolist(), found.interest.tolist(), strict=True))
+        assert len(clear) > 40
+        assert [shown[item] for item in clear] == [int(votes[item].argmax()) for item in clear]
+
+    def test_an_item_of_several_categories_shows_the_rarest(self, trained):
+        train = restore(trained["popularity"]).dataset.train
+        coloured = coloured_categories(train, 2)
+        label = item_category(train.categories, 80, coloured)
+        has = train.categories.matrix(80)[:, coloured].bool()
+        size = has.sum(0).tolist()
+        for item in range(80):
+            held = [n for n in range(2) if has[item, n]]
+            assert label[item] == (min(held, key=lambda n: size[n]) if held else -1)
+
+    def test_a_number_per_item_makes_no_map(self, report, trained):
+        assert map_items(restore(trained["popularity"])) is None
+        assert report.data["runs"][0]["map"] is None
+        assert isinstance(map_items(restore(trained["comirec-dr"]), 10), ItemMap)
+
+
+class TestWords:
+    def test_no_difference_is_called_one(self, trained):
+        summary = Summary(named([trained["lightgcn-softmax"], trained["interest-gcn-softmax"]]), "ndcg@20")
+        assert "does not differ significantly from lightgcn-softmax" in lead(summary)
+        assert any("no clear difference" in sentence for sentence in findings(summary))
+
+    @pytest.mark.parametrize(("shift", "word"), [(0.1, "better"), (-0.1, "worse")])
+    def test_a_difference_is(self, trained, copy, shift, word):
+        other = copy("popularity", "other")
+        values = other.read_tensors("per_user")
+        noise = 0.01 * torch.randn(len(values["user"]), generator=torch.Generator().manual_seed(0))
+        other.write_tensors("per_user", {**values, "ndcg@20": values["ndcg@20"] + shift + noise})
+        summary = Summary(named([trained["popularity"], other]), "ndcg@20")
+        assert f"is significantly {word} than popularity" in lead(summary)
+        assert "p < 0.001, significant" in [cell.verdict for cell in summary.rows()[1]]
+
+    def test_one_run_is_the_best_of_nothing(self, trained):
+        summary = Summary(named([trained["comirec-dr"]]), "ndcg@20")
+        assert not [cell for row in summary.rows() for cell in row if cell.best]
+        assert lead(summary).startswith("This page shows the run comirec-dr on planted, 60 users and 80 items.")
+
+    def test_interests_are_told_from_the_result(self, copy):
+        run = copy(
+            "comirec-dr",
+            interests={"effective@10": 2.5, "effective-diversity correlation": 0.3},
+            interest_share=[[0.5, 0.5, 0.0]],
+        )
+        said = " ".join(findings(Summary(named([run]), "ndcg@20")))
+        assert "draws on 2.5 of 3 interests" in said
+        assert "more for users of broad taste (rank correlation +0.30)" in said
+
+
+class TestRuns:
+    def test_without_groups_and_diagnostics(self, copy, tmp_path):
+        run = copy("lightgcn-softmax", groups={})
+        values = run.read_tensors("per_user")
+        run.write_tensors("per_user", {k: v for k, v in values.items() if not k.startswith(("group/", "diversity"))})
+        page = Page(build_report([run], tmp_path / "report.html", num_users=5).read_text())
+        assert "The runs have no user groups." in page.text("section", id="groups")[0]
+        assert page.data["groups"] == 0
+
+    def test_of_one_name_and_one_run_twice(self, copy, tmp_path):
+        one, other = copy("popularity", "a/run"), copy("popularity", "b/run")
+        page = Page(build_report([one, other, one], tmp_path / "report.html", num_users=0).read_text())
+        assert [row.split()[0] for row in page.text("span", **{"class": "name"})] == ["a/run", "b/run"]
+
+    def test_that_differ_are_refused(self, copy, trained, tmp_path):
+        told = trained["popularity"].read_result()
+        other = copy("popularity", "other", protocol={**told["protocol"], "split": "random"})
+        with pytest.raises(ValueError, match="their protocols differ in 'split' \\(leave-one-out and random\\)"):
+            build_report([trained["popularity"], other], tmp_path / "report.html")
+        other.write_result({**told, "data": {**told["data"], "fingerprint": "0" * 64}})
+        with pytest.raises(ValueError, match="their data differ"):
+            build_report([trained["popularity"], other], tmp_path / "report.html")
+        assert not (tmp_path / "report.html").exists()
+
+    def test_that_have_not_ended_are_refused(self, copy, tmp_path):
+        run = copy("popularity")
+        (run.path / "result.json").unlink()
+        with pytest.raises(FileNotFoundError, match="the run has not ended"):
+            build_report([run], tmp_path / "report.html")
+
+
+class TestCommand:
+    def test_writes_a_report_over_a_report_only(self, trained, tmp_path, capsys):
+        words = ["report", str(trained["popularity"].path), "--num_users", "0", "--out", str(tmp_path / "r.html")]
+        assert cli.main(words) == 0
+        assert cli.main(words) == 0
+        assert "r.html (0." in capsys.readouterr().out
+        (tmp_path / "r.html").write_text("my thesis")
+        assert cli.main(words) == 1
+        assert "is no report of graphmi" in capsys.readouterr().err
+        assert (tmp_path / "r.html").read_text() == "my thesis"
+        assert cli.main([*words[:-1], str(tmp_path)]) == 1
+        assert "is a folder" in capsys.readouterr().err
+        assert [path.name for path in tmp_path.iterdir()] == ["r.html"]
+
+    def test_knows_metrics(self, trained, tmp_path, capsys):
+        words = ["report", str(trained["popularity"].path), "--out", str(tmp_path / "r.html"), "--metric"]
+        assert cli.main([*words, "ndgc@10"]) == 2
+        assert "did you mean ndcg@10" in capsys.readouterr().err
+
+    def test_pages_are_equal(self, trained, tmp_path):
+        words = {"num_users": 5, "progress": False}
+        runs = [trained["popularity"]]
+        one, other = (build_report(runs, tmp_path / "r.html", **words).read_text() for _ in range(2))
+        assert one == other
