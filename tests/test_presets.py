@@ -5,10 +5,13 @@ import torch
 import yaml
 
 from graphmi.config import experiment, read_config, short_names
+from graphmi.data import groups, item_communities
 from graphmi.experiment import Experiment, Filter
 from graphmi.losses import MultiInterestLoss, SampledSoftmaxLoss
 from graphmi.models import InterestGCN, Popularity
 from graphmi.presets import preset_names, preset_text
+from graphmi.result import save_run
+from graphmi.run import RunFolder
 from graphmi.typing import Batch
 from graphmi.usage import UsageError
 
@@ -115,6 +118,19 @@ def test_unknown_preset_has_a_hint():
 def test_numbers_out_of_range_are_named_before_anything_is_done(name, value):
     with pytest.raises(ValueError, match=rf"'{name}' must be at least"):
         Experiment(data=DATA, model=Popularity, **{name: value})
+
+
+def test_communities_are_found_once_per_run(monkeypatch, tmp_path):
+    calls = []
+    monkeypatch.setattr(groups, "item_communities", lambda *a, **k: calls.append(a) or item_communities(*a, **k))
+    one = make("mf", groups__by="communities")
+    dataset = one.dataset()
+    trained = one.train(dataset)
+    save_run(RunFolder(tmp_path), one, dataset, trained, {})
+    assert len(calls) == 1
+    assert calls[0][0] is dataset.train  # and no other interactions
+    users = RunFolder(tmp_path).read_tensors("per_user")
+    torch.testing.assert_close(users["diversity"], one.groups.values(dataset.train)[users["user"]])
 
 
 def test_filters_apply_in_order():
