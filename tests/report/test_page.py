@@ -27,10 +27,9 @@ HOSTILE = "</script><script>alert(1)//<!--"
 
 
 @pytest.fixture(scope="module")
-def report(trained, tmp_path_factory):
+def report(page):
     """Return the page of all runs."""
-    path = build_report(list(trained.values()), tmp_path_factory.mktemp("report") / "report.html")
-    return Page(path.read_text())
+    return Page(page.read_text())
 
 
 @pytest.fixture
@@ -43,6 +42,12 @@ def copy(trained, tmp_path):
         return folder
 
     return make
+
+
+@pytest.fixture
+def plain(copy):
+    """Return a run of which there is little to draw."""
+    return copy("popularity", groups={})
 
 
 class TestPage:
@@ -102,19 +107,18 @@ class TestPage:
         ndcg = max(folder.read_result()["metrics"]["ndcg@20"] for folder in trained.values())
         assert any(text.startswith(f"{ndcg:.4f} best") for text in best)
 
-    def test_holds_users_and_items_unless_told_otherwise(self, report, trained, tmp_path):
+    def test_holds_users_and_items_unless_told_otherwise(self, report, plain, tmp_path):
         assert report.all("canvas")
-        assert len(report.data["users"]) == 60
-        page = Page(build_report([trained["popularity"]], tmp_path / "none.html", num_users=0).read_text())
+        assert len(report.data["users"]) == 25
+        page = Page(build_report([plain], tmp_path / "none.html", num_users=0).read_text())
         assert not page.all("canvas")
         assert not page.all("script", id="data")
 
 
 class TestExplorer:
-    def test_tells_what_the_explainer_tells(self, report, trained):
+    def test_tells_what_the_explainer_tells(self, report, restored):
         data = report.data
-        for n, (preset, folder) in enumerate(trained.items()):
-            run = restore(folder)
+        for n, (preset, run) in enumerate(restored.items()):
             user = data["users"][3]
             ids = run.dataset.train.users
             [told] = Explainer(run.dataset, run.model)(ids.encode([user["id"]]), k=10)
@@ -128,8 +132,8 @@ class TestExplorer:
                 assert [cause[1] for cause in entry[3]] == [round(100 * cause.weight) for cause in one.causes[:5]]
             assert (data["runs"][n]["name"], data["runs"][n]["interests"]) == (preset, len(told.interests))
 
-    def test_counts_categories(self, report, trained):
-        run = restore(trained["popularity"])
+    def test_counts_categories(self, report, restored):
+        run = restored["popularity"]
         matrix = run.dataset.train.categories.matrix(80)
         user = report.data["users"][5]
         [number] = run.dataset.train.users.encode([user["id"]]).tolist()
@@ -138,7 +142,7 @@ class TestExplorer:
         assert dict(map(tuple, user["categories"])) == {c: int(n) for c, n in enumerate(counts.tolist()) if n}
         assert [n for _, n in user["categories"]] == sorted((int(n) for n in counts if n), reverse=True)
 
-    def test_escapes_titles(self, trained, tmp_path, monkeypatch):
+    def test_escapes_titles(self, plain, tmp_path, monkeypatch):
         def hostile(folder):
             run = restore(folder)
             train = replace(run.dataset.train, titles=(HOSTILE,) * 80)
@@ -147,14 +151,14 @@ class TestExplorer:
             return run
 
         monkeypatch.setattr(explorer, "restore", hostile)
-        folder = shutil.copytree(trained["comirec-dr"].path, tmp_path / "<img src=x onerror=alert(1)>")
-        text = build_report([RunFolder(folder)], tmp_path / "report.html", num_users=5).read_text()
-        page = Page(text)
+        text = build_report([plain], tmp_path / "report.html", num_users=5).read_text()
         assert text.count("<script") == 2
-        assert not page.all("img")
-        assert page.data["items"][0][0] == HOSTILE
-        assert page.data["runs"][0]["name"] == "<img src=x onerror=alert(1)>"
-        assert "<img src=x onerror=alert(1)>" in page.text("h1")[0]
+        assert Page(text).data["items"][0][0] == HOSTILE
+
+    def test_escapes_names(self, report):
+        assert not report.all("img")
+        assert report.data["runs"][-1]["name"] == "<img src=x onerror=alert(1)>"
+        assert "<img src=x onerror=alert(1)>" in " ".join(report.text("th", scope="row"))
 
     def test_users_come_evenly_from_the_groups(self, trained):
         (run,) = named([trained["popularity"]])
@@ -168,8 +172,8 @@ class TestExplorer:
 
 
 class TestItemMap:
-    def test_keeps_the_distances_of_two_dimensions(self, trained):
-        run = restore(trained["lightgcn-softmax"])
+    def test_keeps_the_distances_of_two_dimensions(self, restored):
+        run = restored["lightgcn-softmax"]
         found = map_items(run)
         vectors = run.model(Batch(user=torch.arange(1))).items.detach()[found.item].double()
         values = torch.linalg.svdvals(vectors - vectors.mean(0)) ** 2
@@ -180,10 +184,10 @@ class TestItemMap:
         assert float(ratio[0]) == pytest.approx(float(ratio[1]), rel=1e-3)
         assert found.interest is None
 
-    def test_interest_is_that_of_most_users(self, trained):
-        run = restore(trained["interest-gcn-softmax"])
+    def test_interest_is_that_of_most_users(self, restored):
+        run = restored["interest-gcn-softmax"]
         found, train = map_items(run), run.dataset.train
-        out = run.model(Batch(user=torch.arange(60)))
+        out = run.model(Batch(user=torch.arange(100)))
         votes = torch.zeros(80, 4)
         for user, item in zip(train.user.tolist(), train.item.tolist(), strict=True):
             votes[item, int((out.interests[user] @ out.items[item]).argmax())] += 1
@@ -192,8 +196,8 @@ class TestItemMap:
         assert len(clear) > 40
         assert [shown[item] for item in clear] == [int(votes[item].argmax()) for item in clear]
 
-    def test_an_item_of_several_categories_shows_the_rarest(self, trained):
-        train = restore(trained["popularity"]).dataset.train
+    def test_an_item_of_several_categories_shows_the_rarest(self, restored):
+        train = restored["popularity"].dataset.train
         coloured = coloured_categories(train, 2)
         label = item_category(train.categories, 80, coloured)
         has = train.categories.matrix(80)[:, coloured].bool()
@@ -202,10 +206,10 @@ class TestItemMap:
             held = [n for n in range(2) if has[item, n]]
             assert label[item] == (min(held, key=lambda n: size[n]) if held else -1)
 
-    def test_a_number_per_item_makes_no_map(self, report, trained):
-        assert map_items(restore(trained["popularity"])) is None
+    def test_a_number_per_item_makes_no_map(self, report, restored):
+        assert map_items(restored["popularity"]) is None
         assert report.data["runs"][0]["map"] is None
-        assert isinstance(map_items(restore(trained["comirec-dr"]), 10), ItemMap)
+        assert isinstance(map_items(restored["comirec-dr"], 10), ItemMap)
 
 
 class TestWords:
@@ -227,7 +231,7 @@ class TestWords:
     def test_one_run_is_the_best_of_nothing(self, trained):
         summary = Summary(named([trained["comirec-dr"]]), "ndcg@20")
         assert not [cell for row in summary.rows() for cell in row if cell.best]
-        assert lead(summary).startswith("This page shows the run comirec-dr on planted, 60 users and 80 items.")
+        assert lead(summary).startswith("This page shows the run comirec-dr on planted, 100 users and 80 items.")
 
     def test_interests_are_told_from_the_result(self, copy):
         run = copy(
@@ -250,7 +254,7 @@ class TestRuns:
         assert page.data["groups"] == 0
 
     def test_of_one_name_and_one_run_twice(self, copy, tmp_path):
-        one, other = copy("popularity", "a/run"), copy("popularity", "b/run")
+        one, other = copy("popularity", "a/run", groups={}), copy("popularity", "b/run", groups={})
         page = Page(build_report([one, other, one], tmp_path / "report.html", num_users=0).read_text())
         assert [row.split()[0] for row in page.text("span", **{"class": "name"})] == ["a/run", "b/run"]
 
@@ -272,8 +276,8 @@ class TestRuns:
 
 
 class TestCommand:
-    def test_writes_a_report_over_a_report_only(self, trained, tmp_path, capsys):
-        words = ["report", str(trained["popularity"].path), "--num_users", "0", "--out", str(tmp_path / "r.html")]
+    def test_writes_a_report_over_a_report_only(self, plain, tmp_path, capsys):
+        words = ["report", str(plain.path), "--num_users", "0", "--out", str(tmp_path / "r.html")]
         assert cli.main(words) == 0
         assert cli.main(words) == 0
         assert "r.html (0." in capsys.readouterr().out
@@ -283,15 +287,14 @@ class TestCommand:
         assert (tmp_path / "r.html").read_text() == "my thesis"
         assert cli.main([*words[:-1], str(tmp_path)]) == 1
         assert "is a folder" in capsys.readouterr().err
-        assert [path.name for path in tmp_path.iterdir()] == ["r.html"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["popularity", "r.html"]
 
     def test_knows_metrics(self, trained, tmp_path, capsys):
         words = ["report", str(trained["popularity"].path), "--out", str(tmp_path / "r.html"), "--metric"]
         assert cli.main([*words, "ndgc@10"]) == 2
         assert "did you mean ndcg@10" in capsys.readouterr().err
 
-    def test_pages_are_equal(self, trained, tmp_path):
+    def test_pages_are_equal(self, plain, tmp_path):
         words = {"num_users": 5, "progress": False}
-        runs = [trained["popularity"]]
-        one, other = (build_report(runs, tmp_path / "r.html", **words).read_text() for _ in range(2))
+        one, other = (build_report([plain], tmp_path / "r.html", **words).read_text() for _ in range(2))
         assert one == other
