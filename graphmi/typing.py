@@ -103,6 +103,9 @@ class Negatives:
         excludes_known: True where no negative that counts is a training positive of its user, so that nothing has to
             look for positives among the negatives.
         all_items: True where ``item`` is every item in order, so that item ``i`` stands at position ``i``.
+        known: With ``block_size``, in place of ``valid``: the items that must not count for each user, ``[batch,
+            max_known]``, filled up with ids past the last item.
+        block_size: How many of all items the loss should score at a time; ``None`` for all at once.
     """
 
     item: Tensor
@@ -111,6 +114,8 @@ class Negatives:
     valid: Tensor | None = None
     excludes_known: bool = False
     all_items: bool = False
+    known: Tensor | None = None
+    block_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,19 @@
 """The composition of readout, weighting, objective and regularizers, and sums of such losses."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
+from graphmi.losses.blocks import partition_in_blocks
 from graphmi.losses.gather import gather
 from graphmi.losses.objectives import Objective
 from graphmi.losses.regularizers import Regularizer
 from graphmi.losses.weighting import UniformWeighting, Weighting
 from graphmi.nn.readout import Readout, Scores
-from graphmi.typing import Negatives, Representations
+from graphmi.typing import ItemTable, Negatives, Representations
 
 __all__ = ["Loss", "MultiInterestLoss", "SumLoss", "Weighted"]
 
@@ -129,9 +130,11 @@ class MultiInterestLoss(Loss):
         scores = self.readout(
             out.interests,
             gather(out.items, positive).unsqueeze(1),
-            gather(out.items, negatives.item),
+            gather(out.items, _scored_at_once(negatives)),
             out.interest_mask,
         )
+        if negatives.block_size is not None:
+            return self._in_blocks(scores, out.items, positive, negatives)
         valid = negatives.valid
         if not negatives.excludes_known:
             other = negatives.item != positive.unsqueeze(-1)  # [batch, num_negatives]
@@ -144,15 +147,49 @@ class MultiInterestLoss(Loss):
         """Return the objective with the negatives scored once per user, or ``None`` where that is not possible."""
         if not negatives.excludes_known or negatives.pos_log_q is not None:
             return None
-        vectors = gather(out.items, positive), gather(out.items, negatives.item)
-        column = positive if negatives.all_items else None
+        vectors = gather(out.items, positive), gather(out.items, _scored_at_once(negatives))
+        column = positive if negatives.all_items and negatives.block_size is None else None
         scores = self.readout.grouped(out.interests, *vectors, row, out.interest_mask, column)
         if scores is None:
             return None
+        if negatives.block_size is not None:
+            return self._in_blocks(scores, out.items, positive, negatives, row)
         correction = self._correction(scores, negatives, negatives.valid)
         objective = self.objective.for_catalogue(len(out.items))
         loss = objective.grouped(scores.pos, scores.neg, correction, row)
         return loss if scores.weight is None else scores.combine(loss, scores.weight)
+
+    def _in_blocks(
+        self,
+        scores: Scores,
+        items: Tensor | ItemTable,
+        positive: Tensor,
+        negatives: Negatives,
+        row: Tensor | None = None,
+    ) -> Tensor:
+        """Return the objective with all items as negatives, scored block by block."""
+        if not self.weighting.one_by_one:
+            raise ValueError(
+                f"{type(self.weighting).__name__} compares all negatives of a user and cannot take them in blocks: use "
+                "UniformWeighting, or AllItemsSampler without 'block_size'"
+            )
+
+        def reduce(neg: Tensor, valid: Tensor | None) -> Tensor:
+            return self.objective.partition(neg, self._correction(scores._replace(neg=neg), negatives, valid))
+
+        partition = partition_in_blocks(reduce, self._scorer(scores), items, positive, negatives)
+        if row is not None:
+            partition = partition.index_select(0, row)
+        loss = self.objective.compare(scores.pos, partition)
+        return loss if scores.weight is None else scores.combine(loss, scores.weight)
+
+    def _scorer(self, scores: Scores) -> Callable[[Tensor], Tensor]:
+        if scores.score is None:
+            raise ValueError(
+                f"{type(self.readout).__name__} does not say how it scores further items ('Scores.score') and cannot "
+                "take them in blocks: use AllItemsSampler without 'block_size'"
+            )
+        return scores.score
 
     def _mean(self, loss: Tensor, owner: Tensor | None) -> Tensor:
         if not self.user_balance:
@@ -177,6 +214,10 @@ class MultiInterestLoss(Loss):
         return correction
 
 
+def _scored_at_once(negatives: Negatives) -> Tensor:
+    return negatives.item if negatives.block_size is None else negatives.item[:0]
+
+
 def pair_by_pair(out: Representations, negatives: Negatives, row: Tensor) -> tuple[Representations, Negatives]:
     """Repeat what belongs to a user for each of its positives, so that there is one positive per row."""
 
@@ -197,6 +238,7 @@ def pair_by_pair(out: Representations, negatives: Negatives, row: Tensor) -> tup
         item=negatives.item[row] if own else negatives.item,
         log_q=repeat(negatives.log_q, own),
         valid=repeat(negatives.valid),
+        known=repeat(negatives.known),
     )
 
 

@@ -45,6 +45,23 @@ class Objective(nn.Module, ABC):
             correction = correction.expand_as(neg).index_select(0, row)
         return self(pos, neg.index_select(0, row), correction)  # type: ignore[no-any-return]
 
+    def partition(self, neg: Tensor, correction: Tensor | None = None) -> Tensor:
+        """Return all that :meth:`compare` needs to know of the negatives, ``[...]``.
+
+        The values of several blocks of negatives make that of all by their log-sum-exp.
+
+        Raises:
+            ValueError: The loss depends on the negatives in another way.
+        """
+        raise ValueError(
+            f"{type(self).__name__} cannot take its negatives in blocks: use SampledSoftmaxLoss, or AllItemsSampler "
+            "without 'block_size'"
+        )
+
+    def compare(self, pos: Tensor, partition: Tensor) -> Tensor:
+        """Return the loss of each row, ``[...]``, from the positive scores and the :meth:`partition`."""
+        raise NotImplementedError
+
     def for_catalogue(self, num_items: int) -> "Objective":
         """Return this objective for a catalogue of that size: itself, where its loss does not depend on the size."""
         return self
@@ -90,11 +107,18 @@ class SampledSoftmaxLoss(Objective):
 
     def forward(self, pos: Tensor, neg: Tensor, correction: Tensor | None = None) -> Tensor:
         """Return the loss of each row, ``[...]``; 0 where no negative is left."""
-        return F.softplus(log_partition(neg, correction, self.temperature) - pos / self.temperature)
+        return self.compare(pos, self.partition(neg, correction))
 
     def grouped(self, pos: Tensor, neg: Tensor, correction: Tensor | None, row: Tensor) -> Tensor:
         """Return the loss of each positive; the sum over the negatives is taken once per row of ``neg``."""
-        partition = log_partition(neg, correction, self.temperature).index_select(0, row)
+        return self.compare(pos, self.partition(neg, correction).index_select(0, row))
+
+    def partition(self, neg: Tensor, correction: Tensor | None = None) -> Tensor:
+        """Return the log-partition of the negatives, ``[...]``."""
+        return log_partition(neg, correction, self.temperature)
+
+    def compare(self, pos: Tensor, partition: Tensor) -> Tensor:
+        """Return the loss of each row, ``[...]``."""
         return F.softplus(partition - pos / self.temperature)
 
     def extra_repr(self) -> str:

@@ -16,6 +16,9 @@ __all__ = ["HardNegativeWeighting", "UniformWeighting", "Weighting", "mask_inval
 class Weighting(nn.Module, ABC):
     """Turns the proposal of the negatives into a correction of their scores.
 
+    Attributes:
+        one_by_one: True where the correction of a negative does not depend on the other negatives.
+
     Shapes:
         - neg: ``[batch, num_negatives]``, or with dimensions between the two
         - log_q: broadcasts to ``neg``; ``None`` where the draw needs no correction
@@ -23,6 +26,8 @@ class Weighting(nn.Module, ABC):
         - pos_log_q: broadcasts to ``neg``, the log proposal probability of the positives
         - output: broadcasts to ``neg``; ``None`` for zero
     """
+
+    one_by_one: bool = False
 
     @abstractmethod
     def forward(
@@ -50,6 +55,8 @@ class UniformWeighting(Weighting):
     change when all logits shift, so :math:`\log q_+` is added to the negatives instead
     (`Bengio and Senecal, 2008 <https://doi.org/10.1109/TNN.2007.912312>`_).
     """
+
+    one_by_one = True
 
     def forward(
         self,

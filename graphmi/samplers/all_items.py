@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 from torch_geometric.data import HeteroData
 
-from graphmi.samplers.base import KnownItems, Sampler
+from graphmi.samplers.base import KnownItems, Sampler, at_least
 from graphmi.typing import Negatives
 
 __all__ = ["AllItemsSampler"]
@@ -18,22 +18,40 @@ class AllItemsSampler(Sampler):
     With :class:`~graphmi.losses.SampledSoftmaxLoss` this is the full softmax; without ``reject_known`` it equals the
     cross entropy over all items.
 
+    With ``block_size`` the loss scores so many items at a time, and once more in the backward pass, so that of the
+    ``batch * num_interests * num_items`` scores and the ``batch * num_items`` flags of known items only one block is in
+    memory. Loss and gradients stay the same; it needs :class:`~graphmi.losses.SampledSoftmaxLoss` with
+    :class:`~graphmi.losses.UniformWeighting`, under any readout.
+
     Args:
         graph: The training graph.
         reject_known: Leave out the user's training items (the positive is always left out by the loss).
+        block_size: Items that are scored at a time, at least 1; all at once when omitted.
+
+    Raises:
+        ValueError: ``block_size`` is below 1.
     """
 
     item: Tensor
 
-    def __init__(self, graph: HeteroData, reject_known: bool = True) -> None:
+    def __init__(self, graph: HeteroData, reject_known: bool = True, block_size: int | None = None) -> None:
         super().__init__()
+        if block_size is not None:
+            at_least("block_size", block_size, 1)
+        self.block_size = block_size
         self.known = KnownItems(graph) if reject_known else None
         self.register_buffer("item", torch.arange(int(graph["item"].num_nodes)), persistent=False)
 
     def forward(self, user: Tensor, positive: Tensor, generator: Generator | None = None) -> Negatives:
-        """Return all items, shared, ``[num_items]``; ``valid`` is False at the user's known items."""
+        """Return all items, shared, ``[num_items]``; ``valid`` is False at the user's known items.
+
+        With ``block_size``, ``known`` holds those instead.
+        """
         if self.known is None:
-            return Negatives(self.item, all_items=True)
+            return Negatives(self.item, all_items=True, block_size=self.block_size)
+        if self.block_size is not None:
+            known = self.known.padded(user)
+            return Negatives(self.item, excludes_known=True, all_items=True, known=known, block_size=self.block_size)
         return Negatives(self.item, valid=~self.known.rows(user), excludes_known=True, all_items=True)
 
     def log_prob(self, user: Tensor, item: Tensor) -> Tensor:

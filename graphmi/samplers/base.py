@@ -91,13 +91,16 @@ class KnownItems(nn.Module):
         """Tell for all items at once which the users ``[batch]`` know, ``[batch, num_items]``."""
         if self.table is not None:
             return self.table.index_select(0, user)
+        known = torch.zeros(user.numel(), self.num_items + 1, dtype=torch.bool, device=user.device)
+        return known.scatter_(1, self.padded(user), True)[:, :-1]  # what pads goes to a column that is cut off
+
+    def padded(self, user: Tensor) -> Tensor:
+        """Return the items that the users ``[batch]`` know, ``[batch, max_degree]``, then ``num_items``."""
         offset = torch.arange(self.max_degree, device=user.device)
         start, end = self.rowptr[user].unsqueeze(-1), self.rowptr[user + 1].unsqueeze(-1)
         index = start + offset  # [batch, max_degree]
         item = self.item[index.clamp_max(self.item.numel() - 1)]
-        item = torch.where(index < end, item, self.num_items)  # what pads goes to a column that is cut off
-        known = torch.zeros(user.numel(), self.num_items + 1, dtype=torch.bool, device=user.device)
-        return known.scatter_(1, item, True)[:, :-1]
+        return torch.where(index < end, item, self.num_items)
 
 
 def item_degrees(graph: HeteroData) -> Tensor:

@@ -39,6 +39,8 @@ class MixedSampler(Sampler):
         """Return all samplers' negatives, one after the other, with the mixture's ``log_q``."""
         one_positive_each(user, positive)
         parts: list[Negatives] = [sampler(user, positive, generator) for sampler in self.samplers]
+        if any(part.block_size is not None for part in parts):
+            raise ValueError("MixedSampler cannot mix negatives in blocks: use AllItemsSampler without 'block_size'")
         counts = [part.item.size(-1) for part in parts]
         items = [part.item for part in parts]
         if any(item.dim() == 2 for item in items):

@@ -63,7 +63,7 @@ class TestContract:
         torch.testing.assert_close(losses(copies), losses(shared))
 
     def test_shapes(self, readout):
-        pos, neg, weight, _ = readout(INTERESTS, POSITIVE, SHARED, MASK)
+        pos, neg, weight, *_ = readout(INTERESTS, POSITIVE, SHARED, MASK)
         assert neg.shape == (*pos.shape, 5)
         assert pos.shape == ((3,) if weight is None else weight.shape)
         assert pos.size(0) == 3

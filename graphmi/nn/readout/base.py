@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -27,12 +28,15 @@ class Scores(NamedTuple):
             score per item.
         combine: Makes one loss per row of the losses of the interests and ``weight``: their weighted sum, unless a
             readout reads its weights otherwise.
+        score: Scores further items as it did the negatives, ``[num_items, dim]`` to what ``neg`` is for them; ``None``
+            where a readout does not offer it, and its negatives cannot be taken in blocks.
     """
 
     pos: Tensor
     neg: Tensor
     weight: Tensor | None = None
     combine: Callable[[Tensor, Tensor], Tensor] = weighted_sum
+    score: Callable[[Tensor], Tensor] | None = None
 
 
 class Readout(nn.Module, ABC):
@@ -90,5 +94,5 @@ def scores_per_interest(
     """Return the grouped scores of readouts with a loss per interest, weighted by a selector on the positive."""
     own, positive = interests.index_select(0, row), positive.unsqueeze(1)
     weight = selector(own, positive, None if interest_mask is None else interest_mask[row])
-    pos = similarity(own, positive)
-    return Scores(pos.squeeze(-1), similarity(interests, negative), weight.squeeze(-1))
+    pos, score = similarity(own, positive), partial(similarity, interests)
+    return Scores(pos.squeeze(-1), score(negative), weight.squeeze(-1), score=score)

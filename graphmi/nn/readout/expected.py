@@ -1,5 +1,7 @@
 """One loss per interest, and their weighted mean."""
 
+from functools import partial
+
 from torch import Tensor
 
 from graphmi.nn.readout.base import Readout, Scores, scores_per_interest
@@ -30,8 +32,8 @@ class ExpectedReadout(Readout):
     ) -> Scores:
         """Return scores per interest and their weights."""
         weight = self.selector(interests, positive, interest_mask)
-        pos, neg = (self.similarity(interests, items) for items in (positive, negative))
-        return Scores(pos.squeeze(-1), neg, weight.squeeze(-1))
+        score = partial(self.similarity, interests)
+        return Scores(score(positive).squeeze(-1), score(negative), weight.squeeze(-1), score=score)
 
     def grouped(
         self,

@@ -64,11 +64,22 @@ def _stack(parts: Sequence[Scores]) -> Scores:
         own = zip(parts, torch.split(loss, sizes, 1), torch.split(weight, sizes, 1), strict=True)
         return torch.stack([part.combine(losses, weights) for part, losses, weights in own]).sum(0)
 
+    own = [part.score for part in parts if part.score is not None]
     weight = torch.cat([part.weight for part in parts if part.weight is not None], 1)
     return Scores(
-        torch.cat([part.pos for part in parts], 1), torch.cat([part.neg for part in parts], 1), weight, combine
+        torch.cat([part.pos for part in parts], 1),
+        torch.cat([part.neg for part in parts], 1),
+        weight,
+        combine,
+        (lambda items: torch.cat([score(items) for score in own], 1)) if len(own) == len(parts) else None,
     )
 
 
 def _as_interest(scores: Scores) -> Scores:
-    return Scores(scores.pos.unsqueeze(1), scores.neg.unsqueeze(1), torch.ones_like(scores.pos).unsqueeze(1))
+    score = scores.score
+    return Scores(
+        scores.pos.unsqueeze(1),
+        scores.neg.unsqueeze(1),
+        torch.ones_like(scores.pos).unsqueeze(1),
+        score=None if score is None else (lambda items: score(items).unsqueeze(1)),
+    )

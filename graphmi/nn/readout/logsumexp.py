@@ -1,5 +1,7 @@
 """One score per item: all interests speak, the best loudest."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
@@ -35,8 +37,8 @@ class LogSumExpReadout(Readout):
         self, interests: Tensor, positive: Tensor, negative: Tensor, interest_mask: Tensor | None = None
     ) -> Scores:
         """Return one score per item: ``[batch]`` and ``[batch, num_negatives]``."""
-        pos, neg = (self._score(interests, items, interest_mask) for items in (positive, negative))
-        return Scores(pos.squeeze(-1), neg)
+        score = partial(self._score, interests, interest_mask)
+        return Scores(score(positive).squeeze(-1), score(negative), score=score)
 
     def grouped(
         self,
@@ -48,13 +50,15 @@ class LogSumExpReadout(Readout):
         column: Tensor | None = None,
     ) -> Scores:
         """Return one score per item: ``[num_positives]`` and ``[batch, num_negatives]``."""
-        neg = self._score(interests, negative, interest_mask)
+        score = partial(self._score, interests, interest_mask)
+        neg = score(negative)
         if column is not None:
-            return Scores(neg[row, column], neg)
+            return Scores(neg[row, column], neg, score=score)
         mask = None if interest_mask is None else interest_mask[row]
-        return Scores(self._score(interests.index_select(0, row), positive.unsqueeze(1), mask).squeeze(-1), neg)
+        pos = self._score(interests.index_select(0, row), mask, positive.unsqueeze(1))
+        return Scores(pos.squeeze(-1), neg, score=score)
 
-    def _score(self, interests: Tensor, items: Tensor, interest_mask: Tensor | None) -> Tensor:
+    def _score(self, interests: Tensor, interest_mask: Tensor | None, items: Tensor) -> Tensor:
         scores = mask_interests(self.similarity(interests, items), interest_mask)
         if scores.dtype in (torch.float16, torch.bfloat16):  # autocast: what is summed here is summed again in the loss
             scores = scores.float()

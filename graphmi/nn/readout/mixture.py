@@ -1,5 +1,7 @@
 """A mixture over the interests: each explains the positive with a probability of its own."""
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
@@ -45,8 +47,8 @@ class MixtureReadout(Readout):
         self, interests: Tensor, positive: Tensor, negative: Tensor, interest_mask: Tensor | None = None
     ) -> Scores:
         """Return scores per interest and the log-weights of the mixture."""
-        pos, neg = (self.similarity(interests, items) for items in (positive, negative))
-        return Scores(pos.squeeze(-1), neg, self.log_weight(interests, interest_mask), _log_likelihood)
+        score, weight = partial(self.similarity, interests), self.log_weight(interests, interest_mask)
+        return Scores(score(positive).squeeze(-1), score(negative), weight, _log_likelihood, score)
 
     def grouped(
         self,
@@ -60,7 +62,8 @@ class MixtureReadout(Readout):
         """Return scores per interest, and for each positive the log-weights of its user."""
         pos = self.similarity(interests.index_select(0, row), positive.unsqueeze(1)).squeeze(-1)
         weight = self.log_weight(interests, interest_mask).index_select(0, row)
-        return Scores(pos, self.similarity(interests, negative), weight, _log_likelihood)
+        score = partial(self.similarity, interests)
+        return Scores(pos, score(negative), weight, _log_likelihood, score)
 
     def log_weight(self, interests: Tensor, interest_mask: Tensor | None = None) -> Tensor:
         r"""Return :math:`\log \pi`, ``[batch, num_interests]``, ``-inf`` for inactive interests.

@@ -1,5 +1,6 @@
 """One score per item: a selector says which interests speak for it."""
 
+from functools import partial
 from typing import Literal
 
 from torch import Tensor
@@ -42,13 +43,11 @@ class SelectReadout(Readout):
     ) -> Scores:
         """Return one score per item: ``[batch]`` and ``[batch, num_negatives]``."""
         if self.anchor == "candidate":
-            pos, neg = (
-                self.selector.score(interests, items, self.similarity, interest_mask) for items in (positive, negative)
-            )
+            score = partial(self._best, interests, interest_mask)
         else:
             weights = self.selector(interests, positive, interest_mask)  # [batch, num_interests, 1]
-            pos, neg = (self._score(interests, weights, items) for items in (positive, negative))
-        return Scores(pos.squeeze(-1), neg)
+            score = partial(self._score, interests, weights)
+        return Scores(score(positive).squeeze(-1), score(negative), score=score)
 
     def grouped(
         self,
@@ -66,12 +65,16 @@ class SelectReadout(Readout):
             return scores_per_interest(
                 self.selector, self.similarity, interests, positive, negative, row, interest_mask
             )
-        neg = self.selector.score(interests, negative, self.similarity, interest_mask)
+        score = partial(self._best, interests, interest_mask)
+        neg = score(negative)
         if column is not None:
-            return Scores(neg[row, column], neg)
+            return Scores(neg[row, column], neg, score=score)
         mask = None if interest_mask is None else interest_mask[row]
-        pos = self.selector.score(interests.index_select(0, row), positive.unsqueeze(1), self.similarity, mask)
-        return Scores(pos.squeeze(-1), neg)
+        pos = self._best(interests.index_select(0, row), mask, positive.unsqueeze(1))
+        return Scores(pos.squeeze(-1), neg, score=score)
+
+    def _best(self, interests: Tensor, interest_mask: Tensor | None, items: Tensor) -> Tensor:
+        return self.selector.score(interests, items, self.similarity, interest_mask)
 
     def _score(self, interests: Tensor, weights: Tensor, items: Tensor) -> Tensor:
         linear = self.similarity.linear and items.size(-1) == interests.size(-1)

@@ -1,0 +1,58 @@
+"""All items as negatives, block by block: what the backward pass needs is computed again instead of being kept."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from graphmi.losses.partition import log_partition
+from graphmi.typing import ItemTable, Negatives
+
+__all__ = ["partition_in_blocks"]
+
+
+def partition_in_blocks(
+    reduce: Callable[[Tensor, Tensor | None], Tensor],
+    score: Callable[[Tensor], Tensor],
+    items: Tensor | ItemTable,
+    positive: Tensor,
+    negatives: Negatives,
+) -> Tensor:
+    """Return the log-sum-exp of the partitions of all blocks of items, ``[batch]`` or ``[batch, num_interests]``.
+
+    In memory are the scores of one block, ``batch * num_interests * block_size`` a few times, and the gradient of the
+    items; the price is that scores are computed once more, about one matrix product in four.
+
+    Args:
+        reduce: Makes scores ``[batch, ..., block]`` and which of them are valid, ``[batch, block]``, a partition.
+        score: Scores items ``[block, dim]``.
+        items: All items.
+        positive: Item ids, ``[batch]``; invalid as negatives unless the negatives exclude what is known.
+        negatives: All items as negatives, with a block size.
+    """
+
+    def block(start: int, part: Tensor | ItemTable) -> Tensor:
+        neg = score(part if isinstance(part, Tensor) else part[start : start + size])
+        return reduce(neg, _valid(negatives, positive, start, neg.size(-1)))
+
+    size = negatives.block_size or len(items)
+    starts = range(0, len(items), size)
+    # one split makes one gradient of the whole table; a slice per block would make as many
+    parts: Sequence[Tensor | ItemTable] = (
+        torch.split(items, size) if isinstance(items, Tensor) else [items] * len(starts)
+    )
+    pairs = zip(starts, parts, strict=True)
+    return log_partition(torch.stack([checkpoint(block, *pair, use_reentrant=False) for pair in pairs], -1))
+
+
+def _valid(negatives: Negatives, positive: Tensor, start: int, width: int) -> Tensor | None:
+    """Tell which items from ``start`` on are negatives of each user, ``[batch, width]``; ``None``: all."""
+    if negatives.known is None:
+        if negatives.excludes_known:
+            return None
+        return torch.arange(start, start + width, device=positive.device) != positive.unsqueeze(-1)
+    column = negatives.known - start  # [batch, max_known]
+    column = torch.where((column >= 0) & (column < width), column, width)  # the last column is cut off
+    valid = torch.ones(len(column), width + 1, dtype=torch.bool, device=column.device)
+    return valid.scatter_(1, column, False)[:, :-1]
