@@ -19,6 +19,7 @@ _SUBMODULES = frozenset(
         "metrics",
         "models",
         "nn",
+        "optim",
         "presets",
         "report",
         "retrieval",

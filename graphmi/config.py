@@ -153,7 +153,7 @@ def _options() -> list[str]:
 @cache
 def short_names() -> Mapping[str, str]:
     """Return the classes that can be named without their module: those of graphmi."""
-    modules = [import_module(f"graphmi.{name}") for name in ("models", "samplers", "losses", "nn", "data")]
+    modules = [import_module(f"graphmi.{name}") for name in ("models", "samplers", "losses", "nn", "data", "optim")]
     return MappingProxyType(
         {
             name: f"{module.__name__}.{name}"

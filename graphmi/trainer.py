@@ -7,9 +7,10 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.loggers.logger import Logger
 from torch import nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from graphmi.data import BatchLoader
+from graphmi.optim import LazyAdam
 from graphmi.progress import TrainingProgress
 from graphmi.run import RunFolder
 from graphmi.seeds import seeded
@@ -34,9 +35,11 @@ class Trainer:
         learning_rate: Step size, above 0.
         weight_decay: L2 penalty on all parameters through the optimizer, at least 0.
         optimizer: Optimizer class; its other options can be set too, learning rate and decay come from here.
-        gradient_clip: Largest norm of the gradient, above 0; no limit when omitted.
+            :class:`~graphmi.optim.LazyAdam` is torch's Adam that takes sparse gradients besides.
+        gradient_clip: Largest norm of the gradient, above 0; no limit when omitted. Needs dense gradients.
         weight_average: Decay of an exponential moving average of the weights over the steps, in ``(0, 1)``; the average
-            is what is validated and kept. Trains on without one when omitted. 0.999 is a good start.
+            is what is validated and kept. Trains on without one when omitted. 0.999 is a good start. Every step reads
+            and writes all parameters, those with sparse gradients too.
         monitor: Validation metric that decides on the best epoch and on stopping; higher is better.
         validate_every: Epochs between two validations, at least 1.
         patience: Validations without improvement before training stops, at least 1; never when omitted.
@@ -54,7 +57,7 @@ class Trainer:
         epochs: int = 100,
         learning_rate: float = 1e-3,
         weight_decay: float = 0.0,
-        optimizer: OptimizerFactory = Adam,
+        optimizer: OptimizerFactory = LazyAdam,
         gradient_clip: float | None = None,
         weight_average: float | None = None,
         monitor: str = "ndcg@20",
@@ -131,8 +134,13 @@ class Trainer:
 
         Raises:
             FloatingPointError: If a loss term is not finite; the message names it.
-            ValueError: If ``validate`` does not give the monitored metric.
+            ValueError: If ``validate`` does not give the monitored metric, or if sparse gradients are to be clipped.
         """
+        if self.gradient_clip is not None and any(getattr(part, "sparse", False) for part in model.modules()):
+            raise ValueError(
+                f"'gradient_clip' = {self.gradient_clip} needs dense gradients, and the model has sparse ones: leave "
+                "it out, or build the model with sparse=False"
+            )
         with seeded(seed, "noise", self.device):
             session = Session(
                 self.fabric, model, loader, sampler, loss, self._make_optimizer, seed, self.weight_average

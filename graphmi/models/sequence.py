@@ -10,6 +10,7 @@ from torch_geometric.data import HeteroData
 from graphmi.nn.encode import Encoder, IdentityEncoder
 from graphmi.nn.extract import Extractor, SelfAttentiveExtractor
 from graphmi.nn.item_tower import ItemTower, TowerTable
+from graphmi.nn.sparse_table import SparseTable
 from graphmi.typing import Batch, Contributions, ItemTable, Representations
 
 __all__ = ["SequenceModel"]
@@ -46,6 +47,10 @@ class SequenceModel(nn.Module):
         normalize: Bring interests and items to length one (cosine scores); goes with a temperature in the loss.
         init_std: Standard deviation of the initial item vectors, positive; one over the root of ``embedding_dim`` when
             omitted, so that they have length one.
+        sparse: Give the item vectors sparse gradients, so that a step costs what the batch looks up and not the number
+            of items. Pays for catalogues of ten thousand items and more with sampled negatives; needs an optimizer such
+            as :class:`graphmi.optim.LazyAdam`, under which the vectors of items that a step does not see stay as they
+            are.
 
     Shapes:
         - **input:** a batch with ``history [num_sequences, length]`` and ``mask``, and ``prefix [batch]`` where several
@@ -79,6 +84,7 @@ class SequenceModel(nn.Module):
         dropout: float = 0.0,
         normalize: bool = False,
         init_std: float | None = None,
+        sparse: bool = False,
     ) -> None:
         super().__init__()
         for name, value in (("embedding_dim", embedding_dim), ("max_length", max_length)):
@@ -89,7 +95,7 @@ class SequenceModel(nn.Module):
         if init_std is not None and not init_std > 0:
             raise ValueError(f"'init_std' must be positive (got {init_std})")
         self.max_length, self.normalize = max_length, normalize
-        self.embedding = nn.Embedding(int(graph["item"].num_nodes), embedding_dim)
+        self.embedding = nn.Embedding(int(graph["item"].num_nodes), embedding_dim, sparse=sparse)
         nn.init.normal_(self.embedding.weight, std=embedding_dim**-0.5 if init_std is None else init_std)
         self.dropout = nn.Dropout(dropout)
         self.encoder = encoder(embedding_dim, max_length)
@@ -120,7 +126,7 @@ class SequenceModel(nn.Module):
             mask=mask if batch.prefix is None else None,
             interest_mask=found.interest_mask,
             routing_variance=found.routing_variance,
-            ego_items=self.embedding.weight,
+            ego_items=self._vectors(),
         )
 
     def contributions(self) -> Callable[[Batch], Contributions | None]:
@@ -148,11 +154,20 @@ class SequenceModel(nn.Module):
         return Contributions(row, batch.history[mask], vector, rest=interests - parts.sum(2))
 
     def items(self) -> Tensor | ItemTable:
-        """Return the vectors of all items, ``[num_items, dim]``; computed where they are asked for by an item tower."""
-        weight = self.embedding.weight
+        """Return the vectors of all items, ``[num_items, dim]``.
+
+        With an item tower or ``sparse`` they are computed only where they are asked for.
+        """
         if self.item_tower is not None:
-            return TowerTable(self.item_tower, weight, self.features, normalize=self.normalize)
-        return F.normalize(weight, dim=-1) if self.normalize else weight
+            return TowerTable(self.item_tower, self._vectors(), self.features, normalize=self.normalize)
+        return self._vectors(self.normalize)
+
+    def _vectors(self, normalize: bool = False) -> Tensor | SparseTable:
+        """Return the parameters behind all items, ``[num_items, dim]``."""
+        weight = self.embedding.weight
+        if self.embedding.sparse:
+            return SparseTable(weight, normalize)
+        return F.normalize(weight, dim=-1) if normalize else weight
 
     def _read(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the item vectors of the histories, 0 at padding, ``[num_sequences, length, dim]``, and the mask."""
@@ -163,5 +178,6 @@ class SequenceModel(nn.Module):
             )
         if batch.history.size(1) > self.max_length:
             raise ValueError(f"histories may have {self.max_length} items, 'max_length' (got {batch.history.size(1)})")
-        x = self.dropout(F.embedding(batch.history, self.embedding.weight))
+        # What pads is read as the first item of its history, so that no other item gets a gradient of zeros.
+        x = self.dropout(self.embedding(batch.history.where(batch.mask, batch.history[:, :1])))
         return x * batch.mask.unsqueeze(-1), batch.mask

@@ -40,6 +40,7 @@ from graphmi.nn.select import (
 )
 from graphmi.nn.similarity import Cosine, InnerProduct, NegativeDistance, ProjectedInnerProduct, Similarity
 from graphmi.nn.sparse import Adjacency, propagate
+from graphmi.nn.sparse_table import SparseTable
 
 __all__ = [
     "Adjacency",
@@ -78,6 +79,7 @@ __all__ = [
     "SelfAttentiveExtractor",
     "Similarity",
     "SoftmaxSelector",
+    "SparseTable",
     "TowerTable",
     "TransformerEncoder",
     "UserTowers",

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphmi.nn.ranges import at_least_one
+from graphmi.nn.sparse_table import SparseTable
 
 __all__ = ["ItemTower", "TowerTable"]
 
@@ -58,13 +59,13 @@ class TowerTable:
 
     Args:
         tower: The item tower.
-        vectors: Item vectors, ``[num_items, dim]``.
+        vectors: Item vectors, ``[num_items, dim]``, or a table of them.
         features: Item features, ``[num_items, num_features]``; ``None`` without.
         normalize: Bring what comes out to length one.
     """
 
     def __init__(
-        self, tower: ItemTower, vectors: Tensor, features: Tensor | None = None, normalize: bool = False
+        self, tower: ItemTower, vectors: Tensor | SparseTable, features: Tensor | None = None, normalize: bool = False
     ) -> None:
         self.tower, self.vectors, self.features, self.normalize = tower, vectors, features, normalize
 
@@ -79,5 +80,5 @@ class TowerTable:
         return len(self.vectors)
 
 
-def _rows(table: Tensor, index: Tensor | slice) -> Tensor:
-    return table[index] if isinstance(index, slice) else F.embedding(index, table)
+def _rows(table: Tensor | SparseTable, index: Tensor | slice) -> Tensor:
+    return F.embedding(index, table) if isinstance(table, Tensor) and isinstance(index, Tensor) else table[index]
