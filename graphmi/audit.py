@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from graphmi.data import residual
 from graphmi.metrics import (
     Catalogue,
     InterestDiagnostics,
@@ -69,18 +70,18 @@ class Audit:
             found |= {f"{name}@{k}": means[key] for k in self._k if (key := f"lists/{name}@{k}") in means}
         return found
 
-    def interests(self, diversity: Tensor | None = None) -> dict[str, float]:
+    def interests(self, diversity: Tensor | None = None, activity: Tensor | None = None) -> dict[str, float]:
         """Return what the interests do; nothing for a model with one.
 
         Args:
             diversity: Diversity of these users, ``[num_users]``, NaN for none; adds its rank correlation with their
                 effective number of interests where it is defined.
+            activity: Training interactions of these users; adds the same correlation with activity taken out of both.
         """
         found = {} if self._diagnostics is None else self._diagnostics.compute()
         for name, effective in self.per_user().items():
             if diversity is not None and name.startswith("interests/effective@"):
-                correlation = rank_correlation(effective, diversity.float())
-                found |= {} if correlation != correlation else {"effective-diversity correlation": correlation}
+                found |= _correlations(effective.double(), diversity, activity)
         return found
 
     def interest_share(self) -> Tensor | None:
@@ -110,3 +111,13 @@ class Audit:
         self._diagnostics.update(out, interest, relevant)
         self._share.update(interest)
         return {f"interests/effective@{k}": effective_interests(interest, num_interests)}
+
+
+def _correlations(effective: Tensor, diversity: Tensor, activity: Tensor | None) -> dict[str, float]:
+    """Return the rank correlations that are defined, plain and with activity taken out of both sides."""
+    found = {"effective-diversity correlation": rank_correlation(effective, diversity)}
+    if activity is not None:
+        known = (activity > 0) & ~(effective.isnan() | diversity.isnan())
+        sides = (residual(values[known], activity[known]) for values in (effective, diversity.double()))
+        found["effective-diversity correlation, controlled"] = rank_correlation(*sides)
+    return {name: value for name, value in found.items() if value == value}

@@ -24,7 +24,8 @@ class Evaluation:
         lists: The lists beyond accuracy, by keys such as ``"coverage@10"``: see :mod:`graphmi.metrics.lists`. Empty
             where the evaluator was not given the training interactions.
         interests: What several interests do, as :class:`graphmi.metrics.InterestDiagnostics` says, and
-            ``"effective-diversity correlation"``; empty for a model with one interest.
+            ``"effective-diversity correlation"``, plain and ``", controlled"`` for activity; empty for a model with one
+            interest.
         interest_share: :func:`graphmi.metrics.interest_share` of the lists, ``[k, num_interests]``.
         diagnostics: Values per user behind the two before, ``[num_users]`` float32, by keys such as
             ``"interests/effective@10"`` and ``"lists/calibration@10"``; NaN for users without one.

@@ -90,6 +90,7 @@ class Evaluator:
         self.history, self.quick = history, quick
         self.catalogue = None if train is None else _catalogue(train)
         self.diversity = None if diversity is None else self._of_users("diversity", diversity)
+        self.activity = None if train is None else train.user.bincount(minlength=train.num_users)[self.users]
 
     def __call__(self, model: nn.Module) -> Evaluation:
         """Return how well the model ranks; its training mode is as before.
@@ -119,7 +120,7 @@ class Evaluator:
             users=self.users,
             protocol=self.protocol,
             lists=audit.lists(),
-            interests=audit.interests(self.diversity),
+            interests=audit.interests(self.diversity, self.activity),
             interest_share=audit.interest_share(),
             diagnostics=audit.per_user(),
         )

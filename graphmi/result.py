@@ -123,9 +123,10 @@ def versions() -> dict[str, str]:
 
 
 def _per_user(experiment: Experiment, dataset: Dataset, trained: Trained) -> dict[str, Tensor]:
-    """Return metrics, groups and diversity of the evaluated users."""
+    """Return metrics, groups, activity and diversity of the evaluated users."""
     users = trained.test.users
-    values = {"user": users, **trained.test.per_user, **trained.test.diagnostics}
+    activity = dataset.train.user.bincount(minlength=dataset.num_users)[users]
+    values = {"user": users, "activity": activity, **trained.test.per_user, **trained.test.diagnostics}
     if groups := experiment.groups.cut(trained.diversity, dataset.train):
         values |= {f"group/{name}": group[users] for name, group in groups.items()}
         values["diversity"] = trained.diversity[users]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from graphmi.data import Categories, Histories, LeaveOneOut, planted
+from graphmi.data import Categories, Histories, LeaveOneOut, planted, residual
 from graphmi.evaluator import Evaluator
 from graphmi.metrics import (
     InterestDiagnostics,
@@ -292,6 +292,9 @@ def test_lists_and_interests_equal_loops(batch_size):
     assert result.interests["effective-diversity correlation"] == pytest.approx(
         rank_correlation(effective.float(), diversity[result.users].float())
     )
+    activity = dataset.train.user.bincount(minlength=40)[result.users]
+    sides = (residual(values, activity) for values in (effective.where(~diversity.isnan(), math.nan), diversity))
+    assert result.interests["effective-diversity correlation, controlled"] == pytest.approx(rank_correlation(*sides))
     assert {"collapse", "routing entropy", "cosine", "balance@10", "dead@10", "alignment"} <= result.interests.keys()
 
 

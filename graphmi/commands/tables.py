@@ -34,6 +34,7 @@ _INTERESTS = {
     "alignment": "distance to the targets, low is good",
     "uniformity": "low: spread over all directions",
     "effective-diversity correlation": "1: broader taste, more interests",
+    "effective-diversity correlation, controlled": "the same at equal activity",
 }
 
 

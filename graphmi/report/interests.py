@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 
 from graphmi.comparison import NamedRun
+from graphmi.data import residual
 from graphmi.metrics import rank_correlation
 from graphmi.report.panel import COLORS, Panel, color, dashes, label, marker
 
@@ -31,44 +33,40 @@ def heat_map_panels(runs: Sequence[NamedRun]) -> list[Panel]:
 def diversity_panels(runs: Sequence[NamedRun]) -> list[Panel]:
     """Return the effective number of interests in the list against the diversity of the user's taste.
 
-    Users are sorted by diversity and cut into up to 20 equal parts; a point is the mean of one part.
+    Once as they are, and once with activity taken out of both (:func:`graphmi.data.residual`). Users are sorted by
+    diversity and cut into up to 20 equal parts; a point is the mean of one part.
 
     How to read it: a rising line means that the model gives broad users more interests. A flat line means that the
-    number of interests in use has nothing to do with the user.
+    number of interests in use has nothing to do with the user. Active users have broader taste and longer histories,
+    so only what rises at equal activity too comes from taste.
     """
-    found = {n: _parts(run) for n, run in enumerate(runs)}
+    panels = [_diversity_panel(runs, controlled) for controlled in (False, True)]
+    return [panel for panel in panels if panel is not None]
+
+
+def _diversity_panel(runs: Sequence[NamedRun], controlled: bool) -> Panel | None:
+    found = {n: _parts(run, controlled) for n, run in enumerate(runs)}
     parts = {n: part for n, part in found.items() if part is not None}
     if not parts:
-        return []
+        return None
 
     def draw(ax: Axes) -> None:
         for n, (_, points) in parts.items():
-            x, y, error = points.T
-            ax.errorbar(
-                x,
-                y,
-                error,
-                color=color(n),
-                marker=marker(n),
-                ls=dashes(n),
-                ms=4,
-                lw=1,
-                elinewidth=0.8,
-                label=label(runs[n].name),
-            )
-        ax.set(xlabel="diversity of the user's taste", ylabel="effective number of interests")
+            look: dict[str, Any] = {"color": color(n), "marker": marker(n), "ls": dashes(n)}
+            ax.errorbar(*points.T, ms=4, lw=1, elinewidth=0.8, label=label(runs[n].name), **look)
+        more = ", over or under that of equally active users" if controlled else " of the user's taste"
+        ax.set(xlabel=f"diversity{more}", ylabel="effective number of interests")
 
     said = "; ".join(f"{runs[n].name} {rho:+.2f}" for n, (rho, _) in parts.items())
-    return [
-        Panel(
-            title="Interests in use against diversity of taste",
-            description=f"Effective number of interests in the list against the diversity of the user's taste. "
-            f"Spearman's rank correlation over users: {said}.",
-            header=("run", "mean diversity of the part", "effective interests", "± (95 %)"),
-            rows=tuple((runs[n].name, *row) for n, (_, points) in parts.items() for row in points.tolist()),
-            draw=draw,
-        )
-    ]
+    at = ", at equal activity" if controlled else ""
+    return Panel(
+        title=f"Interests in use against diversity of taste{at}",
+        description=f"Effective number of interests in the list against the diversity of the user's taste{at}. "
+        f"Spearman's rank correlation over users: {said}.",
+        header=("run", "mean diversity of the part", "effective interests", "± (95 %)"),
+        rows=tuple((runs[n].name, *row) for n, (_, points) in parts.items() for row in points.tolist()),
+        draw=draw,
+    )
 
 
 def _heat_map(run: NamedRun) -> Panel:
@@ -104,14 +102,19 @@ def _numbers(count: int) -> list[str]:
     return [str(number + 1) for number in range(count)]
 
 
-def _parts(run: NamedRun) -> tuple[float, np.ndarray] | None:
+def _parts(run: NamedRun, controlled: bool) -> tuple[float, np.ndarray] | None:
     """Return the rank correlation, and ``[parts, 3]``: mean diversity, mean value, half of its 95 % interval."""
     effective = next((name for name in run.per_user if name.startswith("interests/effective@")), None)
-    if effective is None or "diversity" not in run.per_user:
+    if effective is None or "diversity" not in run.per_user or (controlled and "activity" not in run.per_user):
         return None
-    diversity, values = run.per_user["diversity"], run.per_user[effective]
+    diversity, values = run.per_user["diversity"].double(), run.per_user[effective].double()
     present = ~(diversity.isnan() | values.isnan())
-    diversity, values = diversity[present].float(), values[present]
+    if controlled:
+        present &= run.per_user["activity"] > 0
+    diversity, values = diversity[present], values[present]
+    if controlled:
+        activity, mean = run.per_user["activity"][present], values.mean()
+        diversity, values = residual(diversity, activity), residual(values, activity) + mean
     rho = rank_correlation(values, diversity)
     if math.isnan(rho):
         return None

@@ -88,7 +88,9 @@ def sections(runs: Sequence[NamedRun], metric: str) -> Iterator[Section]:
         "Interests and taste",
         "Do broad users get more interests?",
         "A rising line means that the model draws on more interests for users of broad taste. A flat one means that "
-        "the number of interests in use has nothing to do with the user. Points are means of equal parts of the users.",
+        "the number of interests in use has nothing to do with the user. Active users have broader taste and longer "
+        "histories: what does not rise at equal activity comes from activity. Points are means of equal parts of the "
+        "users.",
         "No run has several interests and user groups.",
         diversity_panels(runs),
     )

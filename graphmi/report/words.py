@@ -72,8 +72,11 @@ def _interests(summary: Summary) -> Iterator[str]:
     for run in summary.runs:
         if (found := in_use(run)) is None:
             continue
-        rho = run.result["interests"].get("effective-diversity correlation")
+        interests, key = run.result["interests"], "effective-diversity correlation"
+        rho, controlled = interests.get(key), interests.get(f"{key}, controlled")
         rest = "" if rho is None else f"; {_correlation(rho)}"
+        if rho is not None and controlled is not None:
+            rest += f", at equal activity {controlled:+.2f}"
         yield f"A list of {run.name} draws on {found[0]:.1f} of {found[1]} interests (effective number, a mean){rest}."
 
 

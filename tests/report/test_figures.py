@@ -99,6 +99,18 @@ def test_interests_against_diversity_are_means_of_equal_parts(runs):
     assert points.get_ydata().tolist() == pytest.approx([1 + (20 * part + 9.5) / 200 for part in range(20)])
 
 
+def test_interests_at_equal_activity_leave_out_what_activity_explains(runs):
+    # Broad users have more interests in use only because they are active; within equal activity it is the other way.
+    activity = torch.tensor([2, 8, 32, 128]).repeat_interleave(100)
+    own = torch.linspace(-0.1, 0.1, 100).repeat(4)
+    tensors = {"diversity": activity.log() + own, "interests/effective@10": activity.log() - own, "activity": activity}
+    runs[0].write_tensors("per_user", {name: value.double() for name, value in tensors.items()})
+    plain, controlled = (axes.containers[0][0] for axes in interests_against_diversity(runs).axes)
+    assert plain.get_ydata()[0] < plain.get_ydata()[-1] - 3
+    assert controlled.get_ydata()[0] > controlled.get_ydata()[-1] + 0.15
+    assert controlled.get_xdata().tolist() == pytest.approx(own.sort().values.view(20, 20).mean(1).tolist(), abs=1e-6)
+
+
 def test_collapse_shows_what_was_recorded(runs):
     runs[0].write_metrics([{"epoch": 1, "interests/collapse": 0.5}, {"epoch": 2, "interests/collapse": 0.75}])
     (axes,) = routing_collapse(runs).axes

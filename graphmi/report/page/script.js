@@ -119,7 +119,7 @@
       const counts = new Map();
       map().items.forEach((_, n) => state.by !== "none" && counts.set(labelOf(n), (counts.get(labelOf(n)) || 0) + 1));
       const entries = names.map((name, n) => [n, name]);
-      if (counts.get(-1)) entries.push([-1, state.by === "category" ? "Other or none" : "Nobody asked"]);
+      if (counts.get(-1)) entries.push([-1, state.by === "category" ? "Other or none" : "No user asked"]);
       byId("legend").replaceChildren(...entries.map(([n, name]) => {
         const button = el("button", { type: "button", "aria-pressed": "false" }, mark(n), name);
         button.addEventListener("click", () => {
@@ -294,7 +294,7 @@
       ));
     }
 
-    const because = (causes) => causes.map(([item, share]) => `${title(item)} (${share || "<1"} %)`).join(", ");
+    const because = (causes) => causes.map(([item, share]) => `${title(item)} (${share || "<1"}\u00a0%)`).join(", ");
     const badge = (n) => el("span", {}, mark(n), ` Interest ${n + 1}`);
 
     function list(told, several) {
@@ -317,7 +317,7 @@
           el("ul", { class: "plain" }, ...nearest.map((item) => el("li", {}, title(item), known.has(item) ? el("small", {}, "known") : null))),
           causes.length ? el("p", {}, "Comes from") : null,
           causes.length ? el("ul", { class: "plain" }, ...causes.map(([item, share]) =>
-            el("li", {}, title(item), el("small", {}, share ? `${share} %` : "<1 %")))) : null)));
+            el("li", {}, title(item), el("small", {}, `${share || "<1"}\u00a0%`)))) : null)));
     }
 
     function bars(user, told) {
@@ -329,7 +329,7 @@
       const rows = [...user.categories.map(([c, count]) => [c, count / all]), ...[...listed.keys()].filter((c) => !known.has(c)).map((c) => [c, 0])];
       const high = Math.max(...rows.map(([c, share]) => Math.max(share, (listed.get(c) || 0) / allListed)), 1e-9);
       const bar = (share, name) => [el("div", { class: name, style: `width: ${((100 * share) / high).toFixed(1)}%`, "aria-hidden": "true" }),
-        el("span", { class: "value" }, `${Math.round(100 * share)} %`)];
+        el("span", { class: "value" }, `${Math.round(100 * share)}\u00a0%`)];
       const shown = rows.filter(([c, share], n) => n < 10 || listed.has(c));
       const rest = rows.length - shown.length;
       return el("div", {},
