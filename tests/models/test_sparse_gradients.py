@@ -14,7 +14,7 @@ from graphmi.models import SequenceModel
 from graphmi.nn import ItemTower, LastPosition, SelectReadout, TransformerEncoder
 from graphmi.optim import LazyAdam
 from graphmi.run import RunFolder
-from graphmi.samplers import UniformSampler
+from graphmi.samplers import AllItemsSampler, UniformSampler
 from graphmi.trainer import Trainer
 from graphmi.typing import Batch
 
@@ -41,12 +41,13 @@ def loss():
     return MultiInterestLoss(SelectReadout(), SampledSoftmaxLoss(), regularizers=[(0.1, EmbeddingNorm())])
 
 
-def gradients(model, loader):
+def gradients(model, loader, make=None, loss_of=None):
     batch = next(iter(loader(world()[0], 30, max_length=6, generator=torch.Generator().manual_seed(0))))
-    sampler = UniformSampler(world()[1], 5, shared=True)
+    make = make or partial(UniformSampler, num_negatives=5, shared=True)
+    sampler = make(world()[1])
     negatives = sampler(batch.user, batch.positive, torch.Generator().manual_seed(0))
     torch.manual_seed(0)  # dropout
-    value = loss()(model(batch), batch.positive, negatives)
+    value = (loss_of or loss())(model(batch), batch.positive, negatives)
     value.backward()
     return value
 
@@ -59,6 +60,15 @@ def test_same_loss_and_gradients(name, loader):
     assert model.embedding.weight.grad.is_sparse
     for ours, theirs in zip(model.parameters(), other.parameters(), strict=True):
         torch.testing.assert_close(ours.grad.to_dense(), theirs.grad)
+
+
+@pytest.mark.parametrize("block_size", [None, 16])
+def test_all_items_as_negatives(block_size):
+    loss_of = MultiInterestLoss(SelectReadout(anchor="candidate"), SampledSoftmaxLoss())
+    model, other = (build(sparse=s, normalize=True) for s in (True, False))
+    make = partial(AllItemsSampler, block_size=block_size)
+    torch.testing.assert_close(*(gradients(m, TargetLoader, make, loss_of) for m in (model, other)))
+    torch.testing.assert_close(model.embedding.weight.grad.to_dense(), other.embedding.weight.grad)
 
 
 def test_padding_touches_no_row():
