@@ -60,7 +60,7 @@ def _diversity_panel(runs: Sequence[NamedRun], controlled: bool) -> Panel | None
     said = "; ".join(f"{runs[n].name} {rho:+.2f}" for n, (rho, _) in parts.items())
     at = ", at equal activity" if controlled else ""
     return Panel(
-        title=f"Interests in use against diversity of taste{at}",
+        title=f"By diversity of taste{at}",
         description=f"Effective number of interests in the list against the diversity of the user's taste{at}. "
         f"Spearman's rank correlation over users: {said}.",
         header=("run", "mean diversity of the part", "effective interests", "± (95 %)"),
