@@ -12,7 +12,7 @@ import yaml
 
 ROOT = Path(__file__).parent.parent
 CONDA_NAMES = {"pytorch": "torch", "pytorch_geometric": "torch-geometric", "pytorch_scatter": "torch-scatter"}
-EXTRAS = ("train", "report", "tuning", "scatter")
+EXTRAS = ("train", "tuning", "scatter")
 
 
 def pyproject():
@@ -40,7 +40,7 @@ def test_constraints_pin_every_dependency():
         if "==" in line
     }
     wanted = [*project["dependencies"]]
-    for extra in ("train", "report", "tuning", "dev"):
+    for extra in ("train", "tuning", "dev"):
         wanted += project["optional-dependencies"][extra]
     names = {re.match(r"[\w-]+", entry)[0].lower().replace("_", "-") for entry in wanted} - {"graphmi"}
     assert names <= pinned, names - pinned
