@@ -130,7 +130,7 @@ class MultiInterestLoss(Loss):
         scores = self.readout(
             out.interests,
             gather(out.items, positive).unsqueeze(1),
-            gather(out.items, _scored_at_once(negatives)),
+            _negative_vectors(out.items, negatives),
             out.interest_mask,
         )
         if negatives.block_size is not None:
@@ -147,7 +147,7 @@ class MultiInterestLoss(Loss):
         """Return the objective with the negatives scored once per user, or ``None`` where that is not possible."""
         if not negatives.excludes_known or negatives.pos_log_q is not None:
             return None
-        vectors = gather(out.items, positive), gather(out.items, _scored_at_once(negatives))
+        vectors = gather(out.items, positive), _negative_vectors(out.items, negatives)
         column = positive if negatives.all_items and negatives.block_size is None else None
         scores = self.readout.grouped(out.interests, *vectors, row, out.interest_mask, column)
         if scores is None:
@@ -214,8 +214,13 @@ class MultiInterestLoss(Loss):
         return correction
 
 
-def _scored_at_once(negatives: Negatives) -> Tensor:
-    return negatives.item if negatives.block_size is None else negatives.item[:0]
+def _negative_vectors(items: Tensor | ItemTable, negatives: Negatives) -> Tensor:
+    """Return the vectors that are scored at once: none where blocks of them follow."""
+    if negatives.block_size is not None:
+        return gather(items, negatives.item[:0])
+    if negatives.all_items and isinstance(items, Tensor):
+        return items
+    return gather(items, negatives.item)
 
 
 def pair_by_pair(out: Representations, negatives: Negatives, row: Tensor) -> tuple[Representations, Negatives]:

@@ -29,6 +29,7 @@ from graphmi.nn import (
     Scores,
     SelectReadout,
     SoftmaxSelector,
+    SparseTable,
     TowerTable,
 )
 from graphmi.samplers import AllItemsSampler, MixedSampler
@@ -104,10 +105,11 @@ def test_several_vectors_per_item_and_other_similarities(readout):
     )
 
 
-def test_item_towers_are_run_block_by_block():
+@pytest.mark.parametrize("table", [lambda vectors: vectors, SparseTable])
+def test_item_towers_are_run_block_by_block(table):
     out, users, positive, row = make_batch()
     tower, vectors = ItemTower(DIM, 2).double(), torch.randn(ITEMS, DIM, dtype=torch.double, requires_grad=True)
-    out = replace(out, items=TowerTable(tower, vectors, torch.rand(ITEMS, 2)))
+    out = replace(out, items=TowerTable(tower, table(vectors), torch.rand(ITEMS, 2)))
     loss = MultiInterestLoss(LogSumExpReadout(), SampledSoftmaxLoss())
     assert_same(loss, both(5), out, users, positive, row, [vectors, out.interests, *tower.parameters()])
 
