@@ -48,7 +48,7 @@ class SequenceModel(nn.Module):
         init_std: Standard deviation of the initial item vectors, positive; one over the root of ``embedding_dim`` when
             omitted, so that they have length one.
         sparse: Give the item vectors sparse gradients, so that a step costs what the batch looks up and not the number
-            of items. Pays for catalogues of ten thousand items and more with sampled negatives; needs an optimizer such
+            of items. Pays from some ten thousand items on, with sampled negatives; needs an optimizer such
             as :class:`graphmi.optim.LazyAdam`, under which the vectors of items that a step does not see stay as they
             are.
 
