@@ -1,9 +1,10 @@
 """Do several interests beat the best single one on sequences? Leave-one-out, all arms with the same number of trials.
 
-Four arms are searched by Optuna (TPE) on *validation* NDCG@20: a self-attentive extractor over a transformer, with one
-interest, and with four that are selected by a draw (as BaM) or by log-sum-exp; and one interest without an encoder. All
-train on all prefixes with a full softmax on cosines. The best of each is trained anew with several seeds and tested
-once. The presets of the papers are trained as published, for comparison.
+Five arms are searched by Optuna (TPE) on *validation* NDCG@20: a self-attentive extractor over a transformer, with one
+interest, and with four that are selected by a draw (as BaM) or by log-sum-exp, the latter also with interests that
+repel each other; and one interest without an encoder. All train on all prefixes with a full softmax on cosines. The
+best of each is trained anew with several seeds and tested once. The presets of the papers are trained as published,
+for comparison.
 
     python examples/studies/sequences.py tune single --data ml-100k --trials 12    # and: tune drawn
     python examples/studies/sequences.py test single --data ml-100k                # and: test drawn
@@ -87,12 +88,20 @@ def log_sum_exp(trial: optuna.Trial) -> Options:
     }
 
 
+def repelled(trial: optuna.Trial) -> Options:
+    """As :func:`log_sum_exp`, and the interests of a user are pushed apart."""
+    weight = trial.suggest_float("repulsion", 0.03, 0.3, log=True)
+    penalty = {"weight": weight, "regularizer": {"class_path": "InterestRepulsion"}}
+    return {**log_sum_exp(trial), "loss__regularizers": [penalty]}
+
+
 FIRST: Options = {"dropout": 0.4, "temperature": 0.1, "learning_rate": 2e-3}
 ARMS = {
     "single": Arm("comirec-sa", one_interest, FIRST),
     "single-plain": Arm("comirec-sa", no_encoder, {**FIRST, "dropout": 0.3}),
     "drawn": Arm("comirec-sa", drawn, FIRST),
     "log-sum-exp": Arm("comirec-sa", log_sum_exp, FIRST),
+    "repelled": Arm("comirec-sa", repelled, {**FIRST, "repulsion": 0.1}),
     **{preset: Arm(preset, lambda trial: {}) for preset in PUBLISHED},
 }
 
@@ -114,7 +123,7 @@ def main() -> None:
         arms=ARMS,
         make=lambda arm, options: experiment(ARMS[arm].preset, arguments.data, **{**options, **given}),
         out=out,
-        pairs=(("drawn", "single"), ("drawn", "single-plain"), ("log-sum-exp", "single")),
+        pairs=tuple((arm, "single") for arm in ("single-plain", "drawn", "log-sum-exp", "repelled")),
         also=("recall@20", "ndcg@10", "recall@10"),
     )
     if arguments.step == "table":
