@@ -4,13 +4,15 @@ Run ``python benchmarks/run.py full_softmax`` with one thread. The loss of 256 u
 and backward, of ready interests and item vectors, d = 64; known items (100 per user) left out. K = 1 is the best
 interest, K = 4 their log-sum-exp. The peak is that of a process of its own, above what it held before the step;
 *counted* are the scores alone, ``256 * K * items`` or ``256 * K * block`` numbers of 4 bytes. All at once is run where
-its scores stay below 1 GiB.
+its scores stay below 1 GiB. *Returned* is the peak of blocks with ``MALLOC_MMAP_THRESHOLD_=262144``, where glibc returns
+freed blocks to the system instead of keeping holes between the parts of the items' gradient.
 """
 
-import resource
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from measure import Row, alternate
@@ -46,20 +48,25 @@ def step(num_items: int, num_interests: int, block_size: int | None) -> Callable
     return run
 
 
-def peak(num_items: int, num_interests: int, block_size: int) -> float:
+def peak(num_items: int, num_interests: int, block_size: int, **environment: str) -> float:
     """Return the peak of one step in GiB above what its process held before; block size 0: all at once."""
     arguments = [str(n) for n in (num_items, num_interests, block_size)]
-    child = subprocess.run([sys.executable, __file__, *arguments], check=True, capture_output=True, text=True)
-    return float(child.stdout)
+    command, environment = [sys.executable, __file__, *arguments], os.environ | environment
+    return float(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
 
 
 def measure_peak(num_items: int, num_interests: int, block_size: int) -> None:
     """Print the peak of this process."""
     step(1_000, num_interests, block_size or None)()
     run = step(num_items, num_interests, block_size or None)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = high_water()
     run()
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20)
+    print((high_water() - before) / 2**20)
+
+
+def high_water() -> int:
+    """Return the most KiB this process has held; ``ru_maxrss`` of a child starts from its parent's (Linux)."""
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
 
 
 def run() -> list[Row]:
@@ -76,6 +83,9 @@ def run() -> list[Row]:
             for name, size in forms.items():
                 counted = scores * (size or num_items) / num_items
                 note = f"peak {peak(num_items, num_interests, size):.2f} GiB, counted {counted:.3f}"
+                if size:
+                    returned = peak(num_items, num_interests, size, MALLOC_MMAP_THRESHOLD_="262144")
+                    note += f", returned {returned:.2f}"
                 title = f"{num_items:,} items, K = {num_interests}: {name}"
                 rows.append(Row(title, times[name], times[name].median / first, note))
     return rows
