@@ -4,8 +4,8 @@ Run ``python benchmarks/run.py full_softmax`` with one thread. The loss of 256 u
 and backward, of ready interests and item vectors, d = 64; known items (100 per user) left out. K = 1 is the best
 interest, K = 4 their log-sum-exp. The peak is that of a process of its own, above what it held before the step;
 *counted* are the scores alone, ``256 * K * items`` or ``256 * K * block`` numbers of 4 bytes. All at once is run where
-its scores stay below 1 GiB. *Returned* is the peak of blocks with ``MALLOC_MMAP_THRESHOLD_=262144``, where glibc returns
-freed blocks to the system instead of keeping holes between the parts of the items' gradient.
+its scores stay below 1 GiB. *Returned* is the peak of blocks with ``MALLOC_MMAP_THRESHOLD_=262144``, where glibc
+returns freed blocks to the system instead of keeping holes between the parts of the items' gradient.
 """
 
 import os
