@@ -1,12 +1,12 @@
-"""The composition of readout, weighting, objective and regularizers, and sums of such losses."""
+"""The composition of readout, weighting, objective and regularizers."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
+from graphmi.losses.base import Loss, unique_names
 from graphmi.losses.blocks import partition_in_blocks
 from graphmi.losses.gather import gather
 from graphmi.losses.objectives import Objective
@@ -15,46 +15,7 @@ from graphmi.losses.weighting import UniformWeighting, Weighting
 from graphmi.nn.readout import Readout, Scores
 from graphmi.typing import ItemTable, Negatives, Representations
 
-__all__ = ["Loss", "MultiInterestLoss", "SumLoss", "Weighted"]
-
-
-class Loss(nn.Module, ABC):
-    """A loss over representations; losses add up with ``+``."""
-
-    @abstractmethod
-    def terms(
-        self,
-        out: Representations,
-        positive: Tensor,
-        negatives: Negatives,
-        row: Tensor | None = None,
-        user: Tensor | None = None,
-    ) -> dict[str, Tensor]:
-        """Return the scalar terms of the loss by name, weighted, means over positives.
-
-        Args:
-            out: The model's output for the batch.
-            positive: Item ids, ``[batch]``, or ``[num_positives]`` with ``row``.
-            negatives: What the sampler drew for these users.
-            row: Which user of the batch each positive belongs to, ``[num_positives]``; ``None`` where it is one each.
-            user: Whose each positive is, ids ``[batch]``, where a user has several entries in the batch, as in those of
-                a ``PrefixLoader``; ``None`` where that does not matter.
-        """
-
-    def forward(
-        self,
-        out: Representations,
-        positive: Tensor,
-        negatives: Negatives,
-        row: Tensor | None = None,
-        user: Tensor | None = None,
-    ) -> Tensor:
-        """Return the sum of the terms, a scalar."""
-        first, *rest = self.terms(out, positive, negatives, row, user).values()
-        return sum(rest, start=first)
-
-    def __add__(self, other: "Loss") -> "SumLoss":
-        return SumLoss([self, other])
+__all__ = ["MultiInterestLoss", "Weighted"]
 
 
 @dataclass(frozen=True)
@@ -124,7 +85,7 @@ class MultiInterestLoss(Loss):
         named = [(type(self.objective).__name__, self._mean(loss, user if row is None else row))]
         for weight, regularizer in zip(self.weights, self.regularizers, strict=True):
             named.append((type(regularizer).__name__, weight * regularizer(out, positive, negatives)))
-        return _unique(named)
+        return unique_names(named)
 
     def _objective(self, out: Representations, positive: Tensor, negatives: Negatives) -> Tensor:
         scores = self.readout(
@@ -251,45 +212,3 @@ def _multiplicity(owner: Tensor) -> Tensor:
     """Count how often the value of each entry occurs, ``[num]``, without waiting for the device."""
     ordered = owner.sort().values
     return torch.searchsorted(ordered, owner, right=True) - torch.searchsorted(ordered, owner)
-
-
-class SumLoss(Loss):
-    """The sum of several losses on the same negatives.
-
-    Args:
-        losses: What is added up; at least one.
-
-    Raises:
-        ValueError: There is no loss.
-    """
-
-    def __init__(self, losses: Sequence[Loss]) -> None:
-        super().__init__()
-        if not losses:
-            raise ValueError("'losses' must name at least one loss (got none)")
-        self.losses = nn.ModuleList(losses)
-
-    def terms(
-        self,
-        out: Representations,
-        positive: Tensor,
-        negatives: Negatives,
-        row: Tensor | None = None,
-        user: Tensor | None = None,
-    ) -> dict[str, Tensor]:
-        """Return the terms of all losses; a name that repeats is numbered."""
-        named: list[tuple[str, Tensor]] = []
-        for loss in self.losses:
-            assert isinstance(loss, Loss)  # noqa: S101 (for the type checker; ModuleList forgets the class)
-            named.extend(loss.terms(out, positive, negatives, row, user).items())
-        return _unique(named)
-
-
-def _unique(named: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
-    terms: dict[str, Tensor] = {}
-    for name, value in named:
-        unique, number = name, 2
-        while unique in terms:
-            unique, number = f"{name}_{number}", number + 1
-        terms[unique] = value
-    return terms

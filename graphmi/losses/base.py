@@ -1,0 +1,92 @@
+"""What every loss is, and the sum of several."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+
+from torch import Tensor, nn
+
+from graphmi.typing import Negatives, Representations
+
+__all__ = ["Loss", "SumLoss", "unique_names"]
+
+
+class Loss(nn.Module, ABC):
+    """A loss over representations; losses add up with ``+``."""
+
+    @abstractmethod
+    def terms(
+        self,
+        out: Representations,
+        positive: Tensor,
+        negatives: Negatives,
+        row: Tensor | None = None,
+        user: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Return the scalar terms of the loss by name, weighted, means over positives.
+
+        Args:
+            out: The model's output for the batch.
+            positive: Item ids, ``[batch]``, or ``[num_positives]`` with ``row``.
+            negatives: What the sampler drew for these users.
+            row: Which user of the batch each positive belongs to, ``[num_positives]``; ``None`` where it is one each.
+            user: Whose each positive is, ids ``[batch]``, where a user has several entries in the batch, as in those of
+                a ``PrefixLoader``; ``None`` where that does not matter.
+        """
+
+    def forward(
+        self,
+        out: Representations,
+        positive: Tensor,
+        negatives: Negatives,
+        row: Tensor | None = None,
+        user: Tensor | None = None,
+    ) -> Tensor:
+        """Return the sum of the terms, a scalar."""
+        first, *rest = self.terms(out, positive, negatives, row, user).values()
+        return sum(rest, start=first)
+
+    def __add__(self, other: "Loss") -> "SumLoss":
+        return SumLoss([self, other])
+
+
+class SumLoss(Loss):
+    """The sum of several losses on the same negatives.
+
+    Args:
+        losses: What is added up; at least one.
+
+    Raises:
+        ValueError: There is no loss.
+    """
+
+    def __init__(self, losses: Sequence[Loss]) -> None:
+        super().__init__()
+        if not losses:
+            raise ValueError("'losses' must name at least one loss (got none)")
+        self.losses = nn.ModuleList(losses)
+
+    def terms(
+        self,
+        out: Representations,
+        positive: Tensor,
+        negatives: Negatives,
+        row: Tensor | None = None,
+        user: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Return the terms of all losses; a name that repeats is numbered."""
+        named: list[tuple[str, Tensor]] = []
+        for loss in self.losses:
+            assert isinstance(loss, Loss)  # noqa: S101 (for the type checker; ModuleList forgets the class)
+            named.extend(loss.terms(out, positive, negatives, row, user).items())
+        return unique_names(named)
+
+
+def unique_names(named: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
+    """Return scalars by name; a name that repeats is numbered."""
+    terms: dict[str, Tensor] = {}
+    for name, value in named:
+        unique, number = name, 2
+        while unique in terms:
+            unique, number = f"{name}_{number}", number + 1
+        terms[unique] = value
+    return terms
