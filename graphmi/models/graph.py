@@ -11,7 +11,15 @@ from graphmi.nn.conv import EdgeWeight
 from graphmi.nn.sparse import Adjacency
 from graphmi.typing import Batch, Contributions, Representations
 
-__all__ = ["EdgeBuffers", "Score", "decompose", "represent", "user_item_adjacency"]
+__all__ = [
+    "EdgeBuffers",
+    "Score",
+    "decompose",
+    "item_vectors",
+    "represent",
+    "user_item_adjacency",
+    "user_vectors",
+]
 
 Score = Literal["user_virtual", "pair_max", "symmetric", "center"]
 
@@ -83,28 +91,42 @@ def represent(
         score: A row of the table.
         normalize: Bring vectors to length one, so that inner products are cosines.
     """
-    # Rows first, then means and lengths: of the users only those of the batch are needed. index_select, because the
-    # gradient of plain indexing adds up in no fixed order where a user occurs twice.
-    user, item = batch.user, slice(num_users, None)
-
-    def rows(layers: Sequence[Tensor], index: Tensor | slice) -> Tensor:
-        first, *rest = (layer[index] if isinstance(index, slice) else layer.index_select(0, index) for layer in layers)
-        mean = sum(rest, start=first) / len(layers)
-        return nn.functional.normalize(mean, dim=-1) if normalize else mean
-
-    if score in ("center", "user_virtual"):
-        items = rows(centers, item)
-    elif score == "pair_max":
-        items = rows(virtuals, item).flatten(1)
-    else:  # <[E_V[u, k], E_C[u]], [E_C[i], E_V[i, j]]>: the best pair is the sum of both maxima
-        other = rows(virtuals, item)
-        items = torch.cat([rows(centers, item).unsqueeze(1).expand_as(other), other], dim=-1).flatten(1)
+    item = slice(num_users, None)
     return Representations(
-        interests=_interests(rows(virtuals, user), rows(centers, user), score),
-        items=items,  # [num_items, num_vectors * dim]
-        ego_users=ego.index_select(0, user),
+        interests=user_vectors(virtuals, centers, batch.user, score=score, normalize=normalize),
+        items=item_vectors(virtuals, centers, item, score=score, normalize=normalize),
+        ego_users=ego.index_select(0, batch.user),
         ego_items=ego[item],
     )
+
+
+def user_vectors(
+    virtuals: Sequence[Tensor], centers: Sequence[Tensor], index: Tensor | slice, *, score: Score, normalize: bool
+) -> Tensor:
+    """Return the interests of some nodes as :func:`represent` arranges users, ``[num, num_interests, dim]``."""
+    return _interests(_mean(virtuals, index, normalize), _mean(centers, index, normalize), score)
+
+
+def item_vectors(
+    virtuals: Sequence[Tensor], centers: Sequence[Tensor], index: Tensor | slice, *, score: Score, normalize: bool
+) -> Tensor:
+    """Return the vectors of some nodes as :func:`represent` arranges items, ``[num, num_vectors * dim]``."""
+    if score in ("center", "user_virtual"):
+        return _mean(centers, index, normalize)
+    virtual = _mean(virtuals, index, normalize)
+    if score == "pair_max":
+        return virtual.flatten(1)
+    # <[E_V[u, k], E_C[u]], [E_C[i], E_V[i, j]]>: the best pair is the sum of both maxima
+    center = _mean(centers, index, normalize).unsqueeze(1).expand_as(virtual)
+    return torch.cat([center, virtual], dim=-1).flatten(1)
+
+
+def _mean(layers: Sequence[Tensor], index: Tensor | slice, normalize: bool) -> Tensor:
+    # Rows first, then means and lengths: of the users only those of the batch are needed. index_select, because the
+    # gradient of plain indexing adds up in no fixed order where a user occurs twice.
+    first, *rest = (layer[index] if isinstance(index, slice) else layer.index_select(0, index) for layer in layers)
+    mean = sum(rest, start=first) / len(layers)
+    return nn.functional.normalize(mean, dim=-1) if normalize else mean
 
 
 def decompose(

@@ -1,6 +1,6 @@
 """LightGCN and CAGCN* with several virtual interests per user."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Literal, cast
 
@@ -8,11 +8,25 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from graphmi.models.graph import EdgeBuffers, Score, decompose, represent, user_item_adjacency
+from graphmi.models.graph import (
+    EdgeBuffers,
+    Score,
+    decompose,
+    item_vectors,
+    represent,
+    user_item_adjacency,
+    user_vectors,
+)
+from graphmi.models.lookup import Lookup
+from graphmi.models.sampled import as_layers, per_hop, read_hops
+from graphmi.neighbors import Hops, sample_hops
 from graphmi.nn.conv import EdgeWeight, LightGCNWeight, MultiInterestConv
+from graphmi.nn.sparse import Adjacency
 from graphmi.typing import Batch, Contributions, Representations
 
 __all__ = ["InterestGCN"]
+
+_EDGE_DOT = "center='edge_dot' reads the neighbours' virtual interests, which are not there for drawn neighbourhoods"
 
 
 class InterestGCN(nn.Module):
@@ -30,6 +44,15 @@ class InterestGCN(nn.Module):
     only ``num_layers * num_interests * dim`` parameters to its backbone. A reconstruction, see
     :class:`~graphmi.nn.MultiInterestConv`.
 
+    **Mini-batches of the graph.** With ``num_neighbors`` a training step propagates over drawn neighbourhoods: that of
+    the users of the batch at once, that of items when they are looked up (``items`` is an
+    :class:`~graphmi.typing.ItemTable`), so that any sampler and loss goes with it. A node draws anew in every layer and
+    every lookup, and its sum is scaled up by degree over number drawn. What is linear in the centers, the backbone
+    (``num_interests=1`` or ``center="sum"``) before ``normalize``, is so estimated without bias, and so are inner
+    products of users and items; attention, the choice of a center and ``normalize`` are not linear, and estimated the
+    better the more is drawn. In evaluation mode the model propagates over the whole graph, which without gradients
+    holds about ``4 * num_layers * (num_interests + 1) * num_nodes * embedding_dim`` bytes.
+
     Args:
         graph: The training graph, ``('user', 'interacts', 'item')``; nothing else is read from it.
         num_interests: Virtual interests per node, at least 1.
@@ -46,6 +69,11 @@ class InterestGCN(nn.Module):
             the same in each.
         normalize: Bring the outputs to length one (cosine scores); goes with a temperature in the loss.
         init_std: Standard deviation of the initial centers, positive.
+        num_neighbors: Neighbours that a node draws in training, without replacement: one number for all layers, or one
+            per hop, first that of the users and items asked for; -1 for all. The whole graph when omitted. Not with
+            ``center="edge_dot"``.
+        sparse: Give the centers sparse gradients, so that a step on drawn neighbourhoods costs what it draws, whatever
+            the number of nodes; needs an optimizer such as :class:`graphmi.optim.LazyAdam`.
 
     Shapes:
         - **input:** a batch of users ``[batch]``
@@ -81,6 +109,8 @@ class InterestGCN(nn.Module):
         share_interests: bool = False,
         normalize: bool = False,
         init_std: float = 0.1,
+        num_neighbors: int | Sequence[int] | None = None,
+        sparse: bool = False,
     ) -> None:
         super().__init__()
         if embedding_dim < 1:
@@ -91,11 +121,15 @@ class InterestGCN(nn.Module):
             raise ValueError(f"'init_std' must be positive (got {init_std})")
         if score not in ("user_virtual", "pair_max", "symmetric", "center"):
             raise ValueError(f"'score' must be 'user_virtual', 'pair_max', 'symmetric' or 'center' (got {score!r})")
+        self.num_neighbors = per_hop(num_neighbors, num_layers)
+        if self.num_neighbors is not None and center == "edge_dot":
+            raise ValueError(_EDGE_DOT)
         adjacency = user_item_adjacency(graph, LightGCNWeight() if weight is None else weight)
-        self.num_users = int(graph["user"].num_nodes)
+        self.num_users, self.num_items = int(graph["user"].num_nodes), int(graph["item"].num_nodes)
+        self.attention, self.center = attention, center
         self.num_interests, self.score, self.normalize = num_interests, score, normalize
         self.edges = EdgeBuffers(adjacency)
-        self.embedding = nn.Embedding(adjacency.size[0], embedding_dim)
+        self.embedding = nn.Embedding(adjacency.size[0], embedding_dim, sparse=sparse)
         nn.init.normal_(self.embedding.weight, std=init_std)
         convs = [
             MultiInterestConv(
@@ -112,6 +146,8 @@ class InterestGCN(nn.Module):
 
     def forward(self, batch: Batch) -> Representations:
         """Return the interests of the users of the batch and the vectors of all items."""
+        if self.training and self.num_neighbors is not None:
+            return self._drawn(batch)
         virtuals, centers = self.propagate()
         return represent(
             virtuals,
@@ -123,18 +159,80 @@ class InterestGCN(nn.Module):
             normalize=self.normalize,
         )
 
+    def on_sample(self, data: HeteroData) -> Representations:
+        """Return what a batch of PyG's ``LinkLoader`` or ``NodeLoader`` says of its seeds, in the numbers of the batch.
+
+        So ``loss.terms(out, data["item"].dst_pos_index, negatives, data["user"].src_index)`` can follow. A node of the
+        batch draws once for all layers: each layer is an unbiased estimate, but from the third on a path can meet the
+        same draw twice, which ``num_neighbors`` avoids.
+
+        Args:
+            data: Drawn by :class:`graphmi.neighbors.BipartiteNeighborSampler` from the graph of the model, with as many
+                hops as the model has layers; on the device of the model.
+
+        Returns:
+            ``interests [num_seed_users, num_interests, dim]``, ``items [num_seed_items, ...]``.
+
+        Raises:
+            ValueError: If there are fewer hops, or with ``center="edge_dot"``.
+        """
+        if self.center == "edge_dot":
+            raise ValueError(_EDGE_DOT)
+        drawn = read_hops(data, self.edges(), self.num_users, len(self.convs))
+        num_users, num_items = (data[kind].num_sampled_nodes[0] for kind in ("user", "item"))
+        users, items = slice(num_users), slice(num_users, num_users + num_items)
+        virtuals, centers = self._over(drawn)
+        return Representations(
+            interests=user_vectors(virtuals, centers, users, score=self.score, normalize=self.normalize),
+            items=item_vectors(virtuals, centers, items, score=self.score, normalize=self.normalize),
+            ego_users=centers[0][users],
+            ego_items=centers[0][items],
+        )
+
     def propagate(self) -> tuple[list[Tensor], list[Tensor]]:
         """Return, for each layer from 0 on, virtual interests ``[num_nodes, num_interests, dim]`` and centers.
 
         Centers are ``[num_nodes, dim]``; users come first among the nodes. Layer 0 has the center as every interest.
         """
-        adjacency, center = self.edges(), self.embedding.weight
+        return self._through(self.embedding.weight, [self.edges()] * len(self.convs))
+
+    def _through(self, center: Tensor, layers: Sequence[Adjacency]) -> tuple[list[Tensor], list[Tensor]]:
+        """Run the layers, each on its edges; destinations are the first of the sources."""
         virtuals, centers = [center.unsqueeze(1).expand(-1, self.num_interests, -1)], [center]
-        for conv in self.convs:
-            virtual, center = conv(center, adjacency)
+        for conv, adjacency in zip(self.convs, layers, strict=True):
+            num_src, num_dst = adjacency.size
+            virtual, center = conv(center if num_src == num_dst else (center, center[:num_dst]), adjacency)
             virtuals.append(virtual)
             centers.append(center)
         return virtuals, centers
+
+    def _over(self, drawn: Hops) -> tuple[list[Tensor], list[Tensor]]:
+        """Return virtual interests and centers of each layer; the seeds come first."""
+        # a softmax over the neighbours drawn is normalised as it is
+        layers = as_layers(self.edges(), drawn, rescale=self.attention != "neighbor")
+        return self._through(self.embedding(drawn.node), layers)
+
+    def _around(self, node: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        """Draw neighbourhoods of nodes ``[...]`` and return the layers there, and which row belongs to each node."""
+        adjacency = self.edges()
+        seed, row = torch.unique(node, return_inverse=True)
+        drawn = sample_hops(adjacency.rowptr, adjacency.col, seed, self.num_neighbors or [], anew=True)
+        return *self._over(drawn), row
+
+    def _drawn(self, batch: Batch) -> Representations:
+        virtuals, centers, row = self._around(batch.user)
+        device = self.embedding.weight.device
+        return Representations(
+            interests=user_vectors(virtuals, centers, row, score=self.score, normalize=self.normalize),
+            items=Lookup(self._items, self.num_items, device),
+            ego_users=self.embedding(batch.user),
+            ego_items=Lookup(lambda item: self.embedding(item + self.num_users), self.num_items, device),
+        )
+
+    def _items(self, item: Tensor) -> Tensor:
+        virtuals, centers, row = self._around(item + self.num_users)
+        vectors = item_vectors(virtuals, centers, row.flatten(), score=self.score, normalize=self.normalize)
+        return vectors.view(*item.shape, -1)
 
     @torch.no_grad()
     def contributions(self) -> Callable[[Batch], Contributions]:

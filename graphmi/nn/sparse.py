@@ -54,7 +54,7 @@ class Adjacency:
         src, dst = src[order], dst[order]
         if edge_weight is None:
             edge_weight = torch.ones(src.numel(), device=src.device)
-        return cls._from_sorted(src, dst, edge_weight[order], size)
+        return cls.from_sorted(src, dst, edge_weight[order], size=size)
 
     @classmethod
     def from_sparse_csr(cls, matrix: Tensor) -> "Adjacency":
@@ -64,10 +64,18 @@ class Adjacency:
         dst = torch.arange(num_dst, device=rowptr.device).repeat_interleave(
             rowptr.diff(), output_size=matrix.col_indices().numel()
         )
-        return cls._from_sorted(matrix.col_indices(), dst, matrix.values(), (num_src, num_dst))
+        return cls.from_sorted(matrix.col_indices(), dst, matrix.values(), size=(num_src, num_dst))
 
     @classmethod
-    def _from_sorted(cls, src: Tensor, dst: Tensor, value: Tensor, size: tuple[int, int]) -> "Adjacency":
+    def from_sorted(cls, src: Tensor, dst: Tensor, value: Tensor, *, size: tuple[int, int]) -> "Adjacency":
+        """Take edges that are sorted by destination already.
+
+        Args:
+            src: Source of each edge, ``[num_edges]``.
+            dst: Destination of each edge, ``[num_edges]``, ascending.
+            value: Weight of each edge, ``[num_edges]``.
+            size: ``(num_src, num_dst)``.
+        """
         num_src, num_dst = size
         narrow = max(src.numel(), num_src, num_dst) < 2**31
         index = torch.int32 if narrow else torch.int64
@@ -112,7 +120,7 @@ class Adjacency:
         Returns:
             Positions ``[num_found]`` int64 and rows of ``dst`` ``[num_found]`` int64, ascending.
         """
-        count = self.rowptr.diff()[dst].long()
+        count = (self.rowptr[dst + 1] - self.rowptr[dst]).long()
         row = torch.arange(dst.numel(), device=dst.device).repeat_interleave(count)
         first = self.rowptr[dst].long() - (count.cumsum(0) - count)
         return torch.arange(row.numel(), device=dst.device) + first[row], row
