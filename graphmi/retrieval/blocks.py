@@ -48,14 +48,16 @@ class ItemBlock:
     ) -> None:
         num_items, width = vectors.shape
         self.num_items, self.start, self.k, self.dim = num_items, start, k, dim
-        self.size = max(1, round(math.sqrt(num_items / k)))
-        self.groups = torch.arange(math.ceil(num_items / self.size), device=vectors.device)
-        # The vectors of the first item of each group, of the second, ...: [groups, dim] each, contiguous.
-        planes = [vectors[offset :: self.size] for offset in range(self.size)]
-        self.planes = [[side.contiguous() for side in plane.chunk(width // dim, dim=1)] for plane in planes]
+        # To look at an item of the best groups costs about twice as much as to look at a group.
+        self.size = max(1, round(math.sqrt(num_items / (2 * k))))
+        self.groups = math.ceil(num_items / self.size)
+        # The vectors of the first item of each group, of the second, ...: [groups, dim] each, contiguous. Zeros fill up
+        # the last group, so that all products have one shape and lie without gaps.
+        full = torch.nn.functional.pad(vectors, (0, 0, 0, self.groups * self.size - num_items))
+        planes = full.view(self.groups, self.size, -1, dim).permute(1, 2, 0, 3).contiguous()
+        self.planes = [plane.unbind() for plane in planes]
         self.num_pairs = num_interests * (width // dim)
-        num_groups = self.groups.numel()
-        self.num_rows = max(1, block_size // ((self.size + self.num_pairs) * num_groups))
+        self.num_rows = max(1, block_size // ((self.size + self.num_pairs) * self.groups))
         self.buffers = buffers
 
     @torch.no_grad()
@@ -72,39 +74,43 @@ class ItemBlock:
         """
         rows = queries.size(0)
         # One place more than there are scores, where what is excluded elsewhere goes.
-        flat = self.buffers.get("scores", self.size * rows * self.groups.numel() + 1, queries)
+        flat = self.buffers.get("scores", self.size * rows * self.groups + 1, queries)
         scores = flat[:-1].view(self.size, rows, -1)
         self._score(queries, scores)
         if excluded is not None:
             self._exclude(*excluded, flat)
         group_best = scores.amax(dim=0)  # [rows, groups]
-        group = keys.ids(keys.largest(keys.encode(group_best, self.groups), self.k))  # [rows, <=k]
+        group = keys.largest_places(group_best, self.k).unsqueeze(-1)  # [rows, <=k, 1]
         offset = torch.arange(self.size, device=group.device)
-        row = torch.arange(rows, device=group.device).view(-1, 1)
-        place = (group + row * self.groups.numel()).unsqueeze(-1) + offset * group_best.numel()
-        index = (group * self.size + self.start).unsqueeze(-1) + offset  # [rows, <=k, size]
-        found = keys.encode(scores.take(place), index).view(rows, -1)
+        row = torch.arange(rows, device=group.device).view(-1, 1, 1)
+        place = group + row * self.groups + offset * group_best.numel()
+        candidates = scores.take(place).view(rows, -1)  # by ascending item id
+        index = (group * self.size + offset + self.start).view(rows, -1)
+        chosen = keys.largest_places(candidates, self.k)
+        found = keys.encode(candidates.gather(1, chosen), index.gather(1, chosen))
         return keys.largest(torch.cat([best, found], dim=1), self.k), group_best.amax()
 
     def _score(self, queries: Tensor, scores: Tensor) -> None:
         """Write the best score over interests and item vectors, ``[size, rows, groups]``."""
         rows, num_groups = scores.shape[1:]
         flat = queries.transpose(0, 1).reshape(-1, self.dim)  # [num_interests * rows, dim]
-        buffer = self.buffers.get("products", self.num_pairs * rows * num_groups, queries)
-        if self.num_items % self.size:  # the last group is short
-            scores[:, :, -1] = -math.inf
+        products = self.buffers.get("products", self.num_pairs * rows * num_groups, queries)
+        products = products.view(-1, len(flat), num_groups)
         for out, sides in zip(scores, self.planes, strict=True):
-            width = len(sides[0])
-            products = buffer[: self.num_pairs * rows * width].view(-1, len(flat), width)
+            if self.num_pairs == 1:
+                torch.mm(flat, sides[0].t(), out=out)
+                continue
             for product, side in zip(products, sides, strict=True):
                 torch.mm(flat, side.t(), out=product)
-            torch.amax(products.view(self.num_pairs, rows, width), dim=0, out=out[:, :width])
+            torch.amax(products.view(self.num_pairs, -1), dim=0, out=out.view(-1))
+        if missing := self.size * num_groups - self.num_items:
+            scores[-missing:, :, -1] = -math.inf
 
     def _exclude(self, rowptr: Tensor, item: Tensor, flat: Tensor) -> None:
         """Set the scores of excluded items to -inf."""
         rows = len(rowptr) - 1
         row = torch.repeat_interleave(rowptr.diff(), output_size=len(item))
         group = (item - self.start).div(self.size, rounding_mode="floor")
-        place = ((item - self.start - group * self.size) * rows + row) * self.groups.numel() + group
+        place = ((item - self.start - group * self.size) * rows + row) * self.groups + group
         inside = (item >= self.start) & (item < self.start + self.num_items)
         flat.index_fill_(0, place.where(inside, len(flat) - 1), -math.inf)

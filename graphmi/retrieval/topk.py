@@ -16,7 +16,7 @@ from graphmi.typing import ItemTable
 __all__ = ["TopK", "rank", "top_k"]
 
 _ITEMS = 16_384  # items ranked at once
-_SCORES = {"cpu": 2**20, "cuda": 2**27}  # scores held at once; 4 MB stay in the cache of a processor's core
+_SCORES = {"cpu": 2**21, "cuda": 2**27}  # scores held at once; on a processor 8 MB for each thread, in its caches
 
 
 class TopK(NamedTuple):

@@ -1,5 +1,6 @@
 import math
 
+import pytest
 import torch
 
 from graphmi.retrieval import keys
@@ -36,3 +37,12 @@ def test_largest_equals_sort():
     for k in (1, 7, 33, 40):
         assert torch.equal(keys.largest_sorted(rows.clone(), k), expected[:, :k])
         assert torch.equal(keys.largest(rows.clone(), k).sort(dim=1, descending=True).values, expected[:, :k])
+
+
+@pytest.mark.parametrize("high", [0, 2, 10**6])  # all equal, many ties, hardly any
+@pytest.mark.parametrize("k", [1, 7, 32, 33, 40])
+def test_largest_places_equal_a_stable_sort(high, k):
+    scores = torch.randint(-high, high + 1, (20, 33), generator=torch.Generator().manual_seed(0)).float()
+    scores[3, 5:] = -math.inf
+    expected = scores.sort(dim=1, descending=True, stable=True).indices[:, :k].sort(dim=1).values
+    assert torch.equal(keys.largest_places(scores, k), expected)
