@@ -1,6 +1,7 @@
 """What an evaluation finds beyond accuracy, batch by batch."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -18,9 +19,26 @@ from graphmi.metrics import (
 from graphmi.retrieval import best_interest
 from graphmi.typing import Representations
 
-__all__ = ["Audit"]
+__all__ = ["Audit", "Seen"]
 
 _LENGTH = 10  # of the lists whose interests are looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What there is to say of a batch of users, on the CPU, so that one process can tell others.
+
+    Attributes:
+        values: Values per user, ``[batch]`` float32 each.
+        ranking: The lists, ``[batch, k]``; ``None`` where nothing is said of lists.
+        diagnostics: The interests; ``None`` for a model with one.
+        share: Which interests the lists come from; ``None`` where that is not looked at.
+    """
+
+    values: dict[str, Tensor]
+    ranking: Tensor | None = None
+    diagnostics: InterestDiagnostics | None = None
+    share: InterestShare | None = None
 
 
 class Audit:
@@ -39,23 +57,58 @@ class Audit:
         self._diagnostics: InterestDiagnostics | None = None
         self._share: InterestShare | None = None
 
-    def update(self, out: Representations, ranking: Tensor, known: tuple[Tensor, Tensor], relevant: Tensor) -> None:
-        """Add users.
+    def look(
+        self,
+        out: Representations,
+        ranking: Tensor,
+        known: tuple[Tensor, Tensor],
+        relevant: Tensor,
+        number: int,
+    ) -> Seen:
+        """Return what a batch of users is like, without adding it.
 
         Args:
             out: The model's output.
             ranking: Item ids, best first, ``[batch, k]``; ``-1`` for none.
             known: Known items as CSR, ``rowptr [batch + 1]`` and item ids.
             relevant: Row and item id of the targets, ``[2, num_relevant]``.
+            number: Which batch it is, from 0; decides what is drawn.
         """
-        values = {}
+        values, diagnostics, share = dict[str, Tensor](), None, None
         if self._catalogue is not None:
             found = list_values(ranking, self._k, self._catalogue, known)
-            values.update({f"lists/{name}": value for name, value in found.items()})
-            self._expose(ranking, self._catalogue.num_items)
+            values |= {f"lists/{name}": value for name, value in found.items()}
         if out.interests.size(1) > 1:
-            values.update(self._look_at_interests(out, ranking, relevant))
-        self._values.append({name: value.float().cpu() for name, value in values.items()})
+            diagnostics = self._empty(out, number)
+            if self._quick:
+                diagnostics.update(out)
+            else:
+                interest = self._interest(out, ranking)
+                diagnostics.update(out, interest, relevant)
+                share = InterestShare(out.interests.size(1), k=interest.size(1), sync_on_compute=False)
+                share.update(interest.cpu())
+                effective = effective_interests(interest, out.interests.size(1))
+                values[f"interests/effective@{interest.size(1)}"] = effective
+        return Seen(
+            {name: value.float().cpu() for name, value in values.items()},
+            None if self._catalogue is None else ranking.cpu(),
+            None if diagnostics is None else diagnostics.cpu(),
+            share,
+        )
+
+    def add(self, seen: Seen) -> None:
+        """Add a batch of users, of this process or another, in the order of their numbers."""
+        self._values.append(seen.values)
+        if seen.ranking is not None and self._catalogue is not None:
+            self._expose(seen.ranking, self._catalogue.num_items)
+        if seen.diagnostics is not None:
+            if self._diagnostics is not None:
+                seen.diagnostics.merge_state(self._diagnostics)  # puts what was there before in front
+            self._diagnostics = seen.diagnostics
+        if seen.share is not None:
+            if self._share is not None:
+                seen.share.merge_state(self._share)
+            self._share = seen.share
 
     def per_user(self) -> dict[str, Tensor]:
         """Return the values per user, ``[num_users]`` float32 on the CPU each; NaN where there is none."""
@@ -94,23 +147,20 @@ class Audit:
             shown = top[top >= 0].bincount(minlength=num_items)
             self._exposure[k] = self._exposure[k] + shown if k in self._exposure else shown
 
-    def _look_at_interests(self, out: Representations, ranking: Tensor, relevant: Tensor) -> dict[str, Tensor]:
-        num_interests, k = out.interests.size(1), min(_LENGTH, self._k[-1])
-        if self._diagnostics is None:
-            # Who evaluates in one of several processes does not wait for the others.
-            num_sample = 0 if self._quick else 2048
-            self._diagnostics = InterestDiagnostics(num_interests, k=k, num_sample=num_sample, sync_on_compute=False)
-            self._diagnostics.to(ranking.device)
-        if self._quick:
-            self._diagnostics.update(out)
-            return {}
-        if self._share is None:
-            self._share = InterestShare(num_interests, k=k, sync_on_compute=False).to(ranking.device)
-        top = ranking[:, :k].contiguous()
-        interest = best_interest(out.interests, out.items, top, interest_mask=out.interest_mask)
-        self._diagnostics.update(out, interest, relevant)
-        self._share.update(interest)
-        return {f"interests/effective@{k}": effective_interests(interest, num_interests)}
+    def _interest(self, out: Representations, ranking: Tensor) -> Tensor:
+        """Return the interest that each item of the lists comes from, ``[batch, k]``."""
+        top = ranking[:, : min(_LENGTH, self._k[-1])].contiguous()
+        return best_interest(out.interests, out.items, top, interest_mask=out.interest_mask)
+
+    def _empty(self, out: Representations, number: int) -> InterestDiagnostics:
+        """Return diagnostics of no users, for one batch."""
+        return InterestDiagnostics(
+            out.interests.size(1),
+            k=min(_LENGTH, self._k[-1]),
+            num_sample=0 if self._quick else 2048,
+            seed=number,
+            sync_on_compute=False,  # batches are added up here, in their order
+        ).to(out.interests.device)
 
 
 def _correlations(effective: Tensor, diversity: Tensor, activity: Tensor | None) -> dict[str, float]:

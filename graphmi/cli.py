@@ -75,6 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except RuntimeError:
+        if _alone() or _first_to_speak():
+            raise
+        return 1  # another process has said what is wrong, and this one has lost the connection to it
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
@@ -133,5 +137,17 @@ def _sentence(error: Exception) -> str:
 
 
 def _say(sentence: str, status: int) -> int:
-    sys.stderr.write(f"graphmi: {sentence}\n")
+    """Say what is wrong, of several processes the first that knows."""
+    if _alone() or _first_to_speak():
+        sys.stderr.write(f"graphmi: {sentence}\n")
     return status
+
+
+def _alone() -> bool:
+    return os.environ.get("WORLD_SIZE", "1") == "1"
+
+
+def _first_to_speak() -> bool:
+    from graphmi.processes import first_to_speak
+
+    return first_to_speak()

@@ -1,16 +1,18 @@
 """Full ranking of all items for all users with a target."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from graphmi.asking import device_of, evaluating, question
-from graphmi.audit import Audit
+from graphmi.audit import Audit, Seen
 from graphmi.data import Histories, Interactions
 from graphmi.evaluation import Evaluation
 from graphmi.metrics import Catalogue, GroupedResult, by_group, ranking_metrics, values_per_user
+from graphmi.processes import gathered, position
 from graphmi.retrieval import rank
 from graphmi.typing import Batch, Representations
 
@@ -52,6 +54,8 @@ class Evaluator:
         diversity: How diverse the interests of users are, ``[num_users]`` by user id, NaN for unknown; tells whether
             who has broader taste gets more interests.
         quick: Say of interests only what costs next to nothing, for validation while training.
+        sharded: Share the batches out among the processes of ``torch.distributed``, where there are any; all of them
+            must then ask, and get the result that one would. Otherwise each process ranks for all users.
 
     Raises:
         ValueError: If there is no target, or an argument is out of range.
@@ -74,6 +78,7 @@ class Evaluator:
         train: Interactions | None = None,
         diversity: Tensor | None = None,
         quick: bool = False,
+        sharded: bool = False,
     ) -> None:
         if not len(targets.user):
             raise ValueError("There is nothing to evaluate: 'targets' holds no interaction.")
@@ -87,7 +92,7 @@ class Evaluator:
         chosen = {name: self._of_users(f"groups[{name}]", group) for name, group in (groups or {}).items()}
         self.groups = {name: group for name, group in chosen.items() if (group >= 0).any()}
         self.batch_size, self.replicates, self.seed = batch_size, replicates, seed
-        self.history, self.quick = history, quick
+        self.history, self.quick, self.sharded = history, quick, sharded
         self.catalogue = None if train is None else _catalogue(train)
         self.diversity = None if diversity is None else self._of_users("diversity", diversity)
         self.activity = None if train is None else train.user.bincount(minlength=train.num_users)[self.users]
@@ -106,9 +111,11 @@ class Evaluator:
         with evaluating(model), torch.no_grad():
             device = device_of(model)
             audit = Audit(self.k, None if self.catalogue is None else self.catalogue.to(device), self.quick)
-            starts = range(0, len(self.users), self.batch_size)
-            batches = [self._batch(model, start, device, audit) for start in starts]
-        per_user = {name: torch.cat([batch[name] for batch in batches]).cpu() for name in batches[0]}
+            batches = list[dict[str, Tensor]]()
+            for values, seen in self._batches(model, device, audit):
+                batches.append(values)
+                audit.add(seen)
+        per_user = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
         return Evaluation(
             metrics={name: float(values.double().mean()) for name, values in per_user.items()},
             groups={
@@ -138,8 +145,24 @@ class Evaluator:
             "ties": "lower item id first",
         }
 
-    def _batch(self, model: nn.Module, start: int, device: torch.device, audit: Audit) -> dict[str, Tensor]:
-        """Return each metric's values of the users from ``start`` on, and show the rest to the audit."""
+    def _batches(
+        self, model: nn.Module, device: torch.device, audit: Audit
+    ) -> Iterator[tuple[dict[str, Tensor], Seen]]:
+        """Go through the users batch by batch; of every few batches each process finds one, and all get all of them.
+
+        Batches are those of one process: the last digit of a score can depend on who else is in the batch.
+        """
+        rank, world = position() if self.sharded else (0, 1)
+        starts = range(0, len(self.users), self.batch_size)
+        for first in range(0, len(starts), world):
+            own = starts[first : first + world][rank : rank + 1]
+            found = [self._batch(model, start, device, audit) for start in own]
+            yield from chain.from_iterable(gathered(found, world))
+
+    def _batch(
+        self, model: nn.Module, start: int, device: torch.device, audit: Audit
+    ) -> tuple[dict[str, Tensor], Seen]:
+        """Return each metric's values of the users from ``start`` on, on the CPU, and what the audit sees in them."""
         users = self.users[start : start + self.batch_size]
         out: Representations = model(self._question(model, users, device))
         if out.interests.size(0) != len(users):
@@ -150,8 +173,8 @@ class Evaluator:
         _, ranking = rank(out.interests, out.items, self.k[-1], exclude=known, interest_mask=out.interest_mask)
         metrics = {name: metric.to(device) for name, metric in self.metrics.items()}
         relevant = torch.stack([row, item])
-        audit.update(out, ranking, known, relevant)
-        return values_per_user(metrics, ranking, relevant)
+        seen = audit.look(out, ranking, known, relevant, start // self.batch_size)
+        return {name: values.cpu() for name, values in values_per_user(metrics, ranking, relevant).items()}, seen
 
     def _question(self, model: nn.Module, users: Tensor, device: torch.device) -> Batch:
         """Return these users, with their histories for a model that reads them."""

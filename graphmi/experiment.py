@@ -129,12 +129,13 @@ class Experiment:
                 raise ValueError(f"'{name}' must be at least {least} (got {value})")
 
     def dataset(self) -> Dataset:
-        """Read, filter and split the data.
+        """Read, filter and split the data; in several processes all must call it.
 
         Raises:
             DataError: If the data is unknown or cannot be used.
         """
-        return self.split(self.filter(open_data(self.data, **self.columns)))
+        with self.trainer.leading():
+            return self.split(self.filter(open_data(self.data, **self.columns)))
 
     def build(self, dataset: Dataset) -> nn.Module:
         """Return the untrained model of a dataset, on the device of the trainer."""
@@ -183,7 +184,7 @@ class Experiment:
             if self.loss is None or self.sampler is None:
                 raise ValueError(f"a model with parameters ({type(model).__name__}) needs a 'loss' and a 'sampler'")
             loader = self.loader(dataset.train)
-            loader.generator, loader.device = generator(self.seed, "loader"), self.trainer.device
+            loader.generator, loader.device = generator(self.seed, "loader"), self.trainer.batch_device
             if isinstance(model, HistoryReader):
                 loader.max_length = loader.max_length or model.max_length
             else:
@@ -226,6 +227,7 @@ class Experiment:
             quick=diversity is None,
             replicates=self.replicates,
             seed=self.seed,
+            sharded=self.trainer.fabric.world_size > 1,
         )
 
 

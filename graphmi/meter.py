@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor
+
+from graphmi.processes import gathered
 
 __all__ = ["LossMeter"]
 
@@ -15,11 +18,11 @@ class LossMeter:
     happens, because one step later the parameters, and with them all terms, are lost.
 
     Args:
-        device: Where the terms are.
+        fabric: Where the terms are, and the processes that each have a part of them.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
+    def __init__(self, fabric: Fabric) -> None:
+        self.fabric, device = fabric, fabric.device
         self.names: tuple[str, ...] = ()
         self.steps = 0
         self.weight = 0
@@ -31,13 +34,13 @@ class LossMeter:
         """Add the terms of one step.
 
         Args:
-            terms: Scalar tensors by name; the same names at every step.
-            weight: Number of examples behind them, at least 1.
+            terms: Scalar tensors by name; the same names at every step. Those of several processes are added up.
+            weight: Number of examples behind them, in all processes, at least 1.
         """
         if not self.names:
             self.names = tuple(terms)
-            self._sums = torch.zeros(len(self.names), dtype=torch.float64, device=self.device)
-            self._bad = torch.zeros(len(self.names), dtype=torch.bool, device=self.device)
+            self._sums = torch.zeros(len(self.names), dtype=torch.float64, device=self.fabric.device)
+            self._bad = torch.zeros(len(self.names), dtype=torch.bool, device=self.fabric.device)
         values = torch.stack([terms[name].detach() for name in self.names]).double()  # [num_terms]
         fine_so_far = ~self._bad.any()
         self.steps += 1
@@ -47,16 +50,17 @@ class LossMeter:
         self._bad |= ~values.isfinite() & fine_so_far
 
     def means(self) -> dict[str, float]:
-        """Return the mean of every term so far; waits for the device.
+        """Return the mean of every term so far; waits for the device, and all processes must call it.
 
         Raises:
             FloatingPointError: If a term was not finite; the message names the first such terms and the step.
         """
-        values = torch.cat(
-            [self._sums / max(self.weight, 1), self._bad.double(), self._bad_step.double()[None]]
-        ).tolist()
+        own = torch.cat([self._sums / max(self.weight, 1), self._bad.double(), self._bad_step.double()[None]])
+        rows: list[list[float]] = gathered(own.tolist(), self.fabric.world_size)
         size = len(self.names)
-        if bad := [name for name, flag in zip(self.names, values[size:-1], strict=True) if flag]:
-            terms = " and ".join(f"'{name}'" for name in bad)
-            raise FloatingPointError(f"the loss term {terms} is not finite at step {int(values[-1])}")
-        return dict(zip(self.names, values, strict=False))
+        if broken := [row for row in rows if row[-1]]:
+            first = min(row[-1] for row in broken)
+            flags = [any(row[size + term] for row in broken if row[-1] == first) for term in range(size)]
+            names = [f"'{name}'" for name, flag in zip(self.names, flags, strict=True) if flag]
+            raise FloatingPointError(f"the loss term {' and '.join(names)} is not finite at step {int(first)}")
+        return {name: sum(row[term] for row in rows) for term, name in enumerate(self.names)}

@@ -12,6 +12,7 @@ from graphmi.data import Dataset
 from graphmi.evaluator import Evaluation
 from graphmi.experiment import Experiment, Trained
 from graphmi.run import RunFolder
+from graphmi.trainer import Trainer
 
 __all__ = ["check_data", "describe_data", "describe_evaluation", "describe_run", "save_run", "versions"]
 
@@ -75,7 +76,7 @@ def describe_evaluation(experiment: Experiment, dataset: Dataset, evaluation: Ev
         },
         "data": describe_data(experiment, dataset),
         "seed": experiment.seed,
-        "device": _device(experiment.trainer.device),
+        "device": _device(experiment.trainer),
         "versions": versions(),
     }
 
@@ -133,5 +134,8 @@ def _per_user(experiment: Experiment, dataset: Dataset, trained: Trained) -> dic
     return values
 
 
-def _device(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+def _device(trainer: Trainer) -> str:
+    device, world = trainer.device, trainer.fabric.world_size
+    cuda = device.type == "cuda"
+    name = torch.cuda.get_device_name(device) if cuda else f"CPU, {torch.get_num_threads()} threads"
+    return name if world == 1 else f"{name}, {world} processes"

@@ -14,7 +14,9 @@ from torch.optim import Optimizer
 from graphmi.average import WeightAverage
 from graphmi.data import BatchLoader
 from graphmi.meter import LossMeter
+from graphmi.processes import gathered
 from graphmi.seeds import generator, load_rng_state, rng_state
+from graphmi.sharding import owners, shard, shares
 from graphmi.typing import Batch
 
 __all__ = ["History", "Session"]
@@ -50,11 +52,11 @@ class Session:
     """One model in training: it runs epochs, remembers the best weights, and can be saved and put back whole.
 
     Args:
-        fabric: Device and precision.
+        fabric: Device, precision and processes.
         model: ``forward(batch) -> Representations``, with parameters.
-        loader: Training batches.
+        loader: Training batches, the same in all processes.
         sampler: ``forward(user, positive, generator) -> Negatives``.
-        loss: Has ``terms(representations, positive, negatives, row, user)``.
+        loss: Has ``terms(representations, positive, negatives, row, user)``, and for several processes ``totals``.
         optimizer: Makes the optimizer of a list of parameters.
         seed: Seed of the negatives.
         average: Decay of the average of the weights; none when ``None``.
@@ -95,12 +97,13 @@ class Session:
             FloatingPointError: If a loss term is not finite; the message names it.
         """
         self.step.train()
-        meter = LossMeter(self.fabric.device)
+        meter = LossMeter(self.fabric)
         start = time.perf_counter()
         for index, batch in enumerate(self.loader, start=1):
-            terms = self.step({entry.name: getattr(batch, entry.name) for entry in fields(batch)})
+            terms = self._step(batch)
             self.optimizer.zero_grad()
-            self.fabric.backward(torch.stack([*terms.values()]).sum())
+            # Gradients become means over processes, and the terms of the whole batch are sums over them.
+            self.fabric.backward(torch.stack([*terms.values()]).sum() * self.fabric.world_size)
             if gradient_clip is not None:
                 # A check for finiteness here would wait for the device at every step; the meter's does not.
                 self.fabric.clip_gradients(self.step, self.optimizer, max_norm=gradient_clip, error_if_nonfinite=False)
@@ -123,6 +126,18 @@ class Session:
             "pairs_per_second": meter.weight / seconds,
         }
 
+    def _step(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the loss terms of a batch; of several processes, what this one adds to them."""
+        terms: dict[str, Tensor]
+        if self.fabric.world_size == 1:
+            terms = self.step(batch.user, batch.positive, _entries(batch))
+            return terms
+        part = shard(batch, self.fabric.global_rank, self.fabric.world_size)
+        whole = batch.user, batch.positive
+        inputs = self.fabric.to_device((*whole, _entries(part.batch), part.row))
+        terms = self.step(*inputs, shares(self.loss, batch, part))  # type: ignore[arg-type]
+        return terms
+
     def averaged(self) -> AbstractContextManager[None]:
         """Return a context in which the model has the weights that are validated and kept."""
         return nullcontext() if self.average is None else self.average.applied()
@@ -137,7 +152,10 @@ class Session:
             history.stale += 1
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of all that changes: what ``torch.load(weights_only=True)`` can read."""
+        """Return the state of all that changes: what ``torch.load(weights_only=True)`` can read.
+
+        All processes must call it.
+        """
         return {
             "model": self.model.state_dict(),
             "loss": self.loss.state_dict(),
@@ -146,7 +164,7 @@ class Session:
             "average": None if self.average is None else self.average.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),
             "generators": [source.get_state() for source in self._generators()],
-            "noise": rng_state(self.fabric.device),
+            "noise": gathered(rng_state(self.fabric.device), self.fabric.world_size),
             "history": asdict(self.history),
         }
 
@@ -161,7 +179,8 @@ class Session:
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         for source, saved in zip(self._generators(), state["generators"], strict=True):
             source.set_state(saved)
-        load_rng_state(state["noise"], self.fabric.device)
+        if self.fabric.global_rank < len(state["noise"]):  # else there were fewer processes, and this one is new
+            load_rng_state(state["noise"][self.fabric.global_rank], self.fabric.device)
         self.history = History(**state["history"])
 
     def _generators(self) -> list[torch.Generator]:
@@ -182,12 +201,34 @@ class _Step(nn.Module):
         self.model, self.sampler, self.loss = model, sampler, loss
         self.draws = draws
 
-    def forward(self, entries: dict[str, Any]) -> dict[str, Tensor]:
-        # A dictionary, because fabric looks for tensors inside and cannot look into a frozen dataclass.
-        batch = Batch(**entries)
-        negatives = self.sampler(batch.user, batch.positive, self.draws)
-        several = batch.user if batch.prefix is not None else None  # one user has many positives, an entry for each
+    def forward(
+        self,
+        user: Tensor,
+        positive: Tensor,
+        entries: dict[str, Any],
+        row: Tensor | None = None,
+        share: Mapping[str, float] | None = None,
+    ) -> dict[str, Tensor]:
+        """Return the loss terms of a batch, or what some of its rows add to them.
+
+        Args:
+            user: The users of the whole batch, for whom negatives are drawn.
+            positive: The positives of the whole batch.
+            entries: These rows as a batch. A dictionary, because fabric looks for tensors inside and cannot look into
+                a frozen dataclass.
+            row: Which rows of ``user`` they are; all when omitted.
+            share: By how much their terms are multiplied.
+        """
+        negatives, batch = self.sampler(user, positive, self.draws), Batch(**entries)
         terms: dict[str, Tensor] = self.loss.terms(  # type: ignore[operator]
-            self.model(batch), batch.positive, negatives, batch.row, several
+            self.model(batch),
+            batch.positive,
+            negatives if row is None else negatives.take(row),
+            batch.row,
+            owners(batch),
         )
-        return terms
+        return terms if share is None else {name: share[name] * term for name, term in terms.items()}
+
+
+def _entries(batch: Batch) -> dict[str, Tensor | None]:
+    return {entry.name: getattr(batch, entry.name) for entry in fields(batch)}

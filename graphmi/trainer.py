@@ -1,16 +1,17 @@
 """One training loop for every model."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, Protocol
 
 import torch
-from lightning_fabric import Fabric
 from lightning_fabric.loggers.logger import Logger
 from torch import nn
 from torch.optim import Optimizer
 
 from graphmi.data import BatchLoader
 from graphmi.optim import LazyAdam
+from graphmi.processes import Precision, make_fabric
 from graphmi.progress import TrainingProgress
 from graphmi.run import RunFolder
 from graphmi.seeds import seeded
@@ -64,7 +65,7 @@ class Trainer:
         validate_every: int = 1,
         patience: int | None = 10,
         accelerator: Literal["auto", "cpu", "cuda"] = "auto",
-        precision: Literal["32-true", "64-true", "bf16-mixed", "16-mixed"] = "32-true",
+        precision: Precision = "32-true",
         progress: bool = True,
     ) -> None:
         for name, count in {"epochs": epochs, "validate_every": validate_every, "patience": patience}.items():
@@ -77,8 +78,6 @@ class Trainer:
             raise ValueError(f"'weight_average' must be above 0 and below 1 (got {weight_average})")
         if weight_decay < 0:
             raise ValueError(f"'weight_decay' must be at least 0 (got {weight_decay})")
-        if accelerator == "cuda" and not torch.cuda.is_available():
-            raise ValueError("'accelerator' is 'cuda', but there is no CUDA device here; use 'auto' or 'cpu'")
         self.epochs = epochs
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
@@ -89,14 +88,35 @@ class Trainer:
         self.validate_every = validate_every
         self.patience = patience
         self.progress = progress
-        # Not fabric's own "auto": sparse products are not available on every device that it may choose.
-        chosen = "cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu"
-        self.fabric = Fabric(accelerator=chosen, devices=1, precision=precision)
+        self.fabric = make_fabric(accelerator, precision)
 
     @property
     def device(self) -> torch.device:
-        """Where the model is trained; loaders make their batches there."""
+        """Where the model is trained."""
         return self.fabric.device
+
+    @property
+    def batch_device(self) -> torch.device:
+        """Where loaders make their batches: where the model is, or with several processes the CPU.
+
+        A batch is divided there, because sizes of parts are known without waiting for the device.
+        """
+        return self.device if self.fabric.world_size == 1 else torch.device("cpu")
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the process, of several, that writes, logs and shows."""
+        return self.fabric.is_global_zero
+
+    def launch(self) -> None:
+        """Wait until all processes that ``torchrun`` started are here; nothing with one process, or a second time."""
+        if self.fabric.world_size > 1:
+            self.fabric.launch()
+
+    def leading(self) -> AbstractContextManager[None]:
+        """Return a context that one process of each machine leaves before the others enter it, such as to download."""
+        self.launch()
+        return self.fabric.rank_zero_first(local=True) if self.fabric.world_size > 1 else nullcontext()
 
     def fit(
         self,
@@ -117,14 +137,18 @@ class Trainer:
         A run that was interrupted and is resumed gives the same numbers as one that was not: the state of
         everything that changes is written to ``folder`` after every epoch.
 
+        In several processes all of them must call it. Process 0 writes and shows; what it finds in validation decides.
+
         Args:
             model: ``forward(batch) -> Representations``, with parameters.
-            loader: Training batches on :attr:`device`.
+            loader: Training batches on :attr:`batch_device`.
             sampler: ``forward(user, positive, generator) -> Negatives``.
-            loss: Has ``terms(representations, positive, negatives, row)``, a dictionary of scalars to be added up.
+            loss: Has ``terms(representations, positive, negatives, row, user)``, a dictionary of scalars to be added
+                up, and for several processes ``totals``; see :class:`graphmi.losses.Loss`.
             validate: Gives the validation metrics of a model in evaluation mode.
             seed: Seed of negatives and dropout.
-            folder: Where ``model.safetensors``, ``metrics.csv`` and ``resume.pt`` are written; nowhere if omitted.
+            folder: Where ``model.safetensors``, ``metrics.csv`` and ``resume.pt`` are written; nowhere if omitted. All
+                processes read it.
             resume: Whether to continue from the folder's ``resume.pt``, if it is there.
             loggers: Get every row of ``metrics.csv`` besides.
             on_epoch: Called with the epoch and its metrics after each validation; what it raises ends training.
@@ -134,14 +158,13 @@ class Trainer:
 
         Raises:
             FloatingPointError: If a loss term is not finite; the message names it.
-            ValueError: If ``validate`` does not give the monitored metric, or if sparse gradients are to be clipped.
+            ValueError: If ``validate`` does not give the monitored metric, or if sparse gradients are to be clipped, or
+                to be added up between CUDA devices.
         """
-        if self.gradient_clip is not None and any(getattr(part, "sparse", False) for part in model.modules()):
-            raise ValueError(
-                f"'gradient_clip' = {self.gradient_clip} needs dense gradients, and the model has sparse ones: leave "
-                "it out, or build the model with sparse=False"
-            )
-        with seeded(seed, "noise", self.device):
+        if any(getattr(part, "sparse", False) for part in model.modules()):
+            self._check_sparse()
+        self.launch()
+        with seeded(seed, f"noise {self.fabric.global_rank}" if not self.leads else "noise", self.device):
             session = Session(
                 self.fabric, model, loader, sampler, loss, self._make_optimizer, seed, self.weight_average
             )
@@ -150,16 +173,27 @@ class Trainer:
             with self._show(session) as shown:
                 while not self._finished(session.history):
                     metrics = self._epoch(session, validate, shown)
-                    _save(session, folder, loggers)
+                    self._save(session, folder, loggers)
                     if on_epoch is not None and metrics:
                         on_epoch(session.history.epochs, metrics)
         model.load_state_dict(session.best)
-        if (
-            folder is not None
-        ):  # also where the process was killed between two files, and the resumed one had nothing to do
+        if folder is not None and self.leads:
+            # also where the process was killed between two files, and the resumed one had nothing to do
             folder.write_tensors("model", session.best)
             folder.write_metrics(session.history.rows)
         return session.history
+
+    def _check_sparse(self) -> None:
+        if self.gradient_clip is not None:
+            raise ValueError(
+                f"'gradient_clip' = {self.gradient_clip} needs dense gradients, and the model has sparse ones: leave "
+                "it out, or build the model with sparse=False"
+            )
+        if self.fabric.world_size > 1 and self.device.type == "cuda":
+            raise ValueError(
+                "sparse gradients cannot be added up between CUDA devices (NCCL has no way to): build the model with "
+                "sparse=False, train in one process, or on the CPU"
+            )
 
     def _epoch(
         self,
@@ -173,7 +207,7 @@ class Trainer:
         if history.epochs % self.validate_every == 0 or history.epochs == self.epochs:
             shown.validating()
             with session.averaged():
-                metrics = dict(validate(session.model.eval()))
+                metrics = self.fabric.broadcast(dict(validate(session.model.eval())))
                 if self.monitor not in metrics:
                     raise ValueError(f"'monitor' is '{self.monitor}', but validation gives {', '.join(metrics)}")
                 session.keep_best(metrics, self.monitor)
@@ -190,7 +224,7 @@ class Trainer:
 
     def _show(self, session: Session) -> TrainingProgress:
         return TrainingProgress(
-            self.epochs, len(session.loader), finished=session.history.epochs, enabled=self.progress
+            self.epochs, len(session.loader), finished=session.history.epochs, enabled=self.progress and self.leads
         )
 
     def _summary(self, history: History, row: Mapping[str, float]) -> str:
@@ -199,14 +233,15 @@ class Trainer:
             text += f"  best {self.monitor} {history.best_metrics[self.monitor]:.4f} at epoch {history.best_epoch}"
         return text
 
-
-def _save(session: Session, folder: RunFolder | None, loggers: Sequence[Logger]) -> None:
-    """Write what the epoch left behind; ``resume.pt`` is the one file that a resumed run reads."""
-    history = session.history
-    if folder is not None:
-        folder.write_state(session.state_dict())
-        folder.write_metrics(history.rows)
-        if history.best_epoch and history.best_epoch == history.epochs:
-            folder.write_tensors("model", session.best)
-    for logger in loggers:
-        logger.log_metrics(dict(history.rows[-1]), step=history.epochs)
+    def _save(self, session: Session, folder: RunFolder | None, loggers: Sequence[Logger]) -> None:
+        """Write what the epoch left behind; ``resume.pt`` is the one file that a resumed run reads."""
+        history, state = session.history, session.state_dict() if folder is not None else {}
+        if not self.leads:
+            return
+        if folder is not None:
+            folder.write_state(state)
+            folder.write_metrics(history.rows)
+            if history.best_epoch and history.best_epoch == history.epochs:
+                folder.write_tensors("model", session.best)
+        for logger in loggers:
+            logger.log_metrics(dict(history.rows[-1]), step=history.epochs)

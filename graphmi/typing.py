@@ -4,7 +4,7 @@ Models, samplers, losses, metrics and the index know these types and nothing of 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor
@@ -116,6 +116,22 @@ class Negatives:
     all_items: bool = False
     known: Tensor | None = None
     block_size: int | None = None
+
+    def take(self, row: Tensor) -> "Negatives":
+        """Return the negatives of these rows of the batch, ``[num]``; what is shared stays shared."""
+
+        def rows(part: Tensor | None) -> Tensor | None:
+            return None if part is None else part.index_select(0, row)
+
+        own = self.item.dim() == 2
+        return replace(
+            self,
+            item=self.item.index_select(0, row) if own else self.item,
+            log_q=rows(self.log_q) if own else self.log_q,
+            pos_log_q=rows(self.pos_log_q),
+            valid=rows(self.valid),
+            known=rows(self.known),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,8 @@ def evaluate(folder: RunFolder, split: Part, k: Sequence[int] | None = None) -> 
     run = restore(folder)
     experiment, dataset = run.experiment, run.dataset
     evaluation = experiment.evaluate(run.model, dataset, split, k)
+    if not experiment.trainer.leads:
+        return
     result = describe_evaluation(experiment, dataset, evaluation)
     folder.write_result(result, f"evaluation-{split}.json")
     console = Console()

@@ -54,10 +54,11 @@ def main(arguments: Sequence[str]) -> None:
     request = _request(arguments)
     config = _config(request, parser)
     experiment = config.experiment()
-    dataset = experiment.dataset()
-    _begin(request, config, describe_data(experiment, dataset))
+    dataset = experiment.dataset()  # in several processes, none goes on before all have looked at the folder
+    _begin(request, config, experiment, dataset)
     trained = _train(request, experiment, dataset)
-    _finish(request.folder, config, experiment, dataset, trained)
+    if experiment.trainer.leads:
+        _finish(request.folder, config, experiment, dataset, trained)
 
 
 @dataclass(frozen=True)
@@ -142,13 +143,14 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _begin(request: _Request, config: Config, data: Mapping[str, Any]) -> None:
-    folder = request.folder
+def _begin(request: _Request, config: Config, experiment: Experiment, dataset: Dataset) -> None:
+    folder, data = request.folder, describe_data(experiment, dataset)
     if request.resume:
         check_data(folder, data)
-    else:
-        folder.write_result(data, "data.json")
-    folder.write_config(config.text())
+    if experiment.trainer.leads:
+        if not request.resume:
+            folder.write_result(data, "data.json")
+        folder.write_config(config.text())
 
 
 def _train(request: _Request, experiment: Experiment, dataset: Dataset) -> Trained:
@@ -163,8 +165,8 @@ def _train(request: _Request, experiment: Experiment, dataset: Dataset) -> Train
             f"interrupted: {done}; continue with: graphmi train --out {folder.path} --resume"
         ) from None
     except Exception:
-        if folder.read_state() is None:  # an argument was wrong: the same folder can be named again
-            folder.discard()
+        if experiment.trainer.leads and folder.read_state() is None:
+            folder.discard()  # an argument was wrong: the same folder can be named again
         raise
     finally:
         logger.finalize("")

@@ -33,6 +33,24 @@ class Loss(nn.Module, ABC):
                 a ``PrefixLoader``; ``None`` where that does not matter.
         """
 
+    def totals(self, positive: Tensor, row: Tensor | None = None, user: Tensor | None = None) -> dict[str, Tensor]:
+        """Return what each term is a mean over: how many positives there are, or the sum of their weights.
+
+        Several processes add up the terms of their parts of a batch in this proportion.
+
+        Args:
+            positive: As in :meth:`terms`, like the arguments after it.
+            row: Which user each positive belongs to.
+            user: Whose each positive is.
+
+        Raises:
+            ValueError: A term is no sum over positives.
+        """
+        raise ValueError(
+            f"{type(self).__name__} does not say what its terms are means over ('Loss.totals'), and several processes "
+            "have to know it: train in one"
+        )
+
     def forward(
         self,
         out: Representations,
@@ -78,6 +96,14 @@ class SumLoss(Loss):
         for loss in self.losses:
             assert isinstance(loss, Loss)  # noqa: S101 (for the type checker; ModuleList forgets the class)
             named.extend(loss.terms(out, positive, negatives, row, user).items())
+        return unique_names(named)
+
+    def totals(self, positive: Tensor, row: Tensor | None = None, user: Tensor | None = None) -> dict[str, Tensor]:
+        """Return the totals of all losses, by the names of their terms."""
+        named: list[tuple[str, Tensor]] = []
+        for loss in self.losses:
+            assert isinstance(loss, Loss)  # noqa: S101 (for the type checker; ModuleList forgets the class)
+            named.extend(loss.totals(positive, row, user).items())
         return unique_names(named)
 
 

@@ -87,6 +87,14 @@ class MultiInterestLoss(Loss):
             named.append((type(regularizer).__name__, weight * regularizer(out, positive, negatives)))
         return unique_names(named)
 
+    def totals(self, positive: Tensor, row: Tensor | None = None, user: Tensor | None = None) -> dict[str, Tensor]:
+        """Return the sum of the weights of the positives, and what the regularizers are means over."""
+        count = torch.tensor(float(len(positive)), dtype=torch.float64)
+        owner = user if row is None else row
+        total = self._weight(owner).sum() if self.user_balance else count
+        penalties = [(type(part).__name__, part.total(count)) for part in self.regularizers]  # type: ignore[operator]
+        return unique_names([(type(self.objective).__name__, total), *penalties])
+
     def _objective(self, out: Representations, positive: Tensor, negatives: Negatives) -> Tensor:
         scores = self.readout(
             out.interests,
@@ -155,13 +163,17 @@ class MultiInterestLoss(Loss):
     def _mean(self, loss: Tensor, owner: Tensor | None) -> Tensor:
         if not self.user_balance:
             return loss.mean()
+        weight = self._weight(owner).to(loss)
+        return (weight * loss).sum() / weight.sum()
+
+    def _weight(self, owner: Tensor | None) -> Tensor:
+        """Return how much each positive counts, ``[num_positives]`` float64."""
         if owner is None:
             raise ValueError(
                 f"'user_balance' = {self.user_balance} weighs the positives of whole users: use a UserLoader or a "
                 "PrefixLoader, or 0"
             )
-        weight = _multiplicity(owner).to(loss) ** -self.user_balance
-        return (weight * loss).sum() / weight.sum()
+        return _multiplicity(owner).double() ** -self.user_balance
 
     def _correction(self, scores: Scores, negatives: Negatives, valid: Tensor | None) -> Tensor | None:
         log_q, pos_log_q = negatives.log_q, negatives.pos_log_q
@@ -187,10 +199,9 @@ def _negative_vectors(items: Tensor | ItemTable, negatives: Negatives) -> Tensor
 def pair_by_pair(out: Representations, negatives: Negatives, row: Tensor) -> tuple[Representations, Negatives]:
     """Repeat what belongs to a user for each of its positives, so that there is one positive per row."""
 
-    def repeat(part: Tensor | None, per_user: bool = True) -> Tensor | None:
-        return part.index_select(0, row) if part is not None and per_user else part
+    def repeat(part: Tensor | None) -> Tensor | None:
+        return None if part is None else part.index_select(0, row)
 
-    own = negatives.item.dim() == 2
     return replace(
         out,
         interests=out.interests.index_select(0, row),
@@ -199,13 +210,7 @@ def pair_by_pair(out: Representations, negatives: Negatives, row: Tensor) -> tup
         interest_mask=repeat(out.interest_mask),
         routing_variance=repeat(out.routing_variance),
         ego_users=repeat(out.ego_users),
-    ), replace(
-        negatives,
-        item=negatives.item[row] if own else negatives.item,
-        log_q=repeat(negatives.log_q, own),
-        valid=repeat(negatives.valid),
-        known=repeat(negatives.known),
-    )
+    ), negatives.take(row)
 
 
 def _multiplicity(owner: Tensor) -> Tensor:

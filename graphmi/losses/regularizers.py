@@ -28,6 +28,14 @@ class Regularizer(nn.Module, ABC):
             negatives: The negatives of the batch.
         """
 
+    def total(self, num_positives: Tensor) -> Tensor:
+        """Return what the penalty is a mean over: the number of positives, if nothing else is said.
+
+        Raises:
+            ValueError: The penalty of a batch is not made of those of its parts.
+        """
+        return num_positives
+
 
 class EmbeddingNorm(Regularizer):
     r"""Half the squared norms of a user, its positive and a negative, as LightGCN penalises them.
@@ -79,6 +87,10 @@ class RoutingVariance(Regularizer):
         """Return the penalty, a scalar."""
         penalty = (self._variance(out) / self.norm).square().sum(1)
         return penalty.mean() if self.reduction == "mean" else penalty.sum()
+
+    def total(self, num_positives: Tensor) -> Tensor:
+        """Return the number of positives, or one for the sum."""
+        return num_positives if self.reduction == "mean" else torch.ones_like(num_positives)
 
     def _variance(self, out: Representations) -> Tensor:
         """Return the squared deviations of the routing weights, summed over histories, ``[batch, num_interests]``."""
@@ -151,6 +163,19 @@ class AlignmentUniformity(Regularizer):
         user, item = _best_pair(out, gather(out.items, positive))
         alignment = (user - item).square().sum(-1).mean()
         return alignment + 0.5 * self.gamma * (_uniformity(user) + _uniformity(item))
+
+    def total(self, num_positives: Tensor) -> Tensor:
+        """Return the number of positives; with uniformity, refuse.
+
+        Raises:
+            ValueError: ``gamma`` is above 0.
+        """
+        if self.gamma:
+            raise ValueError(
+                "AlignmentUniformity compares all examples of a batch with one another, and of several processes each "
+                "has a part of them: train in one process, or with gamma 0"
+            )
+        return num_positives
 
 
 def _best_pair(out: Representations, items: Tensor) -> tuple[Tensor, Tensor]:

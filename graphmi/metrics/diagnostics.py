@@ -1,6 +1,7 @@
 """What several interests do for users, as torchmetrics over batches."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -155,13 +156,22 @@ class InterestDiagnostics(Metric):
         values["uniformity"] = float(uniformity(self._smallest()[0])) if len(self.sample) else math.nan
         return {name: value for name, value in values.items() if not math.isnan(value)}
 
+    def merge_state(self, incoming_state: dict[str, Any] | Metric) -> None:
+        """Add the users of another metric; the sample is one of all of them."""
+        super().merge_state(incoming_state)
+        self._shorten()
+
     def _add_to_sample(self, vectors: Tensor) -> None:
         """Keep the vectors with the smallest random numbers: a uniform sample, wherever it was drawn."""
         draws = torch.Generator().manual_seed(self.seed + self.update_count)
         self.sample.append(vectors.float().flatten())  # flat, so that processes without users can take part
         self.priority.append(torch.rand(len(vectors), generator=draws).to(vectors.device))
-        sample, priority = self._smallest()
-        self.sample, self.priority = [sample.flatten()], [priority]
+        self._shorten()
+
+    def _shorten(self) -> None:
+        if len(self.sample):
+            sample, priority = self._smallest()
+            self.sample, self.priority = [sample.flatten()], [priority]
 
     def _smallest(self) -> tuple[Tensor, Tensor]:
         """Return the sample ``[num_sample, dim]``, and its random numbers."""

@@ -1,0 +1,89 @@
+"""The processes that train one model: started by ``torchrun``, each with its own device or share of the CPU."""
+
+import os
+from datetime import timedelta
+from inspect import signature
+from typing import Literal, TypeVar
+
+import torch
+import torch.distributed as dist
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning_fabric.strategies.ddp import DDPStrategy
+from torch.nn.parallel import DistributedDataParallel
+
+__all__ = ["Precision", "first_to_speak", "gathered", "make_fabric", "position"]
+
+Precision = Literal["32-true", "64-true", "bf16-mixed", "16-mixed"]
+_T = TypeVar("_T")
+
+
+def make_fabric(accelerator: Literal["auto", "cpu", "cuda"], precision: Precision) -> Fabric:
+    """Return device, precision and processes of a training run: one process, or those that ``torchrun`` started.
+
+    Args:
+        accelerator: Device to train on; ``auto`` takes a CUDA device where there is one.
+        precision: Number format, as in lightning-fabric.
+
+    Raises:
+        ValueError: If there is no CUDA device where one is asked for, or fewer than processes.
+    """
+    if accelerator == "cuda" and not torch.cuda.is_available():
+        raise ValueError("'accelerator' is 'cuda', but there is no CUDA device here; use 'auto' or 'cpu'")
+    # Not fabric's own "auto": sparse products are not available on every device that it may choose.
+    chosen = "cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+    world = int(os.environ["WORLD_SIZE"]) if TorchElasticEnvironment.detect() else 1
+    if world == 1:
+        return Fabric(accelerator=chosen, devices=1, precision=precision)
+    here = int(os.environ["LOCAL_WORLD_SIZE"])
+    if chosen == "cuda" and here > torch.cuda.device_count():
+        raise ValueError(
+            f"torchrun started {here} processes, but there are {torch.cuda.device_count()} CUDA devices here: start a "
+            "process for each, or set 'accelerator' to 'cpu'"
+        )
+    return Fabric(accelerator=chosen, devices=here, num_nodes=world // here, strategy=_strategy(), precision=precision)
+
+
+def _strategy() -> DDPStrategy:
+    """Return how gradients are averaged over processes.
+
+    The buffers of a step are the graph, popularity and known items, which never change and need not be sent again. The
+    same parameters have gradients in every step, but not always all of them: the random projections of a selector that
+    draws have none.
+    """
+    renamed = "forward_sync_buffers" in signature(DistributedDataParallel.__init__).parameters  # in torch 2.13
+    buffers = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
+    return DDPStrategy(static_graph=True, **buffers)  # type: ignore[arg-type]
+
+
+def position() -> tuple[int, int]:
+    """Return which process this is, from 0, and how many there are."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
+
+def gathered(value: _T, world: int) -> list[_T]:
+    """Return what every process gives here, in their order; all of them must call it.
+
+    Args:
+        value: Anything that can be pickled, tensors on the CPU.
+        world: How many processes there are; with one, nobody is asked.
+    """
+    values: list[_T] = [value] * world
+    if world > 1:
+        dist.all_gather_object(values, value)
+    return values
+
+
+def first_to_speak() -> bool:
+    """Tell whether this process is the first of its run that asks this, so that an error is reported once."""
+    if not TorchElasticEnvironment.detect() or os.environ["WORLD_SIZE"] == "1":
+        return True
+    try:
+        address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        wait = timedelta(seconds=5)
+        store = dist.TCPStore(address, port, is_master=False, timeout=wait)  # type: ignore[attr-defined]
+        return bool(store.add(f"graphmi/spoken/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", 1) == 1)
+    except (RuntimeError, OSError):  # nobody keeps a common store (any more)
+        return os.environ["RANK"] == "0"
