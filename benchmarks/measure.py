@@ -4,6 +4,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 
@@ -53,6 +54,19 @@ def alternate(alternatives: Mapping[str, Callable[[], object]], repeats: int) ->
         name: torch.tensor(s).quantile(torch.tensor([0.25, 0.5, 0.75])).tolist() for name, s in samples.items()
     }
     return {name: Timing(median=q[1], low=q[0], high=q[2]) for name, q in quantiles.items()}
+
+
+def peak_memory(function: Callable[[], object]) -> int:
+    """Return the bytes that the process held at most while a function ran, above those before it (Linux)."""
+    before = _status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    function()
+    return _status("VmHWM") - before
+
+
+def _status(name: str) -> int:
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1]) * 1024
 
 
 def copy_bandwidth(device: str = "cpu") -> float:

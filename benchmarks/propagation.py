@@ -10,7 +10,7 @@ share of the copy bandwidth.
 import warnings
 
 import torch
-from measure import Row, alternate, copy_bandwidth
+from measure import Row, alternate, copy_bandwidth, peak_memory
 from torch import Tensor
 from torch_geometric import EdgeIndex
 from torch_geometric.nn import LGConv
@@ -67,6 +67,7 @@ def run(repeats: int = 9) -> list[Row]:
         "torch CSR through autograd": lambda: (wide @ x).backward(grad),
         "PyG LGConv on edge_index": lambda: lgconv(x, edge_index, weight).backward(grad),
     }
+    peaks = {name: peak_memory(alternatives[name]) for name in alternatives if "K = 4" in name}
     times = alternate(alternatives, repeats)
     limit = counted_bytes(edge_index.size(1), num_nodes) / copy_bandwidth()
     reference = times["graphmi propagate"]
@@ -75,5 +76,7 @@ def run(repeats: int = 9) -> list[Row]:
         f"{counted_bytes(edge_index.size(1), num_nodes) / 1e6:.0f} MB counted, "
         f"{limit / reference.median:.0%} of the copy bandwidth"
     )
-    rows[2].note = f"nothing of K * E * d, {4 * edge_index.size(1) * DIM * 4 / 2**30:.1f} GiB, is built"
+    per_edge = 4 * edge_index.size(1) * DIM * 4 / 2**20
+    for row in rows[2:4]:
+        row.note = f"peak {peaks[row.name] / 2**20:.0f} MiB; a vector per edge and interest: {per_edge:,.0f} MiB"
     return rows

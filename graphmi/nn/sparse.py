@@ -12,6 +12,7 @@ from torch import Tensor
 from torch_geometric import EdgeIndex
 
 from graphmi.nn.operators import sddmm, spmm
+from graphmi.sorting import sort_rows
 
 __all__ = ["Adjacency", "as_adjacency", "edge_dot", "propagate"]
 
@@ -50,7 +51,7 @@ class Adjacency:
             size: ``(num_src, num_dst)``.
         """
         src, dst = edge_index.as_tensor() if isinstance(edge_index, EdgeIndex) else edge_index
-        order = torch.argsort(dst * size[0] + src, stable=True)
+        order = sort_rows(dst * size[0] + src)[1]
         src, dst = src[order], dst[order]
         if edge_weight is None:
             edge_weight = torch.ones(src.numel(), device=src.device)
@@ -79,7 +80,7 @@ class Adjacency:
         num_src, num_dst = size
         narrow = max(src.numel(), num_src, num_dst) < 2**31
         index = torch.int32 if narrow else torch.int64
-        perm = torch.argsort(src, stable=True)  # by source, then by destination
+        perm = sort_rows(src)[1]  # by source, then by destination
         return cls(
             rowptr=_rowptr(dst, num_dst).to(index),
             col=src.to(index),
@@ -137,15 +138,29 @@ class Adjacency:
             value.detach()[self.perm],
         )
 
-    def only(self, kept: Tensor, kept_t: Tensor) -> "Adjacency":
-        """Return the same pattern with weight 0 where an entry is not kept.
+    def reading(self, copy: Tensor, num_copies: int) -> "Adjacency":
+        """Return a matrix whose sources lie there several times, each entry reading one of the copies.
 
         Args:
-            kept: ``[num_edges]``, in the order of ``col``.
-            kept_t: The same in the order of ``col_t``, ``kept[perm]``: whoever masks often permutes once.
+            copy: Which copy each entry reads, ``[num_edges]``, in the order of ``col``; source ``j`` of copy ``k`` is
+                node ``k * num_src + j`` of the result.
+            num_copies: Number of copies.
         """
-        value, value_t = self.value * kept, self.value_t * kept_t
-        return Adjacency(self.rowptr, self.col, value, self.rowptr_t, self.col_t, self.perm, value_t)
+        num_src = self.size[0] * num_copies
+        src = copy.long() * self.size[0] + self.col
+        index = torch.int32 if max(self.num_edges, num_src) < 2**31 else torch.int64
+        # bincount would wait for a GPU to learn the largest entry.
+        counts = src.new_zeros(num_src).scatter_add_(0, src, torch.ones_like(src))
+        order = torch.argsort(copy[self.perm], stable=True)  # by copy, then as before: by source, by destination
+        return Adjacency(
+            rowptr=self.rowptr.to(index),
+            col=src.to(index),
+            value=self.value,
+            rowptr_t=torch.nn.functional.pad(counts.cumsum(0), (1, 0)).to(index),
+            col_t=self.col_t[order].to(index),
+            perm=self.perm[order],
+            value_t=self.value_t[order],
+        )
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Adjacency":
         """Return a copy on another device, its weights in another floating type."""

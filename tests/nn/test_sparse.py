@@ -79,6 +79,22 @@ def test_edge_dot_equals_a_loop():
     torch.testing.assert_close(edge_dot(adjacency, dst, src), torch.tensor(expected))
 
 
+def test_each_entry_reads_its_copy_of_the_sources():
+    adjacency = Adjacency.from_edge_index(EDGES, torch.rand(7), size=(SRC, DST))
+    copy = torch.randint(3, (7,), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    wide = adjacency.reading(copy, 3)
+    expected = torch.zeros(DST, 3 * SRC)
+    for k, (j, v), weight in zip(copy.tolist(), adjacency.edge_index.t().tolist(), adjacency.value, strict=True):
+        expected[v, k * SRC + j] += weight
+    eye = torch.eye(3 * SRC, requires_grad=True)
+    out = propagate(wide, eye)
+    torch.testing.assert_close(out, expected)
+    grad = torch.randn(DST, 3 * SRC)
+    out.backward(grad)
+    torch.testing.assert_close(eye.grad, expected.t() @ grad)
+    torch.testing.assert_close(wide.value_t, wide.value[wide.perm])
+
+
 def test_low_precision_vectors_are_summed_in_the_weights_precision():
     adjacency = Adjacency.from_edge_index(EDGES, torch.rand(7), size=(SRC, DST))
     x = torch.randn(SRC, 6)

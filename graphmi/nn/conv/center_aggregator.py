@@ -24,7 +24,7 @@ class CenterAggregator(nn.Module):
             which is the backbone convolution; with ``"edge_dot"`` every edge brings the interest of the *neighbour*
             that is closest to the receiver,
             :math:`E_C'[v] = \sum_j \phi_{vj} E_V[j, \mathrm{argmax}_k \langle E_V[j, k], E_C[v] \rangle]`, by sampled
-            products: memory ``num_edges * num_interests``, never times ``dim``.
+            products: a few numbers per edge, whatever ``num_interests`` and ``dim``.
 
     Shapes:
         - **input:** virtual interests ``[num_dst, num_interests, dim]`` (for ``"edge_dot"`` those of the sources,
@@ -47,6 +47,8 @@ class CenterAggregator(nn.Module):
 
     def forward(self, virtual: Tensor, center: Tensor | None = None, adjacency: Adjacency | None = None) -> Tensor:
         """Return the next centers, ``[num_dst, dim]``."""
+        if virtual.size(1) == 1 and self.mode != "edge_dot":
+            return virtual.squeeze(1)
         if self.mode == "sum":
             return virtual.sum(1)
         if self.mode == "node_norm":
@@ -101,6 +103,4 @@ def _closest_per_edge(virtual: Tensor, center: Tensor, adjacency: Adjacency) -> 
         score = edge_dot(adjacency, center, part)
         chosen = torch.where(score > best, k, chosen)
         best = torch.maximum(score, best)
-    chosen_t = chosen[adjacency.perm]
-    parts = [propagate(adjacency.only(chosen == k, chosen_t == k), part) for k, part in enumerate(virtual)]
-    return torch.stack(parts).sum(0)  # [num_dst, dim]
+    return propagate(adjacency.reading(chosen, len(virtual)), virtual.flatten(0, 1))  # [num_dst, dim]

@@ -70,7 +70,8 @@ class VirtualInterestGenerator(nn.Module):
         self.dim, self.num_interests = dim, num_interests
         self.attention, self.temperature = attention, temperature
         self.rescale, self.normalize = rescale, normalize
-        self.interest = nn.Parameter(torch.empty(num_interests, dim))
+        self.single = num_interests == 1 and attention == "interest"  # the share of a single interest is one
+        self.interest = nn.Parameter(torch.empty(num_interests, dim), requires_grad=not self.single)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -94,6 +95,8 @@ class VirtualInterestGenerator(nn.Module):
         """
         source, _ = node_pair(x)
         adjacency = prepare(x, edge_index, edge_weight, size=size, normalize=self.normalize)
+        if self.single:
+            return propagate(adjacency, source).unsqueeze(1)
         logits = self._logits(source)  # [num_src, num_interests]
         if self.attention == "neighbor":
             virtual = self._over_neighbors(adjacency, logits, source)
