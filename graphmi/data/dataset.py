@@ -79,11 +79,12 @@ class Dataset:
             if not rows.any():
                 size = f"{len(interactions):,} interactions of {interactions.num_users:,} users"
                 raise DataError(f"the split of {size} leaves nothing for {name}; use more data or another split")
+        fit = interactions.take(train)
         return cls(
-            train=interactions.take(train),
+            train=fit,
             valid=interactions.take(valid),
             test=interactions.take(test),
-            valid_history=interactions.take(train if valid_history is None else valid_history),
+            valid_history=fit if valid_history is None else interactions.take(valid_history),
             test_history=interactions.take(train | valid if test_history is None else test_history),
             protocol=protocol,
         )

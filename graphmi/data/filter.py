@@ -26,13 +26,16 @@ def k_core(interactions: Interactions, k: int, *, iterate: bool = True) -> Inter
     """
     if k < 1:
         raise ValueError(f"'k' must be at least 1 (got {k})")
-    rows = torch.arange(len(interactions))
+    user, item = interactions.user, interactions.item
+    users, items = user.bincount(), item.bincount()  # how many rows of each are kept
+    kept = torch.ones(len(interactions), dtype=torch.bool)
     while True:
-        user, item = interactions.user[rows], interactions.item[rows]
-        kept = rows[(user.bincount()[user] >= k) & (item.bincount()[item] >= k)]
-        stable, rows = len(kept) == len(rows), kept
-        if stable or not iterate:
-            return _keep(interactions, rows, f"{k} interactions per user and item")
+        before, kept = kept, (users >= k).index_select(0, user) & (items >= k).index_select(0, item)
+        lost = (before & ~kept).nonzero().squeeze(1)
+        if not len(lost) or not iterate:
+            return _keep(interactions, kept, f"{k} interactions per user and item")
+        users -= user[lost].bincount(minlength=len(users))
+        items -= item[lost].bincount(minlength=len(items))
 
 
 def deduplicate(interactions: Interactions, keep: Literal["first", "last"] = "first") -> Interactions:
@@ -47,7 +50,8 @@ def deduplicate(interactions: Interactions, keep: Literal["first", "last"] = "fi
     """
     if keep not in ("first", "last"):
         raise ValueError(f"'keep' must be 'first' or 'last' (got {keep!r})")
-    return interactions.take(interactions.distinct_rows(keep).sort().values)
+    rows = interactions.distinct_rows(keep)
+    return interactions.take(torch.zeros(len(interactions), dtype=torch.bool).index_fill_(0, rows, True))
 
 
 def min_weight(interactions: Interactions, threshold: float) -> Interactions:

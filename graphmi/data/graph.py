@@ -11,6 +11,7 @@ from graphmi.data.clean import clean_time, clean_weight
 from graphmi.data.errors import DataError
 from graphmi.data.interactions import Interactions
 from graphmi.data.vocabulary import Vocabulary
+from graphmi.sorting import sort_rows
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
@@ -33,7 +34,7 @@ def to_graph(interactions: Interactions) -> "HeteroData":
     from torch_geometric.data import HeteroData  # two seconds that readers of files need not wait
 
     edges = interactions.take(interactions.distinct_rows())
-    reverse = torch.argsort(edges.item, stable=True)
+    reverse = sort_rows(edges.item)[1]
     data = HeteroData()
     data["user"].num_nodes = interactions.num_users
     data["item"].num_nodes = interactions.num_items

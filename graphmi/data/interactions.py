@@ -14,6 +14,7 @@ from graphmi.data.columns import choose_columns, column_names, select_columns
 from graphmi.data.errors import DataError
 from graphmi.data.fingerprint import digest
 from graphmi.data.vocabulary import Values, Vocabulary
+from graphmi.sorting import sort_rows
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
@@ -137,15 +138,14 @@ class Interactions:
 
     def distinct_rows(self, keep: Literal["first", "last"] = "first") -> Tensor:
         """Return one row per pair, the first or last in time (ties by row), in the order of user and item."""
-        order = torch.arange(len(self)) if self.time is None else torch.argsort(self.time, stable=True)
-        pairs = self.pairs()[order]
-        pairs, by_pair = torch.sort(pairs, stable=True)
-        edge = torch.ones(len(pairs), dtype=torch.bool)  # where a run of equal pairs begins or ends
-        if keep == "first":
-            edge[1:] = pairs[1:] != pairs[:-1]
-        else:
-            edge[:-1] = pairs[1:] != pairs[:-1]
-        return order[by_pair][edge]
+        pairs, rows = sort_rows(self.pairs())
+        first, last = torch.ones(2, len(pairs), dtype=torch.bool)  # where a run of equal pairs begins and ends
+        first[1:] = last[:-1] = pairs[1:] != pairs[:-1]
+        if self.time is not None and len(repeated := (~(first & last)).nonzero().squeeze(1)):
+            by_time = sort_rows(self.time[rows[repeated]])[1]
+            by_pair = sort_rows(pairs[repeated][by_time])[1]
+            rows[repeated] = rows[repeated][by_time][by_pair]
+        return rows[first if keep == "first" else last]
 
     def take(self, index: Tensor) -> "Interactions":
         """Return these rows, under the same vocabularies.
@@ -153,18 +153,20 @@ class Interactions:
         Args:
             index: Row numbers, int64, or a mask ``[num_rows]``.
         """
+        if index.dtype == torch.bool:  # looked through once, not once per column
+            index = index.nonzero().squeeze(1)
         return replace(
             self,
-            user=self.user[index],
-            item=self.item[index],
-            time=None if self.time is None else self.time[index],
-            weight=None if self.weight is None else self.weight[index],
+            user=self.user.index_select(0, index),
+            item=self.item.index_select(0, index),
+            time=None if self.time is None else self.time.index_select(0, index),
+            weight=None if self.weight is None else self.weight.index_select(0, index),
         )
 
     def compact(self) -> "Interactions":
         """Return the same rows without the users and items that have none; indices are renumbered."""
-        kept_users, user = torch.unique(self.user, return_inverse=True)
-        kept_items, item = torch.unique(self.item, return_inverse=True)
+        kept_users, user = _renumber(self.user, self.num_users)
+        kept_items, item = _renumber(self.item, self.num_items)
         labels, titles = self.categories, self.titles
         return replace(
             self,
@@ -238,6 +240,11 @@ class Interactions:
             return table.with_columns(item=pl.Series(self.items.encode(table["item"]).numpy()))
         except DataError as error:
             raise DataError(f"{error}, which has the items with interactions; ignore_unknown=True skips them") from None
+
+
+def _renumber(index: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    occurs = torch.zeros(size, dtype=torch.bool).index_fill_(0, index, True)
+    return occurs.nonzero().squeeze(1), (occurs.cumsum(0) - 1).index_select(0, index)
 
 
 def _check(name: str, values: Tensor, dtype: torch.dtype, length: int, bound: int | None = None) -> None:

@@ -4,15 +4,16 @@ import torch
 from torch import Tensor
 
 from graphmi.data.interactions import Interactions
+from graphmi.sorting import sort_rows
 
-__all__ = ["chronological", "rank_per_user", "shuffled"]
+__all__ = ["by_user", "chronological", "leading", "shuffled"]
 
 
 def chronological(interactions: Interactions) -> Tensor:
     """Return all rows in time order, ties by row; in the order of rows where there are no times."""
     if interactions.time is None:
         return torch.arange(len(interactions))
-    return torch.argsort(interactions.time, stable=True)
+    return sort_rows(interactions.time)[1]
 
 
 def shuffled(interactions: Interactions, seed: int) -> Tensor:
@@ -20,19 +21,32 @@ def shuffled(interactions: Interactions, seed: int) -> Tensor:
     return torch.randperm(len(interactions), generator=torch.Generator().manual_seed(seed))
 
 
-def rank_per_user(interactions: Interactions, order: Tensor) -> tuple[Tensor, Tensor]:
-    """Return each row's position among its user's rows and how many rows that user has.
+def by_user(interactions: Interactions, order: Tensor) -> tuple[Tensor, Tensor]:
+    """Return all rows user by user, and where the rows of each user begin.
 
     Args:
         interactions: The interactions.
-        order: All rows, first to last, ``[num_rows]``.
+        order: All rows, first to last, ``[num_rows]``; the rows of a user keep this order.
 
     Returns:
-        Position from 0 on and count, both ``[num_rows]`` int64.
+        Rows ``[num_rows]`` and row pointers ``[num_users + 1]``, both int64.
     """
-    grouped = order[torch.argsort(interactions.user[order], stable=True)]  # by user, then as ordered
-    counts = interactions.user.bincount(minlength=interactions.num_users)
-    starts = counts.cumsum(0) - counts
-    rank = torch.empty_like(grouped)
-    rank[grouped] = torch.arange(len(grouped)) - starts[interactions.user[grouped]]
-    return rank, counts[interactions.user]
+    count = interactions.user.bincount(minlength=interactions.num_users)
+    rows = order[sort_rows(interactions.user[order])[1]]
+    return rows, torch.cat([count.new_zeros(1), count.cumsum(0)])
+
+
+def leading(rows: Tensor, rowptr: Tensor, number: Tensor) -> Tensor:
+    """Return which rows are among the first of their user.
+
+    Args:
+        rows: Rows user by user, as :func:`by_user` returns them.
+        rowptr: Where the rows of each user begin, ``[num_users + 1]``.
+        number: How many rows of each user to mark, ``[num_users]`` int64; at most as many as the user has.
+
+    Returns:
+        A mask ``[num_rows]``.
+    """
+    first = rowptr[:-1] - (number.cumsum(0) - number)  # minus what is marked before
+    marked = torch.arange(int(number.sum())) + first.repeat_interleave(number)
+    return torch.zeros(len(rows), dtype=torch.bool).index_fill_(0, rows[marked], True)

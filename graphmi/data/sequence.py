@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from graphmi.data.interactions import Interactions
-from graphmi.data.order import chronological
+from graphmi.data.order import by_user, chronological
 
 __all__ = ["Histories", "check_length"]
 
@@ -32,12 +32,9 @@ class Histories:
     """
 
     def __init__(self, interactions: Interactions) -> None:
-        order = chronological(interactions)
-        order = order[torch.argsort(interactions.user[order], stable=True)]
-        count = interactions.user.bincount(minlength=interactions.num_users)
-        self.rowptr = torch.cat([count.new_zeros(1), count.cumsum(0)])
+        rows, self.rowptr = by_user(interactions, chronological(interactions))
         # After the last item stands the 0 that padded positions read.
-        self._padded = torch.cat([interactions.item[order], order.new_zeros(1)])
+        self._padded = torch.cat([interactions.item[rows], rows.new_zeros(1)])
 
     @property
     def item(self) -> Tensor:

@@ -9,7 +9,8 @@ from graphmi.data.dataset import Dataset, Protocol
 from graphmi.data.errors import DataError
 from graphmi.data.given_split import GivenSplit
 from graphmi.data.interactions import Interactions
-from graphmi.data.order import chronological, rank_per_user, shuffled
+from graphmi.data.order import by_user, chronological, leading, shuffled
+from graphmi.sorting import num_distinct, sort_rows
 
 __all__ = ["GivenSplit", "HeldOutUsers", "LeaveOneOut", "RandomSplit", "Split", "TemporalSplit"]
 
@@ -28,12 +29,14 @@ class LeaveOneOut:
     def __call__(self, interactions: Interactions) -> Dataset:
         """Split the interactions."""
         _require_distinct(interactions)
-        rank, count = rank_per_user(interactions, chronological(interactions))
-        _require_three(count)
-        from_end = torch.where(count >= 3, count - rank, count + 3)  # 1 is the last row
+        rows, rowptr = by_user(interactions, chronological(interactions))
+        _require_three(rowptr.diff())
+        end = rowptr[1:][rowptr.diff() >= 3]
+        valid, test = torch.zeros(2, len(rows), dtype=torch.bool)
+        valid[rows[end - 2]] = test[rows[end - 1]] = True
         order = "row" if interactions.time is None else "time"
         protocol: Protocol = {"split": "leave-one-out", "order": order}
-        return Dataset.from_rows(interactions, valid=from_end == 2, test=from_end == 1, protocol=protocol)
+        return Dataset.from_rows(interactions, valid=valid, test=test, protocol=protocol)
 
 
 @dataclass(frozen=True)
@@ -62,12 +65,13 @@ class RandomSplit:
     def __call__(self, interactions: Interactions) -> Dataset:
         """Split the interactions."""
         _require_distinct(interactions)
-        rank, count = rank_per_user(interactions, shuffled(interactions, self.seed))
+        rows, rowptr = by_user(interactions, shuffled(interactions, self.seed))
+        count = rowptr.diff()
         _require_three(count)
         num_test = torch.minimum(_share(count, self.ratios[2]), count - 2)
         num_valid = torch.minimum(_share(count, self.ratios[1]), count - 1 - num_test)  # one stays in training
-        test = (rank < num_test) & (count >= 3)
-        valid = (rank < num_test + num_valid) & (count >= 3) & ~test
+        test = leading(rows, rowptr, num_test.where(count >= 3, 0))
+        valid = leading(rows, rowptr, (num_test + num_valid).where(count >= 3, 0)) & ~test
         protocol: Protocol = {"split": "random", "ratios": "/".join(map(str, self.ratios)), "seed": self.seed}
         return Dataset.from_rows(interactions, valid=valid, test=test, protocol=protocol)
 
@@ -99,7 +103,7 @@ class TemporalSplit:
         if interactions.time is None:
             raise DataError("a temporal split needs times; name their column, or use another split")
         _require_distinct(interactions)
-        ordered = interactions.time.sort().values
+        ordered = sort_rows(interactions.time)[0]
         size = torch.tensor(len(ordered))
         first_valid = ordered[-_share(size, self.valid + self.test)]
         first_test = ordered[-_share(size, self.test)]
@@ -146,11 +150,12 @@ class HeldOutUsers:
         """Split the interactions."""
         by_time = interactions.time is not None
         order = chronological(interactions) if by_time else shuffled(interactions, self.seed)
-        rank, count = rank_per_user(interactions, order)
-        if len(short := torch.unique(interactions.user[count < 2])):
-            raise DataError(f"{len(short):,} users have only 1 interaction and cannot be held out; use k_core")
-        part = self._draw(interactions)[interactions.user]
-        known = rank < _share(count, self.history)
+        rows, rowptr = by_user(interactions, order)
+        count = rowptr.diff()
+        if short := int((count == 1).sum()):
+            raise DataError(f"{short:,} users have only 1 interaction and cannot be held out; use k_core")
+        part = self._draw(count)[interactions.user]
+        known = leading(rows, rowptr, _share(count, self.history).where(count > 0, 0))
         protocol: Protocol = {"split": "held-out-users", "valid": self.valid, "test": self.test}
         protocol |= {"history": self.history, "order": "time" if by_time else "random", "seed": self.seed}
         return Dataset.from_rows(
@@ -163,11 +168,11 @@ class HeldOutUsers:
             protocol=protocol,
         )
 
-    def _draw(self, interactions: Interactions) -> Tensor:
-        users = torch.unique(interactions.user)
+    def _draw(self, count: Tensor) -> Tensor:
+        users = count.nonzero().squeeze(1)
         users = users[torch.randperm(len(users), generator=torch.Generator().manual_seed(self.seed))]
         num_valid, num_test = (max(1, round(len(users) * share)) for share in (self.valid, self.test))
-        part = torch.zeros(interactions.num_users, dtype=torch.int64)
+        part = torch.zeros_like(count)
         part[users[:num_valid]] = 1
         part[users[num_valid : num_valid + num_test]] = 2
         return part
@@ -187,7 +192,7 @@ def _check_shares(valid: float, test: float) -> None:
 
 
 def _require_distinct(interactions: Interactions) -> None:
-    if repeated := len(interactions) - len(torch.unique(interactions.pairs())):
+    if repeated := len(interactions) - num_distinct(interactions.pairs()):
         raise DataError(f"{repeated:,} rows repeat a user-item pair, so a target could be known; use deduplicate")
 
 

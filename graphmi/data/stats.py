@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from graphmi.data.diversity import category_entropy
 from graphmi.data.interactions import Interactions
+from graphmi.sorting import num_distinct
 
 __all__ = ["Distribution", "Stats", "stats", "time_span"]
 
@@ -99,7 +99,7 @@ def stats(data: Interactions) -> Stats:
     Args:
         data: At least one interaction.
     """
-    num_pairs = len(torch.unique(data.pairs()))
+    num_pairs = num_distinct(data.pairs())
     return Stats(
         num_users=data.num_users,
         num_items=data.num_items,

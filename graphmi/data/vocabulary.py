@@ -40,7 +40,7 @@ class Vocabulary:
     def __post_init__(self) -> None:
         if self.ids.dtype not in (pl.Int64, pl.String):
             raise DataError(f"ids of a vocabulary are Int64 or String (got {self.ids.dtype}); use Vocabulary.of")
-        if self.ids.null_count() or not self.ids.is_sorted() or self.ids.n_unique() != len(self.ids):
+        if self.ids.null_count() or not (self.ids[1:] > self.ids[:-1]).all():
             raise DataError("ids of a vocabulary are distinct and in increasing order; use Vocabulary.of")
 
     @classmethod
@@ -56,6 +56,8 @@ class Vocabulary:
         return len(self.ids)
 
     def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
         return isinstance(other, Vocabulary) and self.ids.dtype == other.ids.dtype and self.ids.equals(other.ids)
 
     __hash__ = None  # type: ignore[assignment]
