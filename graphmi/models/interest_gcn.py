@@ -232,7 +232,7 @@ class InterestGCN(nn.Module):
     def _items(self, item: Tensor) -> Tensor:
         virtuals, centers, row = self._around(item + self.num_users)
         vectors = item_vectors(virtuals, centers, row.flatten(), score=self.score, normalize=self.normalize)
-        return vectors.view(*item.shape, -1)
+        return vectors.view(*item.shape, vectors.size(-1))
 
     @torch.no_grad()
     def contributions(self) -> Callable[[Batch], Contributions]:

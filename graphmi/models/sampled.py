@@ -94,8 +94,8 @@ def read_hops(data: HeteroData, adjacency: Adjacency, num_users: int, num_hops: 
         dst, by_dst = place[torch.cat([to_item[1] + offset, to_user[1]])].sort(stable=True)
         src = src[by_dst]
         hops.append(Hop(_find(adjacency, node[src], node[dst]), src, dst))
-    num_nodes = [*accumulate(map(sum, zip(*counts, strict=True)))]
-    return Hops(node, num_nodes[: num_hops + 1], hops)
+    num_nodes = [*accumulate(map(sum, zip(*counts, strict=True)))][: num_hops + 1]
+    return Hops(node[: num_nodes[-1]], num_nodes, hops)
 
 
 def _find(adjacency: Adjacency, src: Tensor, dst: Tensor) -> Tensor:

@@ -15,8 +15,8 @@ def draw_neighbors(
 
     Without replacement every subset of a row has the same chance, by Floyd's algorithm (`Bentley and Floyd, 1987
     <https://doi.org/10.1145/30401.315746>`_) on all rows at once: ``num_neighbors`` steps, each of which compares what
-    it drew with the steps before. **Cost:** ``num * num_neighbors`` random numbers and half as many comparisons times
-    ``num_neighbors``, whatever the degrees. With replacement the comparisons fall away.
+    it drew with the steps before. **Cost:** a random number and about ``num_neighbors / 2`` comparisons for each entry
+    that is drawn, whatever the degrees. Rows that give all they have, and draws with replacement, need no comparison.
 
     Args:
         rowptr: Row pointers, ``[num_rows + 1]``.
@@ -42,31 +42,29 @@ def draw_neighbors(
     start, end = rowptr[node].long(), rowptr[node + 1].long()
     degree = end - start
     if num_neighbors == -1:
-        owner = torch.arange(node.numel(), device=node.device).repeat_interleave(degree)
-        first = start - (degree.cumsum(0) - degree)
-        return torch.arange(owner.numel(), device=node.device) + first[owner], owner
-    step = torch.arange(num_neighbors, device=node.device).unsqueeze(1)
-    random = torch.randint(_RANDOM, (num_neighbors, node.numel()), generator=generator, device=node.device)
-    if replace:
-        drawn, valid = random % degree.clamp_min(1), (degree > 0).expand_as(random)
+        count = degree
     else:
-        drawn, valid = _floyd(random, degree), step < degree
-    owner, column = valid.t().nonzero().unbind(1)
-    return start[owner] + drawn[column, owner], owner
+        count = (degree > 0) * num_neighbors if replace else degree.clamp_max(num_neighbors)
+    owner = torch.arange(node.numel(), device=node.device).repeat_interleave(count)
+    first = count.cumsum(0) - count
+    entry = torch.arange(owner.numel(), device=node.device) + (start - first)[owner]  # the first ones of each row
+    if num_neighbors != -1:
+        chance = (degree > (0 if replace else num_neighbors)).nonzero().flatten()  # rows that do not give all
+        degree, step = degree[chance], torch.arange(num_neighbors, device=node.device).unsqueeze(1)
+        random = torch.randint(_RANDOM, (num_neighbors, chance.numel()), generator=generator, device=node.device)
+        drawn = random % degree if replace else _floyd(random, degree)
+        entry[first[chance] + step] = start[chance] + drawn
+    return entry, owner
 
 
 def _floyd(random: Tensor, degree: Tensor) -> Tensor:
-    """Return distinct positions below each degree, ``[num_neighbors, num]``; where it is too low the first come first.
+    """Return distinct positions below each degree, ``[num_neighbors, num]``; all degrees are above ``num_neighbors``.
 
     Step by step the range grows by one; a number that came before is replaced by the new end of the range.
     """
-    num_neighbors = len(random)
-    surplus = (degree - num_neighbors).clamp_min(0)
-    few = surplus == 0
     drawn = torch.empty_like(random)
-    for step in range(num_neighbors):
-        end = surplus + step
+    for step in range(len(random)):
+        end = degree - len(random) + step
         number = random[step] % (end + 1)
-        again = few | (drawn[:step] == number).any(0)
-        torch.where(again, end, number, out=drawn[step])
+        torch.where((drawn[:step] == number).any(0), end, number, out=drawn[step])
     return drawn
