@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-__all__ = ["num_distinct", "sort_rows"]
+__all__ = ["num_distinct", "rank", "sort_rows"]
 
 
 def sort_rows(keys: Tensor) -> tuple[Tensor, Tensor]:
@@ -27,6 +27,21 @@ def sort_rows(keys: Tensor) -> tuple[Tensor, Tensor]:
     packed.numpy().sort()
     rows = packed.bitwise_and((1 << bits) - 1)
     return packed.bitwise_right_shift_(bits).add_(low), rows
+
+
+def rank(keys: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the different keys in increasing order, and the position of every key among them.
+
+    Args:
+        keys: ``[num_rows]`` int64.
+
+    Returns:
+        ``[num_distinct]`` and ``[num_rows]`` int64, as ``torch.unique`` with ``return_inverse`` does.
+    """
+    ordered, rows = sort_rows(keys)
+    first = torch.ones_like(ordered, dtype=torch.bool)
+    first[1:] = ordered[1:] != ordered[:-1]
+    return ordered[first], torch.empty_like(rows).index_copy_(0, rows, first.cumsum(0) - 1)
 
 
 def num_distinct(keys: Tensor) -> int:

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphmi.sorting import num_distinct, sort_rows
+from graphmi.sorting import num_distinct, rank, sort_rows
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 # Few values for ties; all there are, which do not fit into one number with their row; and the edge between the two.
@@ -17,6 +17,9 @@ def test_rows_are_sorted_by_key_then_row(keys):
     assert rows.tolist() == expected
     assert ordered.tolist() == [keys[row] for row in expected]
     assert given_keys.tolist() == keys
+    distinct, position = rank(given_keys)
+    assert distinct.tolist() == sorted(set(keys))
+    assert position.tolist() == [sorted(set(keys)).index(key) for key in keys]
     assert num_distinct(given_keys) == len(set(keys))
     assert given_keys.tolist() == keys
 

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from graphmi.data.errors import DataError
 
-__all__ = ["clean_categories", "clean_ids", "clean_time", "clean_weight", "infer_ids", "to_series"]
+__all__ = ["by_category", "clean_categories", "clean_ids", "clean_time", "clean_weight", "infer_ids", "to_series"]
 
 _WHOLE = r"^(0|-?[1-9][0-9]*)$"  # no leading zeros: "007" and "7" are two ids
 _NUMBER = r"^-?[0-9]+(\.[0-9]*)?$"
@@ -25,16 +26,18 @@ def to_series(values: Any, what: str) -> pl.Series:
 
 
 def infer_ids(ids: pl.Series, what: str) -> pl.Series:
-    """Return ids read as text as integers where all of them are integers, else unchanged.
+    """Return ids read as text as integers where all of them are integers, else as categories.
 
     Args:
-        ids: ``String`` values.
+        ids: ``String`` or ``Categorical`` values.
         what: How an error names the column.
 
     Raises:
         DataError: If all ids are numbers, but some are fractions or beyond 64 bits.
     """
-    distinct = ids.drop_nulls().unique()
+    ids = ids.cast(pl.Categorical)
+    names = ids.drop_nulls().unique()
+    distinct = names.cast(pl.String)
     if not distinct.str.contains(_NUMBER).all() or distinct.is_empty():
         return ids
     if not distinct.str.contains(_WHOLE).all():
@@ -45,11 +48,25 @@ def infer_ids(ids: pl.Series, what: str) -> pl.Series:
     numbers = distinct.cast(pl.Int64, strict=False)
     if numbers.null_count():
         raise _overflow(what, distinct.filter(numbers.is_null()).min())
-    return ids.cast(pl.Int64)
+    return by_category(ids, names, numbers)
+
+
+def by_category(values: pl.Series, names: pl.Series, numbers: pl.Series) -> pl.Series:
+    """Return the number of each value's category, null for null.
+
+    Args:
+        values: ``Categorical`` values.
+        names: All categories among them, each once.
+        numbers: The number of each, ``Int64``.
+    """
+    codes = names.to_physical()
+    table = np.zeros(int(codes.max() or 0) + 1, dtype=np.int64)  # type: ignore[arg-type]
+    table[codes.to_numpy()] = numbers.to_numpy()
+    return pl.Series(values.name, table).gather(values.to_physical())
 
 
 def clean_ids(ids: pl.Series, what: str) -> pl.Series:
-    """Return ids as ``Int64`` or ``String`` without missing values.
+    """Return ids as ``Int64``, ``String`` or ``Categorical`` without missing values.
 
     Args:
         ids: Integers of any width, strings or categoricals.
@@ -66,7 +83,9 @@ def clean_ids(ids: pl.Series, what: str) -> pl.Series:
         if whole.null_count():
             raise _overflow(what, ids.filter(whole.is_null())[0])
         return whole
-    if ids.dtype in (pl.String, pl.Categorical, pl.Enum):
+    if ids.dtype in (pl.String, pl.Categorical):
+        return ids
+    if ids.dtype == pl.Enum:
         return ids.cast(pl.String)
     if ids.dtype == pl.Null:  # an empty list
         return ids.cast(pl.String)
@@ -84,6 +103,7 @@ def clean_time(time: pl.Series, what: str) -> pl.Series:
         DataError: If a time is missing, not finite, a fraction, or neither a number nor an ISO date.
     """
     _require_no_nulls(time, what)
+    time = _spelled(time)
     if time.dtype == pl.String:
         time = _parse_time(time, what)
     if time.dtype in (pl.Date, pl.Datetime):
@@ -111,6 +131,7 @@ def clean_weight(weight: pl.Series, what: str) -> pl.Series:
         DataError: If a weight is missing, not a number, or not finite.
     """
     _require_no_nulls(weight, what)
+    weight = _spelled(weight)
     numbers = weight.cast(pl.Float64, strict=False)
     if numbers.null_count():
         raise DataError(f"{what} has a value that is no number: {weight.filter(numbers.is_null())[0]!r}")
@@ -127,6 +148,10 @@ def clean_categories(categories: pl.Series) -> pl.Series:
         categories = whole if (whole == categories).all() else categories
     text = categories.cast(pl.String)
     return text.set(text == "", None)
+
+
+def _spelled(values: pl.Series) -> pl.Series:
+    return values.cast(pl.String) if values.dtype in (pl.Categorical, pl.Enum) else values
 
 
 def _parse_time(time: pl.Series, what: str) -> pl.Series:

@@ -89,12 +89,11 @@ class Interactions:
         table = select_columns(frame, names.used)
         if not len(table):
             raise DataError("the table has no rows")
-        user_ids = clean_ids(table[names.user], f"column '{names.user}'")
-        item_ids = clean_ids(table[names.item], f"column '{names.item}'")
-        users, items = Vocabulary.of(user_ids), Vocabulary.of(item_ids)
+        users, user_index = Vocabulary.index(clean_ids(table[names.user], f"column '{names.user}'"))
+        items, item_index = Vocabulary.index(clean_ids(table[names.item], f"column '{names.item}'"))
         interactions = cls(
-            user=users.encode(user_ids),
-            item=items.encode(item_ids),
+            user=user_index,
+            item=item_index,
             users=users,
             items=items,
             time=clean_time(table[names.time], f"column '{names.time}'").to_torch() if names.time else None,
@@ -102,8 +101,9 @@ class Interactions:
         )
         if names.category is None:
             return interactions
-        labels = table.select(item=item_ids, category=clean_categories(table[names.category])).drop_nulls().unique()
-        return interactions.with_categories(labels["item"], labels["category"])
+        labels = pl.DataFrame({"item": item_index.numpy(), "category": table[names.category]}).unique()
+        labels = labels.with_columns(clean_categories(labels["category"])).drop_nulls()
+        return interactions.with_categories(items.ids.gather(labels["item"]), labels["category"])
 
     @classmethod
     def from_hetero(cls, data: "HeteroData") -> "Interactions":

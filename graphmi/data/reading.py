@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from graphmi.data.clean import infer_ids
-from graphmi.data.columns import choose_columns
+from graphmi.data.columns import Columns, choose_columns
 from graphmi.data.errors import DataError
 from graphmi.data.interactions import Interactions
 
@@ -59,10 +59,10 @@ def read_interactions(
         table = read_table(path, separator=separator, columns=columns)
         found = table.collect_schema().names()
         names = choose_columns(found, user=user, item=item, time=time, weight=weight, category=category)
-        with _readable():
-            frame = table.select(names.used).collect()
-        texts = [name for name in (names.user, names.item) if frame.schema[name] == pl.String and _is_text(path)]
-        frame = frame.with_columns(infer_ids(frame[name], f"column '{name}'") for name in texts)
+        frame = _collect(table, names)
+        if _is_text(path):
+            ids = dict.fromkeys((names.user, names.item))
+            frame = frame.with_columns(infer_ids(frame[name], f"column '{name}'") for name in ids)
         return Interactions.from_frame(
             frame, user=names.user, item=names.item, time=names.time, weight=names.weight, category=names.category
         )
@@ -101,6 +101,20 @@ def read_table(
     if len(set(names)) != len(fields):
         raise DataError(f"the file has {len(fields)} columns; 'columns' must name each once (got {names})")
     return _scan_text(path, separator, names, skip=columns is None, encoding=encoding)
+
+
+def _collect(table: pl.LazyFrame, names: Columns) -> pl.DataFrame:
+    # Text becomes numbers part by part; the texts of the whole file are never in memory.
+    texts = [name for name, kind in table.collect_schema().items() if kind == pl.String]
+    numbers = {names.weight: pl.Float64, names.time: pl.Int64}
+    coded = {names.user: pl.Categorical, names.item: pl.Categorical, names.category: pl.Categorical}
+    kinds = {name: kind for name, kind in (numbers | coded).items() if name in texts}
+    with _readable():
+        casts = [pl.col(name).cast(kind, strict=False) for name, kind in kinds.items()]
+        frame = table.select(names.used).with_columns(casts).collect(engine="streaming")
+        # Dates, fractions and mistakes are left as they stand in the file for whoever checks the columns.
+        others = [name for name, kind in kinds.items() if kind != pl.Categorical and frame[name].null_count()]
+        return frame.with_columns(table.select(others).collect(engine="streaming")) if others else frame
 
 
 def find_separator(line: str) -> str:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import polars as pl
 from torch import Tensor
 
-from graphmi.data.clean import clean_ids, to_series
+from graphmi.data.clean import by_category, clean_ids, to_series
 from graphmi.data.errors import DataError
+from graphmi.sorting import rank
 
 __all__ = ["Vocabulary"]
 
@@ -50,7 +51,23 @@ class Vocabulary:
         Raises:
             DataError: If a value is missing, a floating-point number, or beyond 64 bits.
         """
-        return cls(_series(values).unique().sort())
+        return cls(_spelled(_series(values).unique()).sort())
+
+    @classmethod
+    def index(cls, values: Values) -> tuple["Vocabulary", Tensor]:
+        """Return the vocabulary of all distinct ``values`` and the index of each, ``[len(values)]`` int64.
+
+        Raises:
+            DataError: As :meth:`of` does.
+        """
+        series = _series(values)
+        if series.dtype == pl.Int64:
+            ids, index = rank(series.to_torch())
+            return cls(pl.Series(ids.numpy())), index
+        series = series.cast(pl.Categorical)  # short numbers stand for texts
+        names = series.unique()
+        vocabulary = cls(_spelled(names).sort())
+        return vocabulary, by_category(series, names, vocabulary._lookup(names)).to_torch()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -72,7 +89,7 @@ class Vocabulary:
         """
         index = self._lookup(values)
         if missing := index.null_count():
-            unknown = _series(values).filter(index.is_null()).unique(maintain_order=True)
+            unknown = _spelled(_series(values)).filter(index.is_null()).unique(maintain_order=True)
             few = ", ".join(repr(value) for value in unknown.head(5))
             raise DataError(f"{missing:,} of {len(index):,} ids are not in the vocabulary: {few}")
         return index.to_torch()
@@ -99,9 +116,13 @@ class Vocabulary:
 
     def _lookup(self, values: Values) -> pl.Series:
         # strict=False: what cannot be an id of this type is an unknown id
-        keys = _series(values).cast(self.ids.dtype, strict=False).to_frame("id")
+        keys = _spelled(_series(values)).cast(self.ids.dtype, strict=False).to_frame("id")
         table = pl.DataFrame({"id": self.ids, "index": pl.int_range(len(self), dtype=pl.Int64, eager=True)})
         return keys.join(table, on="id", how="left", maintain_order="left").get_column("index")
+
+
+def _spelled(ids: pl.Series) -> pl.Series:
+    return ids.cast(pl.String) if ids.dtype == pl.Categorical else ids
 
 
 def _series(values: Values) -> pl.Series:

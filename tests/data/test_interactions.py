@@ -135,6 +135,40 @@ def test_a_column_of_categories(tmp_path):
         read_interactions(tmp_path / "data.csv", category="clas")
 
 
+def test_rows_of_large_files_keep_their_order(tmp_path):
+    num_rows, draw = 300_000, torch.Generator().manual_seed(0)  # several parts of a file, read side by side
+    user, item = (torch.randint(bound, (num_rows,), generator=draw).tolist() for bound in (5_000, 700))
+    table = pl.DataFrame({"user_id": [f"u{n}" for n in user], "item_id": item, "time": range(num_rows)})
+    table.write_csv(tmp_path / "data.csv")
+    table.write_parquet(tmp_path / "data.parquet", row_group_size=10_000)
+    for name in ("data.csv", "data.parquet"):
+        data = read_interactions(tmp_path / name)
+        assert data.users.ids.to_list() == sorted({f"u{n}" for n in user})
+        assert data.users.decode(data.user) == table["user_id"].to_list()
+        assert data.items.decode(data.item) == item
+        assert data.time.tolist() == list(range(num_rows))
+
+
+def test_a_column_in_two_roles(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text("user_id,item_id,order\n3,3,2\n10,10,1.5\n")
+    assert read_interactions(path, weight="item_id", time="user_id").weight.tolist() == [3, 10]
+    with pytest.raises(DataError, match=r"'order' has a fraction, 1\.5"):
+        read_interactions(path, weight="order")
+    data = read_interactions(path, item="user_id", time="user_id", category="user_id")
+    assert data.user.tolist() == data.item.tolist() == [0, 1]
+    assert (data.time.tolist(), data.categories.names) == ([3, 10], ("10", "3"))
+
+
+def test_text_columns_of_parquet_files(tmp_path):
+    path = tmp_path / "data.parquet"
+    kinds = {"user_id": pl.Categorical, "rating": pl.String, "timestamp": pl.String}
+    frame().cast(kinds).write_parquet(path)
+    check(read_interactions(path))
+    kinds["user_id"] = pl.Enum(["b", "a"])
+    check(Interactions.from_frame(frame().cast(kinds)))
+
+
 def test_dates_become_unix_seconds(tmp_path):
     path = tmp_path / "data.csv"
     path.write_text("user_id,item_id,time\n1,1,1970-01-02\n1,2,1970-01-01\n")

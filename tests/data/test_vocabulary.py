@@ -18,6 +18,9 @@ def test_round_trip_and_order(values):
     key = (lambda value: value.encode()) if isinstance(values[0], str) else None  # strings by their bytes
     assert vocabulary.ids.to_list() == sorted(set(values), key=key)
     assert index.dtype == torch.int64
+    at_once, same = Vocabulary.index(values)
+    assert at_once == vocabulary
+    assert torch.equal(same, index)
     assert index.tolist() == [vocabulary.ids.to_list().index(value) for value in values]
 
 
@@ -32,6 +35,23 @@ def test_the_order_of_values_and_chunks_does_not_matter():
     assert Vocabulary.of(chunked) == Vocabulary.of(["a", "b", "c"])
     assert Vocabulary.of(["a"]) != Vocabulary.of(["b"])
     assert Vocabulary.of([1]) != Vocabulary.of(["1"])
+
+
+@given(st.lists(TEXT, min_size=1), st.lists(TEXT, min_size=1))
+def test_categories_are_the_texts_that_they_stand_for(others, values):
+    # The codes of polars' categories are shared by all columns, so those of a column have gaps.
+    _alive = pl.Series(others, dtype=pl.Categorical)
+    categories = pl.Series(values, dtype=pl.Categorical)
+    vocabulary, index = Vocabulary.index(categories)
+    assert vocabulary == Vocabulary.of(values) == Vocabulary.of(categories)
+    assert vocabulary.decode(index) == values
+    assert torch.equal(vocabulary.encode(categories), index)
+
+
+def test_nothing_to_index():
+    for dtype in (pl.Int64, pl.String, pl.Categorical):
+        vocabulary, index = Vocabulary.index(pl.Series([], dtype=dtype))
+        assert (len(vocabulary), index.shape, index.dtype) == (0, (0,), torch.int64)
 
 
 def test_unknown_ids_are_named():
