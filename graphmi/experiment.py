@@ -26,6 +26,7 @@ from graphmi.data import (
 from graphmi.data.dataset import Part
 from graphmi.evaluator import Evaluation, Evaluator
 from graphmi.losses import Loss
+from graphmi.metrics import ranking_metrics
 from graphmi.run import RunFolder
 from graphmi.samplers import Sampler
 from graphmi.seeds import generator, seeded
@@ -33,7 +34,7 @@ from graphmi.session import History
 from graphmi.trainer import Trainer
 from graphmi.typing import HistoryReader
 
-__all__ = ["Experiment", "Filter", "Trained"]
+__all__ = ["Experiment", "Filter", "Fitted", "Trained"]
 
 
 @dataclass(frozen=True)
@@ -58,20 +59,29 @@ class Filter:
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A trained model and what is known of it.
+class Fitted:
+    """A trained model and what validation says of it.
 
     Attributes:
         model: The model with the weights of its best epoch.
         history: Training, epoch by epoch.
         valid: Validation metrics of that epoch.
-        test: Evaluation on the test.
-        diversity: Diversity of each user, by which the groups were made, ``[num_users]`` float64; NaN for none.
     """
 
     model: nn.Module
     history: History
     valid: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Trained(Fitted):
+    """A trained model and its test.
+
+    Attributes:
+        test: Evaluation on the test.
+        diversity: Diversity of each user, by which the groups were made, ``[num_users]`` float64; NaN for none.
+    """
+
     test: Evaluation
     diversity: Tensor
 
@@ -100,7 +110,7 @@ class Experiment:
         paper: Where it was published.
 
     Raises:
-        ValueError: If a number is out of its range.
+        ValueError: If a number is out of its range, or the metric that training monitors is not evaluated.
     """
 
     data: str
@@ -127,6 +137,11 @@ class Experiment:
         ):
             if value < least:
                 raise ValueError(f"'{name}' must be at least {least} (got {value})")
+        evaluated, monitor = ranking_metrics(self.k), self.trainer.monitor
+        if monitor not in evaluated:
+            near = get_close_matches(monitor, evaluated, n=3)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(evaluated)}"
+            raise ValueError(f"'monitor' is '{monitor}', which is not evaluated ({hint})")
 
     def dataset(self) -> Dataset:
         """Read, filter and split the data; in several processes all must call it.
@@ -142,7 +157,14 @@ class Experiment:
         with seeded(self.seed, "parameters"):
             return self.model(dataset.graph()).to(self.trainer.device)
 
-    def evaluate(self, model: nn.Module, dataset: Dataset, part: Part, k: Sequence[int] | None = None) -> Evaluation:
+    def evaluate(
+        self,
+        model: nn.Module,
+        dataset: Dataset,
+        part: Part,
+        k: Sequence[int] | None = None,
+        diversity: Tensor | None = None,
+    ) -> Evaluation:
         """Rank all items for every user with a target; by diversity group too.
 
         Args:
@@ -150,11 +172,13 @@ class Experiment:
             dataset: What :meth:`dataset` returned.
             part: ``"valid"`` or ``"test"``.
             k: Lengths of the recommendation lists, those of the experiment when omitted.
+            diversity: Diversity of each user, ``groups.values(dataset.train)``, for who has it at hand.
         """
-        diversity = self.groups.values(dataset.train)
+        if diversity is None:
+            diversity = self.groups.values(dataset.train)
         return self._evaluator(dataset, part, self.k if k is None else k, diversity)(model)
 
-    def train(
+    def fit(
         self,
         dataset: Dataset,
         folder: RunFolder | None = None,
@@ -162,8 +186,8 @@ class Experiment:
         resume: bool = False,
         loggers: Sequence[Logger] = (),
         on_epoch: Callable[[int, Mapping[str, float]], None] | None = None,
-    ) -> Trained:
-        """Train the model and evaluate its best epoch; a model without parameters is only evaluated.
+    ) -> Fitted:
+        """Train the model and validate it; the test is not looked at.
 
         Args:
             dataset: What :meth:`dataset` returned.
@@ -173,12 +197,10 @@ class Experiment:
             on_epoch: Called after every validation.
 
         Raises:
-            ValueError: If the model has parameters, but loss or sampler is missing, or the metric that is monitored.
+            ValueError: If the model has parameters, but loss or sampler is missing.
             FloatingPointError: If a loss term is not finite.
         """
-        # Both evaluators come first, so that what cannot be evaluated is not trained.
-        diversity = self.groups.values(dataset.train)
-        validate, test = self._validation(dataset), self._evaluator(dataset, "test", self.k, diversity)
+        validate = self._validation(dataset)  # first, so that what cannot be evaluated is not trained
         model, history = self.build(dataset), History()
         if any(parameter.requires_grad for parameter in model.parameters()):
             if self.loss is None or self.sampler is None:
@@ -201,15 +223,38 @@ class Experiment:
                 loggers=loggers,
                 on_epoch=on_epoch,
             )
-        valid = history.best_metrics or validate(model)
-        return Trained(model, history, valid, test(model), diversity)
+        return Fitted(model, history, history.best_metrics or validate(model))
+
+    def train(
+        self,
+        dataset: Dataset,
+        folder: RunFolder | None = None,
+        *,
+        resume: bool = False,
+        loggers: Sequence[Logger] = (),
+        on_epoch: Callable[[int, Mapping[str, float]], None] | None = None,
+    ) -> Trained:
+        """Train the model and evaluate its best epoch on the test; a model without parameters is only evaluated.
+
+        Args:
+            dataset: As in :meth:`fit`, like the arguments after it.
+            folder: As in :meth:`fit`.
+            resume: As in :meth:`fit`.
+            loggers: As in :meth:`fit`.
+            on_epoch: As in :meth:`fit`.
+
+        Raises:
+            ValueError: As :meth:`fit`.
+            FloatingPointError: As :meth:`fit`.
+        """
+        # The evaluator comes first, so that what cannot be evaluated is not trained.
+        diversity = self.groups.values(dataset.train)
+        test = self._evaluator(dataset, "test", self.k, diversity)
+        fitted = self.fit(dataset, folder, resume=resume, loggers=loggers, on_epoch=on_epoch)
+        return Trained(fitted.model, fitted.history, fitted.valid, test(fitted.model), diversity)
 
     def _validation(self, dataset: Dataset) -> Callable[[nn.Module], Mapping[str, float]]:
         evaluator = self._evaluator(dataset, "valid", self.k)
-        if self.trainer.monitor not in evaluator.metrics:
-            near = get_close_matches(self.trainer.monitor, evaluator.metrics, n=3)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(evaluator.metrics)}"
-            raise ValueError(f"'monitor' is '{self.trainer.monitor}', which is not evaluated ({hint})")
         return lambda model: _flat(evaluator(model))
 
     def _evaluator(self, dataset: Dataset, part: Part, k: Sequence[int], diversity: Tensor | None = None) -> Evaluator:
