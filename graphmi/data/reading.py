@@ -198,11 +198,12 @@ def _scan_text(path: Path, separator: str, names: list[str], *, skip: bool, enco
 
 def _split_lines(lines: pl.LazyFrame, separator: str, names: list[str]) -> pl.LazyFrame:
     fields = pl.col("line").str.split_exact(separator, len(names)).struct.rename_fields([*names, _NEVER_IN_TEXT])
-    with _readable():
-        table = lines.select(fields).unnest("line").collect()
-    if ragged := len(table) - table[_NEVER_IN_TEXT].null_count():
+    table = lines.select(fields).unnest("line")
+    with _readable():  # once through the file, so that nobody has to hold it
+        ragged = table.select(pl.col(_NEVER_IN_TEXT).count()).collect(engine="streaming").item()
+    if ragged:
         raise DataError(f"{ragged:,} lines have more than the {len(names)} columns of the first line")
-    return table.drop(_NEVER_IN_TEXT).lazy()
+    return table.drop(_NEVER_IN_TEXT)
 
 
 def _scan_parquet(path: Path) -> pl.LazyFrame:
