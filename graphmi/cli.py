@@ -7,11 +7,12 @@ import difflib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 
 from graphmi import __version__
 
-__all__ = ["main"]
+__all__ = ["answer", "main"]
 
 _HELP = f"""graphmi {__version__}: multi-interest recommendation on PyTorch and PyTorch Geometric
 
@@ -68,15 +69,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         an interruption.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    return answer(lambda: _run(words))
+
+
+def answer(run: Callable[[], int]) -> int:
+    """Run a command, and turn errors of its user into one sentence; for scripts too.
+
+    Args:
+        run: Returns the exit status.
+
+    Returns:
+        The exit status, as :func:`main`.
+    """
     try:
-        return _run(words)
+        return run()
     except KeyboardInterrupt as error:
         return _say(str(error) or "interrupted", 130)
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except RuntimeError:
-        if _alone() or _first_to_speak():
+        with _speaking() as heard:
+            pass
+        if heard:
             raise
         return 1  # another process has said what is wrong, and this one has lost the connection to it
     except ModuleNotFoundError as error:
@@ -137,17 +152,16 @@ def _sentence(error: Exception) -> str:
 
 
 def _say(sentence: str, status: int) -> int:
-    """Say what is wrong, of several processes the first that knows."""
-    if _alone() or _first_to_speak():
-        sys.stderr.write(f"graphmi: {sentence}\n")
+    """Say what is wrong; of several processes one does."""
+    with _speaking() as heard:
+        if heard:
+            sys.stderr.write(f"graphmi: {sentence}\n")
     return status
 
 
-def _alone() -> bool:
-    return os.environ.get("WORLD_SIZE", "1") == "1"
+def _speaking() -> AbstractContextManager[bool]:
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        return nullcontext(True)
+    from graphmi.processes import speaking
 
-
-def _first_to_speak() -> bool:
-    from graphmi.processes import first_to_speak
-
-    return first_to_speak()
+    return speaking()

@@ -1,9 +1,11 @@
 """The processes that train one model: started by ``torchrun``, each with its own device or share of the CPU."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from inspect import signature
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -12,10 +14,11 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch.nn.parallel import DistributedDataParallel
 
-__all__ = ["Precision", "first_to_speak", "gathered", "make_fabric", "position"]
+__all__ = ["Precision", "gathered", "make_fabric", "position", "speaking"]
 
 Precision = Literal["32-true", "64-true", "bf16-mixed", "16-mixed"]
 _T = TypeVar("_T")
+_PATIENCE = 5  # seconds that a process which fails waits for process 0 to say why
 
 
 def make_fabric(accelerator: Literal["auto", "cpu", "cuda"], precision: Precision) -> Fabric:
@@ -76,14 +79,36 @@ def gathered(value: _T, world: int) -> list[_T]:
     return values
 
 
-def first_to_speak() -> bool:
-    """Tell whether this process is the first of its run that asks this, so that an error is reported once."""
-    if not TorchElasticEnvironment.detect() or os.environ["WORLD_SIZE"] == "1":
-        return True
+@contextmanager
+def speaking() -> Iterator[bool]:
+    """Tell whether this process, of those that fail, is to say why; while the context lasts the others wait.
+
+    Process 0 comes first where it fails too. ``torchrun`` ends all processes soon after one has ended, so others stay
+    until it has spoken.
+    """
+    store = _common_store()
+    if store is None:
+        yield os.environ.get("RANK", "0") == "0"
+        return
+    if os.environ["RANK"] != "0":
+        with suppress(RuntimeError):  # process 0 has not failed in this time
+            store.wait(["graphmi/said"])
+    first = store.add("graphmi/speaks", 1) == 1
     try:
-        address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-        wait = timedelta(seconds=5)
+        yield first
+    finally:
+        if first:
+            store.set("graphmi/said", "")
+
+
+def _common_store() -> Any:
+    """Return what ``torchrun`` keeps for all processes; ``None`` where there is one process, or no answer."""
+    if not TorchElasticEnvironment.detect() or os.environ["WORLD_SIZE"] == "1":
+        return None
+    address, port, wait = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), timedelta(seconds=_PATIENCE)
+    try:
         store = dist.TCPStore(address, port, is_master=False, timeout=wait)  # type: ignore[attr-defined]
-        return bool(store.add(f"graphmi/spoken/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", 1) == 1)
-    except (RuntimeError, OSError):  # nobody keeps a common store (any more)
-        return os.environ["RANK"] == "0"
+    except RuntimeError:
+        return None
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    return dist.PrefixStore(attempt, store)  # type: ignore[attr-defined]
