@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from graphmi.losses.gather import gather
 from graphmi.nn.select import mask_interests
-from graphmi.typing import Negatives, Representations
+from graphmi.typing import ItemTable, Negatives, Representations
 
 __all__ = ["AlignmentUniformity", "EmbeddingNorm", "InterestRepulsion", "Regularizer", "RoutingVariance"]
 
@@ -51,8 +51,7 @@ class EmbeddingNorm(Regularizer):
         """Return the penalty, a scalar."""
         users = out.interests if out.ego_users is None else out.ego_users
         items = out.items if out.ego_items is None else out.ego_items
-        vectors = (users, gather(items, positive), gather(items, negatives.item))
-        norms = [v.square().sum(-1).mean() for v in vectors]
+        norms = [users.square().sum(-1).mean(), _mean_square(items, positive), _mean_square(items, negatives.item)]
         return 0.5 * (norms[0] + norms[1] + norms[2])
 
 
@@ -104,6 +103,13 @@ class RoutingVariance(Regularizer):
                 "their variance over the real positions: set masked=True, or train on one target per user"
             )
         return out.routing_variance
+
+
+def _mean_square(items: Tensor | ItemTable, index: Tensor) -> Tensor:
+    """Return the mean squared norm of the vectors of these items: of each item once, where few items come often."""
+    if isinstance(items, Tensor) and items.size(0) < index.numel():
+        return items.square().sum(-1)[index].mean()
+    return gather(items, index).square().sum(-1).mean()
 
 
 def _squared_deviations(routing: Tensor, mask: Tensor | None) -> Tensor:

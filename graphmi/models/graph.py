@@ -104,6 +104,8 @@ def user_vectors(
     virtuals: Sequence[Tensor], centers: Sequence[Tensor], index: Tensor | slice, *, score: Score, normalize: bool
 ) -> Tensor:
     """Return the interests of some nodes as :func:`represent` arranges users, ``[num, num_interests, dim]``."""
+    if score in ("user_virtual", "pair_max"):
+        return _mean(virtuals, index, normalize)
     return _interests(_mean(virtuals, index, normalize), _mean(centers, index, normalize), score)
 
 
@@ -122,8 +124,11 @@ def item_vectors(
 
 
 def _mean(layers: Sequence[Tensor], index: Tensor | slice, normalize: bool) -> Tensor:
-    # Rows first, then means and lengths: of the users only those of the batch are needed. index_select, because the
-    # gradient of plain indexing adds up in no fixed order where a user occurs twice.
+    # Rows first, then means and lengths: of the users only those of the batch are needed. The other way around where a
+    # batch asks for more rows than there are. index_select, because the gradient of plain indexing adds up in no fixed
+    # order where a user occurs twice.
+    if isinstance(index, Tensor) and index.numel() > (num_rows := layers[-1].size(0)):
+        return _mean(layers, slice(num_rows), normalize).index_select(0, index)
     first, *rest = (layer[index] if isinstance(index, slice) else layer.index_select(0, index) for layer in layers)
     mean = sum(rest, start=first) / len(layers)
     return nn.functional.normalize(mean, dim=-1) if normalize else mean

@@ -81,10 +81,11 @@ class KnownItems(nn.Module):
 
     def contains(self, user: Tensor, item: Tensor) -> Tensor:
         """Tell which items ``[num]`` or ``[batch, num]`` the users ``[batch]`` know, ``[batch, num]``."""
-        user = user.unsqueeze(-1)
+        if self.table is not None and item.dim() == 1:  # shared items: copying rows and picking from them is fastest
+            return self.table.index_select(0, user).gather(1, item.expand(user.numel(), -1))
+        key = user.unsqueeze(-1) * self.num_items + item
         if self.table is not None:
-            return self.table[user, item]
-        key = user * self.num_items + item
+            return torch.take(self.table, key)
         return self.key[torch.searchsorted(self.key, key)] == key
 
     def rows(self, user: Tensor) -> Tensor:

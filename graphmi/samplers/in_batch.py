@@ -36,7 +36,7 @@ class InBatchSampler(Sampler):
         if self.known is not None:
             valid = valid & ~self.known.contains(user, positive)
         log_q = self.log_popularity[positive]
-        return Negatives(positive, log_q=log_q, pos_log_q=log_q, valid=valid)
+        return Negatives(positive, log_q, pos_log_q=log_q, valid=valid, excludes_known=self.known is not None)
 
     def log_prob(self, user: Tensor, item: Tensor) -> Tensor:
         """Return the log share of each item in the training interactions, of the shape of ``item``."""

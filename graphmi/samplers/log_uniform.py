@@ -40,8 +40,13 @@ class LogUniformSampler(Sampler):
         """Return ``[num_negatives]`` (shared) or ``[batch, num_negatives]`` items with their ``log_q``."""
         one_positive_each(user, positive)
         item, valid = self.proposal.draw(user, generator)
-        pos_log_q = self.log_prob(user, positive.unsqueeze(-1)).squeeze(-1)
-        return Negatives(item, log_q=self.log_prob(user, item), pos_log_q=pos_log_q, valid=valid)
+        return Negatives(
+            item,
+            log_q=self.log_prob(user, item),
+            pos_log_q=self.log_prob(user, positive.unsqueeze(-1)).squeeze(-1),
+            valid=valid,
+            excludes_known=self.proposal.reject_known,
+        )
 
     def log_prob(self, user: Tensor, item: Tensor) -> Tensor:
         """Return the log probability of each item, of the shape of ``item``."""

@@ -5,6 +5,7 @@ from torch import Generator, Tensor, nn
 from torch_geometric.data import HeteroData
 
 from graphmi.samplers.base import KnownItems, at_least
+from graphmi.samplers.integers import integers
 
 __all__ = ["Proposal"]
 
@@ -19,7 +20,8 @@ class Proposal(nn.Module):
     a uniform integer below the total falls on an item with the right probability. To leave out the items that a
     user knows, draw below the width of the *unknown* items, and skip the known ones that lie before: known item
     :math:`m` lies before :math:`r` when the unknown width before it, which grows with :math:`m`, is at most
-    :math:`r`. One binary search over all users' known items counts them; nothing is drawn twice.
+    :math:`r`. One binary search over all users' known items counts them. On the CPU only a draw that fell on a known
+    item is drawn so, once more: both draws have the right probabilities among the unknown items.
 
     Args:
         graph: The training graph.
@@ -83,14 +85,27 @@ class Proposal(nn.Module):
         """Return items, ``[num_negatives]`` or ``[batch, num_negatives]``, and which are valid (``None``: all)."""
         if self.shared or self.known is None:
             shape = (self.num_negatives,) if self.shared else (user.numel(), self.num_negatives)
-            item = self._at(self._integers(shape, user.device, generator) % self.total)
+            item = self._any(shape, user.device, generator)
             return item, None if self.known is None else ~self.known.contains(user, item)
-        user = user.unsqueeze(-1)
-        free = self.free[user]  # [batch, 1]
-        rank = self._integers((user.numel(), self.num_negatives), user.device, generator) % free.clamp_min(1)
+        if user.device.type == "cpu":  # where a look at a table is cheaper than a search, and nobody waits for a number
+            item = self._any((user.numel(), self.num_negatives), user.device, generator)
+            row, column = self.known.contains(user, item).nonzero(as_tuple=True)
+            item[row, column] = self._unknown(user[row], generator)
+        else:
+            item = self._unknown(user.unsqueeze(-1).expand(-1, self.num_negatives), generator)
+        return item, (self.free[user] > 0).unsqueeze(-1).expand_as(item) if self.saturated else None
+
+    def _any(self, shape: tuple[int, ...], device: torch.device, generator: Generator | None) -> Tensor:
+        """Return items drawn by their weights."""
+        return self._at(integers(self.total, shape, device, generator))
+
+    def _unknown(self, user: Tensor, generator: Generator | None) -> Tensor:
+        """Return an item for each user, of the shape of ``user``, drawn by their weights from what it does not know."""
+        assert self.known is not None  # noqa: S101 (for the type checker)
+        free = self.free[user]
+        rank = torch.randint(_RANGE, user.shape, device=user.device, generator=generator) % free.clamp_min(1)
         passed = torch.searchsorted(self.skip_key, user * (self.total + 1) + rank, right=True)
-        skipped = self.skip_width[passed] - self.skip_width[self.known.rowptr[user]]
-        return self._at(rank + skipped), (free > 0).expand_as(rank) if self.saturated else None
+        return self._at(rank + self.skip_width[passed] - self.skip_width[self.known.rowptr[user]])
 
     def log_prob(self, user: Tensor, item: Tensor) -> Tensor:
         """Return the log probability of each item, of the shape of ``item``."""
@@ -102,6 +117,3 @@ class Proposal(nn.Module):
     def _at(self, position: Tensor) -> Tensor:
         item = position if self.uniform else torch.searchsorted(self.cdf, position, right=True)
         return item.clamp_max(self.num_items - 1)  # a user who knows all items draws an invalid last one
-
-    def _integers(self, shape: tuple[int, ...], device: torch.device, generator: Generator | None) -> Tensor:
-        return torch.randint(_RANGE, shape, device=device, generator=generator)

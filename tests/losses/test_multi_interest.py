@@ -212,7 +212,8 @@ def test_a_negative_that_is_the_positive_does_not_count():
         torch.testing.assert_close(loss(out, positive, with_hits), loss(out, positive, Negatives(others)))
 
 
-def test_item_tables_are_asked_by_id_only():
+@pytest.mark.parametrize("num_negatives", [2, 30])  # few are looked up, many are picked out of the scores of all items
+def test_item_tables_are_asked_by_id_only(num_negatives):
     class Table:
         def __init__(self, weight):
             self.weight = weight
@@ -225,10 +226,14 @@ def test_item_tables_are_asked_by_id_only():
             return 8
 
     out, positive = random_world()
-    loss = MultiInterestLoss(SelectReadout(), BPRLoss(), regularizers=[Weighted(0.1, EmbeddingNorm())])
-    negatives = Negatives(torch.randint(8, (5, 2)))
-    table = Representations(out.interests, Table(out.items))
-    torch.testing.assert_close(loss(table, positive, negatives), loss(out, positive, negatives))
+    negatives = Negatives(torch.randint(8, (5, num_negatives)))
+    for readout in (SelectReadout(), SelectReadout(anchor="candidate"), ExpectedReadout(SoftmaxSelector())):
+        loss, gradients = MultiInterestLoss(readout, BPRLoss(), regularizers=[Weighted(0.1, EmbeddingNorm())]), []
+        for made in (Table, torch.Tensor.clone):
+            leaves = [part.clone().requires_grad_() for part in (out.interests, out.items)]
+            value = loss(Representations(leaves[0], made(leaves[1])), positive, negatives)
+            gradients.append([value, *torch.autograd.grad(value, leaves)])
+        torch.testing.assert_close(*gradients)
 
 
 @pytest.mark.parametrize("row", [None, torch.arange(5)])

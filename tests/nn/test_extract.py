@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from graphmi.nn import LastPosition, LastQueryExtractor, MeanPooling, SelfAttentiveExtractor
+from graphmi.nn.extract.packed import at_real_positions
 
 LENGTHS = (4, 1, 0, 6)
 EXTRACTORS = {
@@ -77,6 +78,14 @@ class TestEveryExtractor:
         for method, arguments in ((extractor.extract, (x, mask)), (extractor.prefixes, (x, mask, prefix))):
             compiled = torch.compile(method, backend="aot_eager", fullgraph=True)(*arguments)
             torch.testing.assert_close(compiled.interests, method(*arguments).interests)
+
+
+def test_only_real_positions_are_computed():
+    x, mask = histories()
+    seen = []
+    out = at_real_positions(lambda each: seen.append(each) or 2 * each, x, mask)
+    assert torch.cat(seen).equal(x[mask])
+    assert out[mask].equal(2 * x[mask])
 
 
 class TestSets:

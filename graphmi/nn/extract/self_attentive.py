@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from graphmi.nn.extract.base import Extractor, Interests
+from graphmi.nn.extract.packed import at_real_positions
 from graphmi.nn.extract.prefix import prefix_attention
 from graphmi.nn.position import Positions
 from graphmi.nn.ranges import at_least_one
@@ -62,7 +63,7 @@ class SelfAttentiveExtractor(Extractor):
 
     def prefixes(self, x: Tensor, mask: Tensor, prefix: Tensor) -> Interests:
         """Return the interests of beginnings of histories and their routing variance, in one pass over each history."""
-        every = prefix_attention(self._logits(x), x)
+        every = prefix_attention(self._logits(x, mask), x)
         mean, variance = (part.flatten(0, 1).index_select(0, prefix) for part in every)
         return Interests(mean, routing_variance=variance)
 
@@ -73,11 +74,11 @@ class SelfAttentiveExtractor(Extractor):
     def _routing(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return the routing weights, ``[batch, num_interests, length]``."""
         padding = ~mask.unsqueeze(1)
-        logits = self._logits(x)
+        logits = self._logits(x, mask)
         # The lowest finite number instead of -inf, and then 0: nothing is NaN where all is padding.
         logits = logits.masked_fill(padding, torch.finfo(logits.dtype).min)
         return logits.softmax(-1).masked_fill(padding, 0.0)
 
-    def _logits(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.attention(self.hidden(self.position(x)).tanh())
+    def _logits(self, x: Tensor, mask: Tensor) -> Tensor:
+        logits = at_real_positions(lambda each: self.attention(self.hidden(each).tanh()), self.position(x), mask)
         return logits.transpose(1, 2)  # [batch, num_interests, length]

@@ -1,0 +1,26 @@
+"""Networks that see one position at a time, on the real positions alone."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+__all__ = ["at_real_positions"]
+
+
+def at_real_positions(network: Callable[[Tensor], Tensor], x: Tensor, mask: Tensor) -> Tensor:
+    """Apply a network to every real position of histories, ``[batch, length, out]``; anything at padding.
+
+    On the CPU padding costs nothing, which is most of the work where a few long histories pad many short ones. A GPU
+    would have to be waited for, and a compiled graph cannot know, how many positions are real: all are computed there.
+
+    Args:
+        network: From ``[..., dim]`` to ``[..., out]``, position by position.
+        x: ``[batch, length, dim]``.
+        mask: ``[batch, length]`` bool, True where the history is real.
+    """
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
+        return network(x)
+    index = mask.flatten().nonzero().squeeze(1)
+    out = network(x.flatten(0, 1).index_select(0, index))
+    return out.new_zeros(mask.numel(), out.size(-1)).index_copy(0, index, out).view(*mask.shape, out.size(-1))

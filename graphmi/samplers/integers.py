@@ -1,0 +1,26 @@
+"""Uniform integers, many at a time."""
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+__all__ = ["integers"]
+
+_MANY = 1024
+
+
+def integers(high: int, shape: tuple[int, ...], device: torch.device, generator: Generator | None) -> Tensor:
+    """Return integers from 0 up to before ``high``, int64.
+
+    Many of them on the CPU come from numpy, several times as fast, seeded by one number of the generator.
+
+    Args:
+        high: At least 1.
+        shape: Of the result.
+        device: Where they lie; the generator's.
+        generator: The source of randomness.
+    """
+    if device.type != "cpu" or torch.Size(shape).numel() < _MANY:
+        return torch.randint(high, shape, device=device, generator=generator)
+    seed = torch.randint(2**63 - 1, (1,), generator=generator).item()
+    return torch.from_numpy(np.random.Generator(np.random.SFC64(int(seed))).integers(high, size=shape))

@@ -1,0 +1,27 @@
+import pytest
+import torch
+from scipy.stats import chisquare
+
+from graphmi.samplers.integers import integers
+
+CPU = torch.device("cpu")
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("shape", [(700,), (150, 40)])  # torch's and numpy's
+def test_uniform_and_decided_by_the_generator(shape):
+    drawn = integers(7, shape, CPU, generator())
+    assert drawn.shape == shape
+    assert drawn.dtype == torch.int64
+    assert chisquare(torch.bincount(drawn.flatten(), minlength=7)).pvalue > 0.001
+    assert drawn.equal(integers(7, shape, CPU, generator()))
+    assert not drawn.equal(integers(7, shape, CPU, generator(1)))
+    source = generator()
+    assert not integers(7, shape, CPU, source).equal(integers(7, shape, CPU, source))  # the next draw is another
+
+
+def test_large_numbers_are_reached():
+    assert integers(2**40, (4000,), CPU, generator()).max() > 2**40 * 0.99
