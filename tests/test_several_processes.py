@@ -75,6 +75,10 @@ def rows(folder):
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
+def test_a_process_is_left_without_a_row(folders):
+    assert RunFolder(folders[0] / "graph").read_result()["data"]["train"] % 313 == 1
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_two_processes_train_as_one(folders, name):
     one, two = (folder / name for folder in folders[:2])
@@ -84,7 +88,7 @@ def test_two_processes_train_as_one(folders, name):
             del expected[measured]
         assert found == pytest.approx(expected, rel=1e-7)  # losses are reported in single precision
     expected, found = (RunFolder(folder).read_result() for folder in (one, two))
-    assert found["device"] == f"CPU, {1} threads, 2 processes"
+    assert found["device"] == "CPU, 1 threads, 2 processes"
     for part in ("metrics", "valid_metrics", "lists", "interests", "best_epoch", "epochs"):
         assert found[part] == pytest.approx(expected[part], rel=1e-6)
     for kind, tolerance in (("model", 1e-10), ("per_user", 0)):
