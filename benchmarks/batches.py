@@ -2,8 +2,8 @@
 
 Run ``OMP_NUM_THREADS=1 python benchmarks/run.py batches``. The presets have their own sizes; sequence models read 50
 items. The loader's time is that of a whole epoch of batches, what happens once an epoch included, divided by their
-number; sampler and step (model, loss, backward pass and optimizer) are medians over steps on different batches, in
-alternation. The time of a row is that of loader, sampler and step together; its ratio is the share of the first two.
+number; sampler and step (model, loss, backward pass and optimizer) are medians over steps on different batches. CPU
+seconds of this process. The time of a row is loader, sampler and step together; its ratio the share of the first two.
 """
 
 import time
@@ -57,9 +57,9 @@ def parts(preset: str, options: Mapping[str, Any]) -> tuple[nn.Module, BatchLoad
 
 
 def seconds(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     function()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def measure(preset: str, options: Mapping[str, Any]) -> tuple[float, list[float], list[float]]:

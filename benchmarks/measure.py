@@ -38,18 +38,23 @@ def synchronize() -> None:
         torch.accelerator.synchronize()
 
 
-def alternate(alternatives: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, Timing]:
-    """Run all alternatives once per round, so that a noisy machine disturbs all of them alike."""
+def alternate(
+    alternatives: Mapping[str, Callable[[], object]], repeats: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, Timing]:
+    """Run all alternatives once per round, so that a noisy machine disturbs all of them alike.
+
+    With ``clock=time.process_time`` and one thread, what other processes take is not counted.
+    """
     for function in alternatives.values():
         function()
     samples: dict[str, list[float]] = {name: [] for name in alternatives}
     for _ in range(repeats):
         for name, function in alternatives.items():
             synchronize()
-            start = time.perf_counter()
+            start = clock()
             function()
             synchronize()
-            samples[name].append(time.perf_counter() - start)
+            samples[name].append(clock() - start)
     quantiles = {
         name: torch.tensor(s).quantile(torch.tensor([0.25, 0.5, 0.75])).tolist() for name, s in samples.items()
     }

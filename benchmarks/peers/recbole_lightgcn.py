@@ -4,8 +4,9 @@ Run by an interpreter with RecBole 1.2.1 (``process.py`` says which versions bes
 the atomic file ``ml-1m/ml-1m.inter`` and the number of threads. Each line of standard input is a request, each line of
 standard output its answer; see :func:`serve`.
 
-A shim outside of the training step: ``ray``, which RecBole imports for its tuner, is an empty module. Model, negatives, loader and training loop
-are RecBole's. Its initial vectors are drawn with standard deviation 0.1, as by the authors of LightGCN and by graphmi.
+A shim outside of the training step: ``ray``, which RecBole imports for its tuner, is an empty module. Model, negatives,
+loader and training loop are RecBole's. Its initial vectors are drawn with standard deviation 0.1, as by the authors of
+LightGCN and by graphmi.
 """
 
 import logging
@@ -57,13 +58,13 @@ def make(folder: str, batch_size: int, learning_rate: float):
 
 def steps(loader, model, trainer):
     """Yield the seconds of a step: batch with negatives, loss, backward pass, optimizer."""
-    start = time.perf_counter()
+    start = time.process_time()
     for batch in (batch for _ in cycle([0]) for batch in loader):
         trainer.optimizer.zero_grad()
         model.calculate_loss(batch.to(trainer.device)).backward()
         trainer.optimizer.step()
-        yield time.perf_counter() - start
-        start = time.perf_counter()
+        yield time.process_time() - start
+        start = time.process_time()
 
 
 def save(model, data, path: str) -> None:
@@ -81,7 +82,7 @@ def serve(folder: str) -> None:
     """Answer requests, one a line.
 
     ``time BATCH_SIZE`` takes a step, ``train BATCH_SIZE RATE EPOCHS PATH`` so many epochs more, after which the vectors
-    lie at ``PATH``; the answers are seconds.
+    lie at ``PATH``; the answers are CPU seconds.
     """
     timed, trained = {}, None
     for line in sys.stdin:
@@ -95,10 +96,10 @@ def serve(folder: str) -> None:
         else:
             model, loader, trainer = trained = trained or make(folder, int(words[0]), float(words[1]))
             model.train()
-            start = time.perf_counter()
+            start = time.process_time()
             for epoch in range(int(words[2])):
                 trainer._train_epoch(loader, epoch)
-            answer = time.perf_counter() - start
+            answer = time.process_time() - start
             model.eval()
             save(model, loader.dataset, words[3])
         print(answer, flush=True)

@@ -80,5 +80,5 @@ class SelfAttentiveExtractor(Extractor):
         return logits.softmax(-1).masked_fill(padding, 0.0)
 
     def _logits(self, x: Tensor, mask: Tensor) -> Tensor:
-        logits = at_real_positions(lambda each: self.attention(self.hidden(each).tanh()), self.position(x), mask)
+        logits = at_real_positions(lambda each: self.attention(self.hidden(each).tanh_()), self.position(x), mask)
         return logits.transpose(1, 2)  # [batch, num_interests, length]
