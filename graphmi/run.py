@@ -83,7 +83,11 @@ class RunFolder:
 
     def write_config(self, text: str) -> None:
         """Write ``config.yaml``."""
-        self._write("config.yaml", text.encode())
+        self.write_text("config.yaml", text)
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a text file."""
+        self._write(name, text.encode())
 
     def read_config(self) -> str:
         """Return the text of ``config.yaml``."""

@@ -1,0 +1,73 @@
+"""What a search shows on a terminal."""
+
+from types import TracebackType
+
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+__all__ = ["SearchProgress"]
+
+
+class SearchProgress:
+    """Two bars, trials and the epochs of the one that runs, and a line for each trial that has ended.
+
+    Used as a context manager. Where nobody watches, only the lines are written.
+
+    Args:
+        trials: Number of trials in all.
+        metric: What is searched for.
+        enabled: False shows no bars, on a terminal too.
+        console: Where to write; standard error when omitted.
+    """
+
+    def __init__(self, trials: int, metric: str, *, enabled: bool = True, console: Console | None = None) -> None:
+        self._console = Console(stderr=True) if console is None else console
+        self._metric = metric
+        self._bars = Progress(
+            TextColumn("{task.description:<6}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[text]}"),
+            console=self._console,
+            disable=not (enabled and self._console.is_terminal),
+            transient=True,
+        )
+        self._trials = self._bars.add_task("trials", total=trials, text="")
+        self._epochs = self._bars.add_task("epochs", total=None, text="")
+
+    def __enter__(self) -> "SearchProgress":
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def begin(self, trials: int) -> None:
+        """Show that so many trials have begun before."""
+        self._bars.update(self._trials, completed=trials)
+        self._bars.reset(self._epochs, total=None, text="")
+
+    def epoch(self, epoch: int, epochs: int, value: float) -> None:
+        """Show that a trial was validated after an epoch."""
+        self._bars.update(self._epochs, completed=epoch, total=epochs, text=f"{self._metric} {value:.4f}")
+
+    def end(self, trial: FrozenTrial, best: FrozenTrial | None) -> None:
+        """Write a line for a trial that has ended."""
+        match trial.state:
+            case TrialState.COMPLETE:
+                found = "  ".join(f"{value:.4f}" for value in trial.values)
+            case TrialState.PRUNED:
+                found = "ended early"
+            case _:
+                found = f"failed: {trial.user_attrs.get('error', 'unknown')}"
+        text = "" if best is None else f"  (best {best.values[0]:.4f}, trial {best.number})"
+        options = ", ".join(f"{name.rpartition('.')[2]} {_short(value)}" for name, value in trial.params.items())
+        self._console.print(f"trial {trial.number}: {found}{text}  {options}", markup=False, highlight=False)
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

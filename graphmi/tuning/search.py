@@ -1,0 +1,221 @@
+"""A search for the best options of a configuration, on validation alone."""
+
+import gc
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import optuna
+import torch
+import yaml
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from graphmi.config import Config, experiment_parser, read_config
+from graphmi.data import Dataset
+from graphmi.tuning.options import get_option, with_options
+from graphmi.tuning.orphans import end_orphans, mark
+from graphmi.tuning.progress import SearchProgress
+from graphmi.tuning.storage import open_storage
+from graphmi.usage import UsageError
+
+__all__ = ["Search", "Space"]
+
+Space = Mapping[str, BaseDistribution]
+"""Where to search: the distribution of each option, by its name on the command line."""
+
+_DATA = ("data", "columns", "filter", "split", "groups", "k", "seed")  # all trials are compared on the same data
+_FAILURES = 3  # so many in a row are no accident
+
+
+class Search:
+    """Trials of the options of one configuration, kept in a storage.
+
+    Every trial trains once and is measured on validation by the metric that training monitors; the test is not
+    evaluated. The configuration's own values are the first trial. Trials that validation shows to be worse than the
+    median of the others at the same epoch are ended early, unless the spread is searched too. A trial that fails, for
+    lack of memory for instance, is recorded with its error and passed over. Several processes can work on one search
+    through a common storage, and one that was interrupted or killed goes on when it is run again.
+
+    Args:
+        config: Where the search begins, with the data, of :func:`graphmi.config.read_config`.
+        space: Distribution of each option by its name on the command line; of those of
+            :mod:`optuna.distributions`. Entries of a list are named by their class:
+            ``"loss.regularizers.EmbeddingNorm.weight"``.
+        out: Folder of what the search leaves behind.
+        storage: A file (Optuna's journal) or the URL of a database; ``out/journal.log`` when omitted.
+        spread: Also search for a small spread of the metric over the groups of users: the standard deviation over
+            groups of interest diversity at equal activity.
+        seed: Seed of the sampler, at least 0; every trial trains with the seed of the configuration.
+
+    Raises:
+        UsageError: If the configuration has no such option, or an option of the data is to be searched.
+
+    Example:
+        >>> config = read_config(*preset_texts("lightgcn"), arguments=["--data", "ml-100k"])  # doctest: +SKIP
+        >>> ranges = {"trainer.learning_rate": FloatDistribution(1e-4, 1e-2, log=True)}  # doctest: +SKIP
+        >>> search = Search(config, ranges, "studies/lightgcn")  # doctest: +SKIP
+        >>> search.run(trials=20, minutes=60)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        space: Space,
+        out: str | Path,
+        *,
+        storage: str | None = None,
+        spread: bool = False,
+        seed: int = 0,
+    ) -> None:
+        self.values, self.space, self.out = config.to_dict(), dict(space), Path(out)
+        self.metric, self.spread, self.seed = str(self.values["trainer"]["monitor"]), spread, seed
+        for name in self.space:
+            if name.partition(".")[0] in _DATA:
+                raise UsageError(f"'{name}' decides on the data or the measure, which all trials must share")
+            get_option(self.values, name)
+        self.study = optuna.create_study(
+            study_name=self.out.name,
+            storage=open_storage(storage or str(self.out / "journal.log")),
+            directions=["maximize", "minimize"] if spread else ["maximize"],
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_min_trials=3),
+            load_if_exists=True,
+        )
+        if (kept := len(self.study.directions)) != 1 + spread:
+            raise UsageError(f"the search in '{self.out}' has {kept} objectives, and {1 + spread} are asked for")
+        self._parser = experiment_parser()
+        self._dataset: Dataset | None = None
+        self._diversity: torch.Tensor | None = None
+
+    @property
+    def first(self) -> dict[str, object]:
+        """Return the configuration's own values, those that lie in their ranges."""
+        own = {name: get_option(self.values, name) for name in self.space}
+        return {name: value for name, value in own.items() if _contains(self.space[name], value)}
+
+    def run(self, trials: int = 20, *, minutes: float | None = None, progress: bool = True) -> None:
+        """Run trials until the search has this many, those of other processes and earlier runs included.
+
+        Args:
+            trials: Number of trials, at least 1.
+            minutes: No trial begins after so many minutes, and one that runs ends at its next validation, unless it
+                is the first; no limit when omitted.
+            progress: Whether to show progress bars on a terminal.
+
+        Raises:
+            DataError: If the data cannot be used.
+            ValueError: If ``trials`` is below 1, or three trials in a row fail; the message has the last error.
+            KeyboardInterrupt: If it was interrupted; the message says how to go on.
+        """
+        if trials < 1:
+            raise ValueError(f"'trials' must be at least 1 (got {trials})")
+        dataset = self._load()
+        end_orphans(self.study)
+        if not self.study.trials:
+            self.study.enqueue_trial(self.first)
+        until = None if minutes is None else time.monotonic() + 60 * minutes
+        with SearchProgress(trials, self.metric, enabled=progress) as shown:
+            while (begun := _begun(self.study)) < trials and not (until and begun and time.monotonic() > until):
+                shown.begin(begun)
+                shown.end(self._one(dataset, shown, until), self.best_trial)
+                self._check_failures()
+
+    @property
+    def best_trial(self) -> FrozenTrial | None:
+        """Return the trial with the best metric so far; ``None`` before the first is complete."""
+        complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return max(complete, key=lambda trial: trial.values[0], default=None)
+
+    @property
+    def front(self) -> list[FrozenTrial]:
+        """Return the trials that no other one beats: the best, or the Pareto front, by falling metric."""
+        return sorted(self.study.best_trials, key=lambda trial: -trial.values[0])
+
+    def config(self, params: Mapping[str, object]) -> Config:
+        """Return the configuration with these options.
+
+        Raises:
+            UsageError: If they do not go together.
+        """
+        text = yaml.safe_dump(with_options(self.values, params), sort_keys=False)
+        return read_config(text, parser=self._parser)
+
+    def _load(self) -> Dataset:
+        """Return the data of all trials: what is wrong with it is no failure of a trial."""
+        if self._dataset is None:
+            self._dataset = self.config({}).experiment().dataset()
+        return self._dataset
+
+    def _one(self, dataset: Dataset, shown: SearchProgress, until: float | None) -> FrozenTrial:
+        """Run one trial and return it."""
+        # A sampler for each trial: a search that was interrupted draws what it would have drawn.
+        seed = self.seed + len(self.study.get_trials(deepcopy=False))
+        self.study.sampler = optuna.samplers.TPESampler(seed=seed)
+        trial = self.study.ask(self.space)
+        mark(trial)
+        try:
+            values = self._measure(trial, dataset, shown, until)
+        except optuna.TrialPruned:
+            return self.study.tell(trial, state=TrialState.PRUNED)
+        except KeyboardInterrupt:
+            trial.set_user_attr("killed", True)
+            self.study.tell(trial, state=TrialState.FAIL)
+            self.study.enqueue_trial(trial.params)
+            raise KeyboardInterrupt(
+                f"interrupted: {_begun(self.study)} trials are kept in '{self.out}'; the same command goes on"
+            ) from None
+        except Exception as error:
+            trial.set_user_attr("error", f"{type(error).__name__}: {error}".splitlines()[0])
+            return self.study.tell(trial, state=TrialState.FAIL)
+        finally:  # what the trial held must not be there when the next begins
+            gc.collect()
+            torch.cuda.empty_cache()
+        return self.study.tell(trial, values)
+
+    def _measure(
+        self, trial: optuna.Trial, dataset: Dataset, shown: SearchProgress, until: float | None
+    ) -> list[float]:
+        """Train with the options of a trial, and return its values."""
+        experiment = self.config(trial.params).experiment()
+        experiment.trainer.progress = False
+
+        def report(epoch: int, metrics: Mapping[str, float]) -> None:
+            shown.epoch(epoch, experiment.trainer.epochs, metrics[self.metric])
+            if not self.spread:
+                trial.report(metrics[self.metric], epoch)
+            late = until is not None and time.monotonic() > until and self.best_trial is not None
+            if late or (not self.spread and trial.should_prune()):
+                raise optuna.TrialPruned
+
+        fitted = experiment.fit(dataset, on_epoch=report)
+        history = fitted.history
+        for name, value in {"seconds": history.seconds, "best_epoch": history.best_epoch, **fitted.valid}.items():
+            trial.set_user_attr(name, value)
+        values = [fitted.valid[self.metric]]
+        if self.spread:
+            if self._diversity is None:  # communities of items take their time, and are the same for every trial
+                self._diversity = experiment.groups.values(dataset.train)
+            found = experiment.evaluate(fitted.model, dataset, "valid", diversity=self._diversity)
+            values.append(found.groups[f"diversity-controlled/{self.metric}"].std)
+        return values
+
+    def _check_failures(self) -> None:
+        finished = [trial for trial in self.study.get_trials(deepcopy=False) if trial.state.is_finished()]
+        last = finished[-_FAILURES:]
+        errors = [trial.user_attrs["error"] for trial in last if "error" in trial.user_attrs]
+        if len(errors) == _FAILURES:
+            raise ValueError(f"the last {_FAILURES} trials failed, the latest with: {errors[-1]}")
+
+
+def _begun(study: optuna.Study) -> int:
+    """Count the trials that are done or being done; what was killed is done again."""
+    trials = study.get_trials(deepcopy=False)
+    return sum(trial.state != TrialState.WAITING and "killed" not in trial.user_attrs for trial in trials)
+
+
+def _contains(distribution: BaseDistribution, value: object) -> bool:
+    """Tell whether a value lies in the range of a distribution."""
+    try:
+        return bool(distribution._contains(distribution.to_internal_repr(value)))
+    except (ValueError, TypeError):
+        return False

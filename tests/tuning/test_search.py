@@ -1,0 +1,213 @@
+import math
+import os
+import subprocess
+import sys
+
+import optuna
+import pytest
+import torch
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
+
+from graphmi.config import preset_texts, read_config
+from graphmi.experiment import Experiment, Fitted
+from graphmi.session import History
+from graphmi.tuning import Search, finish, get_option, write_best
+from graphmi.tuning.orphans import end_orphans
+from graphmi.usage import UsageError
+
+RATE = {"trainer.learning_rate": FloatDistribution(1e-4, 1e-1, log=True)}
+WORDS = ["--data", "planted", "--trainer.epochs", "2", "--replicates", "0", "--trainer.progress", "false"]
+WORDS += [
+    "--columns.num_users",
+    "80",
+    "--columns.num_items",
+    "120",
+    "--columns.interactions_per_user",
+    "9",
+    "--k",
+    "10",
+    "20",
+]
+
+
+def config(preset="mf", *words):
+    return read_config(*preset_texts(preset), arguments=[*WORDS, *words])
+
+
+def params(search):
+    return [trial.params for trial in search.study.trials]
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Replace training: the metric is best at a learning rate of 0.01, and said after each of two epochs."""
+    seen = []
+
+    def fit(self, dataset, *, on_epoch=None, **_):
+        value = 1 - abs(math.log10(self.trainer.learning_rate) + 2)
+        seen.append(self.trainer.learning_rate)
+        for epoch in (1, 2):
+            on_epoch(epoch, {"ndcg@20": value})
+        return Fitted(torch.nn.Identity(), History(epochs=2, best_epoch=2), {"ndcg@20": value, "recall@20": 0.5})
+
+    monkeypatch.setattr(Experiment, "fit", fit)
+    return seen
+
+
+def test_the_first_trial_has_the_values_of_the_configuration(tmp_path, measured):
+    search = Search(config(), {**RATE, "model.embedding_dim": CategoricalDistribution([8, 64])}, tmp_path / "s")
+    search.run(trials=4, progress=False)
+    assert search.study.trials[0].params == {"trainer.learning_rate": 1e-3, "model.embedding_dim": 64}
+    assert len(measured) == 4
+    best = max(search.study.trials, key=lambda trial: trial.value)
+    assert search.best_trial.number == best.number
+    assert best.value == pytest.approx(1 - abs(math.log10(best.params["trainer.learning_rate"]) + 2))
+
+
+def test_a_search_in_parts_is_the_search_at_once(tmp_path, measured):
+    whole = Search(config(), RATE, tmp_path / "whole")
+    whole.run(trials=6, progress=False)
+    for trials in (2, 3, 6, 6):
+        parts = Search(config(), RATE, tmp_path / "parts")
+        parts.run(trials=trials, progress=False)
+    assert params(parts) == params(whole)
+    other = Search(config(), RATE, tmp_path / "other", seed=5)
+    other.run(trials=3, progress=False)
+    assert params(other)[1:] != params(whole)[1:3]
+
+
+def test_an_interrupted_trial_is_tried_again(tmp_path, measured, monkeypatch):
+    search = Search(config(), RATE, tmp_path / "s")
+    search.run(trials=2, progress=False)
+    good = Experiment.fit
+    monkeypatch.setattr(Experiment, "fit", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt, match="2 trials are kept"):
+        search.run(trials=4, progress=False)
+    monkeypatch.setattr(Experiment, "fit", good)
+    again = Search(config(), RATE, tmp_path / "s")
+    again.run(trials=4, progress=False)
+    done = [trial for trial in again.study.trials if trial.state == TrialState.COMPLETE]
+    assert len(done) == 4
+    assert again.study.trials[2].params == done[2].params
+
+
+def test_trials_of_killed_processes_are_tried_again_and_others_left_alone(tmp_path, measured):
+    search = Search(config(), RATE, tmp_path / "s")
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    for host, process in ((os.uname().nodename, dead.pid), (os.uname().nodename, os.getppid()), ("elsewhere", 1)):
+        trial = search.study.ask(search.space)
+        trial.set_user_attr("host", host)
+        trial.set_user_attr("process", process)
+    end_orphans(search.study)
+    states = [trial.state for trial in search.study.trials]
+    assert states == [TrialState.FAIL, TrialState.RUNNING, TrialState.RUNNING, TrialState.WAITING]
+    search.run(trials=3, progress=False)  # the one of the killed process, and two that others work on
+    assert search.study.trials[3].params == search.study.trials[0].params
+    assert len(measured) == 1
+
+
+def test_bad_trials_end_early(tmp_path, monkeypatch):
+    values = iter([0.5] * 6 + [0.1, 0.9])
+
+    def fit(self, dataset, *, on_epoch=None, **_):
+        value = next(values)
+        for epoch in (1, 2, 3):
+            on_epoch(epoch, {"ndcg@20": value})
+        return Fitted(torch.nn.Identity(), History(), {"ndcg@20": value})
+
+    monkeypatch.setattr(Experiment, "fit", fit)
+    search = Search(config(), RATE, tmp_path / "s")
+    search.run(trials=8, progress=False)
+    assert [trial.state for trial in search.study.trials[6:]] == [TrialState.PRUNED, TrialState.COMPLETE]
+    assert search.best_trial.number == 7
+
+
+def test_a_failure_is_recorded_and_passed_over_and_three_in_a_row_end_the_search(tmp_path, measured, monkeypatch):
+    good, calls = Experiment.fit, []
+
+    def fit(self, dataset, **options):
+        calls.append(1)
+        if len(calls) in (2, 4, 5, 6):
+            raise torch.OutOfMemoryError("not enough memory\nand a second line")
+        return good(self, dataset, **options)
+
+    monkeypatch.setattr(Experiment, "fit", fit)
+    search = Search(config(), RATE, tmp_path / "s")
+    search.run(trials=3, progress=False)
+    assert search.study.trials[1].state == TrialState.FAIL
+    assert search.study.trials[1].user_attrs["error"] == "OutOfMemoryError: not enough memory"
+    assert search.best_trial is not None
+    with pytest.raises(ValueError, match="last 3 trials failed, the latest with: OutOfMemoryError"):
+        search.run(trials=20, progress=False)
+    assert len(calls) == 6
+
+
+def test_the_time_budget_leaves_one_trial(tmp_path, measured):
+    search = Search(config(), RATE, tmp_path / "s")
+    search.run(trials=5, minutes=0, progress=False)
+    assert [trial.state for trial in search.study.trials] == [TrialState.COMPLETE]
+
+
+def test_what_cannot_be_searched_is_refused(tmp_path):
+    for name, message in (("trainer.learnin_rate", "did you mean learning_rate"), ("split.seed", "must share")):
+        with pytest.raises(UsageError, match=message):
+            Search(config(), {name: FloatDistribution(0, 1)}, tmp_path / "s")
+    with pytest.raises(ValueError, match="'trials' must be at least 1"):
+        Search(config(), RATE, tmp_path / "s").run(trials=0)
+    with pytest.raises(UsageError, match="has 1 objectives, and 2"):
+        Search(config(), RATE, tmp_path / "s", spread=True)
+    with pytest.raises(ValueError, match="is complete"):
+        write_best(Search(config(), RATE, tmp_path / "s"))
+
+
+def test_a_database_keeps_trials_too(tmp_path, measured):
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    Search(config(), RATE, tmp_path / "s", storage=url).run(trials=2, progress=False)
+    again = Search(config(), RATE, tmp_path / "s", storage=url)
+    assert len(again.study.trials) == 2
+
+
+def test_two_objectives_the_test_unseen_and_what_follows(tmp_path, monkeypatch, capsys):
+    """For real: a search, its Pareto front, the best trained with two seeds and tested, and the page."""
+    seen = []
+    evaluator = Experiment._evaluator
+
+    def watched(self, dataset, part, *rest):
+        seen.append(part)
+        return evaluator(self, dataset, part, *rest)
+
+    monkeypatch.setattr(Experiment, "_evaluator", watched)
+    space = {**RATE, "model.num_layers": IntDistribution(0, 1)}
+    search = Search(config(), space, tmp_path / "s", spread=True)
+    search.run(trials=3, progress=False)
+    assert set(seen) == {"valid"}
+    trials = search.study.trials
+    for trial in trials:  # nothing on the front is beaten
+        beaten = any(
+            other.values[0] >= trial.values[0] and other.values[1] <= trial.values[1] and other.values != trial.values
+            for other in trials
+        )
+        assert beaten == (trial.number not in {kept.number for kept in search.front})
+    one = search.config(trials[0].params).experiment()
+    dataset = one.dataset()
+    again = one.evaluate(one.fit(dataset).model, dataset, "valid")
+    assert trials[0].values[1] == pytest.approx(again.groups["diversity-controlled/ndcg@20"].std, abs=1e-9)
+
+    page = finish(search, seeds=2)
+    best = read_config((tmp_path / "s" / "best.yaml").read_text()).to_dict()
+    assert all(get_option(best, name) == value for name, value in search.best_trial.params.items())
+    runs = sorted((tmp_path / "s").glob(f"trial-{search.best_trial.number}-seed*/result.json"))
+    assert len(runs) == 2
+    times = [run.stat().st_mtime_ns for run in runs]
+    text = page.read_text()
+    assert "Accuracy and spread" in text
+    assert "over 2 seeds" in text
+    assert 'src="http' not in text
+    assert "recall@20" in capsys.readouterr().out
+    finish(search, seeds=2)
+    assert [run.stat().st_mtime_ns for run in runs] == times, "nothing is trained twice"
+
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -1,0 +1,61 @@
+"""Search the options of a preset on validation, then train the best with several seeds and test it.
+
+    python tuning/study.py lightgcn --data ml-100k --trials 20
+    python tuning/study.py bam --data ml-1m --minutes 120 --out studies/bam --trainer.epochs 60
+    python tuning/study.py interest-gcn --data ml-100k --spread      # also a small spread over groups of users
+
+Ranges are in tuning/space.py. Options that are not listed below go to the preset as in ``graphmi train``, for all
+trials. The same command goes on where it was interrupted, and several processes can give it at once: with a common
+``--out`` on one file system, or with ``--storage`` and a database on several machines.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import optuna
+from rich.console import Console
+from space import SPACES, space_of
+
+from graphmi.cli import answer
+from graphmi.config import preset_texts, read_config
+from graphmi.tuning import Search, finish
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of what is not an option of ``graphmi train``."""
+    made = argparse.ArgumentParser(
+        prog="study.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    made.add_argument("preset", help=f"one of {', '.join(SPACES)}")
+    made.add_argument("--data", required=True, help="a name of 'graphmi data list', or a file")
+    made.add_argument("--backbone", help="put under the preset of a sequence model, as in graphmi train")
+    made.add_argument("--trials", type=int, default=20, help="trials in all, those of other processes included")
+    made.add_argument("--minutes", type=float, help="no trial begins after so many minutes")
+    made.add_argument("--spread", action="store_true", help="search for a small spread over groups of users too")
+    made.add_argument("--seeds", type=int, default=3, help="seeds to train the best with; 0 leaves it at the search")
+    made.add_argument("--seed", type=int, default=0, help="seed of the search and of every trial")
+    made.add_argument("--storage", help="a file or the URL of a database; journal.log in --out when omitted")
+    made.add_argument("--out", type=Path, help="folder of the study; studies/PRESET-DATA when omitted")
+    return made
+
+
+def main() -> int:
+    arguments, options = parser().parse_known_args()
+    space = space_of(arguments.preset)
+    texts = preset_texts(arguments.preset, arguments.backbone)
+    config = read_config(*texts, arguments=["--data", arguments.data, "--seed", str(arguments.seed), *options])
+    name = f"{arguments.backbone or ''}-{arguments.preset}-{Path(arguments.data).name.partition('.')[0]}".lstrip("-")
+    out = arguments.out or Path("studies") / name
+    search = Search(config, space, out, storage=arguments.storage, spread=arguments.spread, seed=arguments.seed)
+    search.run(arguments.trials, minutes=arguments.minutes)
+    page = finish(search, arguments.seeds)
+    Console().print(
+        f"The best configuration is in '{out / 'best.yaml'}', all of the study in '{page}'.", soft_wrap=True
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sys.exit(answer(main))
