@@ -6,7 +6,7 @@ from torch import Generator, Tensor
 
 __all__ = ["integers"]
 
-_MANY = 1024
+_MANY = 16_384
 
 
 def integers(high: int, shape: tuple[int, ...], device: torch.device, generator: Generator | None) -> Tensor:

@@ -11,7 +11,7 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize("shape", [(700,), (150, 40)])  # torch's and numpy's
+@pytest.mark.parametrize("shape", [(700,), (150, 140)])  # torch's and numpy's
 def test_uniform_and_decided_by_the_generator(shape):
     drawn = integers(7, shape, CPU, generator())
     assert drawn.shape == shape
@@ -24,4 +24,4 @@ def test_uniform_and_decided_by_the_generator(shape):
 
 
 def test_large_numbers_are_reached():
-    assert integers(2**40, (4000,), CPU, generator()).max() > 2**40 * 0.99
+    assert integers(2**40, (20_000,), CPU, generator()).max() > 2**40 * 0.99
