@@ -20,6 +20,7 @@ NAMES = sorted(path.name for path in EXAMPLES.glob("*.py") if path.name not in S
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_runs(name, monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(EXAMPLES)  # as Python does for a script
     monkeypatch.setattr(sys, "argv", [name, "--data", DATA, "--epochs", "1"])
     runpy.run_path(str(EXAMPLES / name), run_name="__main__")
     assert re.search(r"\d\.\d{2}", capsys.readouterr().out)
