@@ -3,8 +3,8 @@
 Run ``OMP_NUM_THREADS=1 python benchmarks/run.py neighbors``. A BPR step of ``InterestGCN`` with four interests, two
 layers, d = 64: 256 pairs, a negative for each, 10 neighbours per node in both hops; sampling of pairs, negatives and
 neighbours, forward, backward and optimizer (lazy, row-wise Adam) are included. Each user has 10 of a tenth as many
-items, the first of them far more popular than the last. The whole graph in a step, with dense gradients, ends at a hundred
-thousand users.
+items, the first of them far more popular than the last. The whole graph in a step,
+with dense gradients, ends at a hundred thousand users.
 
 Notes have how many rows of the table a step touches, by how much the peak memory of a process of its own grows in three
 steps after the first (what a step needs for itself; Linux only), and the bytes of parameters, optimizer and graph.
