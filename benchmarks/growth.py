@@ -22,7 +22,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from large_tables import graph_of
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import NullFormatter, NullLocator
 from measure import Row, Timing, alternate, machine
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
@@ -237,6 +237,7 @@ def figure(curves: list[Curve], path: Path) -> None:
         if against in ("K", "d", "L"):
             ax.xaxis.set_minor_locator(NullLocator())
             ax.set_xticks(curve.sizes, labels=map(str, curve.sizes))
+        ax.yaxis.set_minor_formatter(NullFormatter())
         ax.set_title(f"against {label}", fontsize=9)
         ax.legend(frameon=False, fontsize=7, loc="upper left")
         low, high = ax.get_ylim()
