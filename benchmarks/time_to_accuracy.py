@@ -5,7 +5,8 @@ Each line is a point of a curve: seconds of training, validation left out, and N
 evaluator of graphmi. Seconds are CPU seconds of one thread, so that what other processes take is not counted.
 
 - *sequences*: the published ComiRec-SA (``peers/comirec.py``) with histories of 200, and the same extractor trained on
-  all prefixes with a full softmax, its interest chosen by the positive as published, or drawn as BaM does.
+  all prefixes, 512 targets a step: with the published loss; with the interest drawn as BaM does and histories of 50;
+  and so with a full softmax on cosines.
 - *graphs*: LightGCN, d = 64, 3 layers, BPR at several batch sizes with learning rates that grow with the root of the
   batch; a full softmax by users; *reuse*, one propagation for several steps (:class:`Reuse`); last graphmi, PyG and
   RecBole for the same epochs at 65,536 pairs.
@@ -59,7 +60,7 @@ class Curves:
         numbers = f"ndcg@20 {metrics['ndcg@20']:.4f}  recall@10 {metrics['recall@10']:.4f}"
         print(f"{name:44} {seconds:7.1f} s  {numbers}  {note}", flush=True)
 
-    def draw(self, name: str, model: nn.Module, step: Callable[[], None], seconds: float, points: int = 8) -> None:
+    def draw(self, name: str, model: nn.Module, step: Callable[[], None], seconds: float, points: int = 10) -> None:
         """Train for so many CPU seconds."""
         spent, steps = 0.0, 0
         for stop in (seconds * (point + 1) / points for point in range(points)):
@@ -86,18 +87,23 @@ def optimized(model: nn.Module, rate: float, loss: Callable[[], Tensor]) -> Call
 def sequences(curves: Curves, dataset: Dataset, seconds: float) -> None:
     """Draw the curves of ComiRec-SA."""
     train, graph = dataset.train, dataset.graph()
-    for name, readout in (
-        ("all prefixes, hard selection", SelectReadout()),
-        ("all prefixes, sampled selection", SelectReadout(SampledSelector())),
+    shared = UniformSampler(graph, 1_280, shared=True, reject_known=False)
+    everything = AllItemsSampler(graph, reject_known=False)
+    hard, drawn = SelectReadout(), SelectReadout(SampledSelector())
+    for name, length, rate, sampler, readout, temperature in (
+        ("all prefixes, loss as published", 200, 2e-3, shared, hard, None),
+        ("all prefixes of 50, drawn interest", 50, 4e-3, shared, drawn, None),
+        ("all prefixes of 50, full softmax of cosines", 50, 4e-3, everything, drawn, 0.1),
     ):
-        model, sampler = SequenceModel(graph, 64, 200), AllItemsSampler(graph, reject_known=False)
-        loss, source = MultiInterestLoss(readout, SampledSoftmaxLoss()), endless(PrefixLoader(train, 2_048, 200))
+        model = SequenceModel(graph, 64, length, normalize=temperature is not None)
+        loss = MultiInterestLoss(readout, SampledSoftmaxLoss(temperature or 1.0))
+        source = endless(PrefixLoader(train, 512, length))
 
         def value(model=model, sampler=sampler, loss=loss, source=source) -> Tensor:
             batch = next(source)
             return loss(model(batch), batch.positive, sampler(batch.user, batch.positive))
 
-        curves.draw(name, model, optimized(model, 2e-3, value), seconds / 6)
+        curves.draw(name, model, optimized(model, rate, value), seconds / 10, 6)
     published, source = ComiRec(train.num_items, 64, 200), batches(train, 128, 200)
     next(source)
     step = optimized(published, 1e-3, lambda: published.loss(*next(source)))
@@ -108,12 +114,12 @@ def graphs(curves: Curves, dataset: Dataset, seconds: float) -> None:
     """Draw the curves of LightGCN."""
     for batch_size, rate in ((2_048, 1e-3), (16_384, 2.8e-3), (65_536, 5.6e-3), (262_144, 1.1e-2)):
         steps = graphmi(dataset, 1, batch_size, rate)
-        curves.draw(f"graphmi, BPR, {batch_size:,} pairs", steps.model, steps, seconds / 6, 4)
+        curves.draw(f"graphmi, BPR, {batch_size:,} pairs", steps.model, steps, seconds / 20, 3)
     for users, rate in ((64, 2e-3), (512, 5.6e-3)):
         model, step = softmax(dataset, users, rate)
-        curves.draw(f"graphmi, full softmax, {users} users", model, step, seconds / 6, 4)
+        curves.draw(f"graphmi, full softmax, {users} users", model, step, seconds / 20, 3)
     reuse = Reuse(dataset, 2_048, 16, 2.8e-3)
-    curves.draw("graphmi, BPR, 2,048 pairs, reuse of 16", reuse.model, reuse, seconds / 6, 4)
+    curves.draw("graphmi, BPR, 2,048 pairs, reuse of 16", reuse.model, reuse, seconds / 20, 3)
     epochs(curves, dataset)
 
 
