@@ -3,6 +3,7 @@
 import html
 import warnings
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import optuna
 import plotly.graph_objects as go
@@ -15,7 +16,7 @@ _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }}
-table {{ border-collapse: collapse }} td, th {{ padding: .2rem .8rem; text-align: left }}</style></head>
+table {{ border-collapse: collapse }} td {{ padding: .2rem .8rem }} .figure {{ overflow-x: auto }}</style></head>
 <body><h1>{title}</h1><p>{summary}</p>{table}{figures}</body></html>
 """
 
@@ -38,9 +39,10 @@ def page(study: optuna.Study, metric: str, best: Mapping[str, object], test: str
     rows = "".join(f"<tr><td>{html.escape(name)}</td><td>{html.escape(str(best[name]))}</td></tr>" for name in best)
     parts: list[str] = []
     for title, figure in _figures(study, metric):
-        figure.update_layout(title=None, template="plotly_white")
+        figure.update_layout(title=None, template="plotly_white", margin={"t": 20})
         script = "inline" if not parts else False  # the library once, so that the page works offline
-        parts.append(f"<h2>{title}</h2>{figure.to_html(full_html=False, include_plotlyjs=script)}")
+        drawn = figure.to_html(full_html=False, include_plotlyjs=script, config={"displaylogo": False})
+        parts.append(f"<h2>{title}</h2><div class='figure'>{drawn}</div>")
     return _PAGE.format(
         title=html.escape(study.study_name),
         summary=html.escape(summary),
@@ -55,15 +57,17 @@ def _figures(study: optuna.Study, metric: str) -> Iterator[tuple[str, go.Figure]
     if not complete:
         return
     several = len(study.directions) > 1
+    target: dict[str, Any] = {"target": _metric} if several else {}
     if several:
         yield "Accuracy and spread", visualization.plot_pareto_front(study, target_names=[metric, "spread"])
-    yield "Course", visualization.plot_optimization_history(study, target=_metric, target_name=metric)
+    yield "Course", visualization.plot_optimization_history(study, target_name=metric, **target)
     if complete[0].params and len({trial.values[0] for trial in complete}) > 1:
-        with warnings.catch_warnings():  # that low values are taken for good, which _loss minds
+        with warnings.catch_warnings():  # of a target, that its low values are taken for good: see _loss
             warnings.simplefilter("ignore", UserWarning)
-            importances = visualization.plot_param_importances(study, target=_loss, target_name=metric)
+            weighed: dict[str, Any] = {"target": _loss} if several else {}
+            importances = visualization.plot_param_importances(study, target_name=metric, **weighed)
         yield "What mattered", importances
-        yield "Option by option", visualization.plot_slice(study, target=_metric, target_name=metric)
+        yield "Option by option", visualization.plot_slice(study, target_name=metric, **target)
     if not several:
         yield "Epoch by epoch", visualization.plot_intermediate_values(study)
 
