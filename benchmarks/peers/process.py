@@ -31,9 +31,11 @@ class Peer:
     """A process of ``benchmarks/peers/SCRIPT.py``, with as many threads as this one."""
 
     def __init__(self, peer: str, script: str, *arguments: str) -> None:
-        path = Path(__file__).parent / f"{script}.py"
+        path = Path(__file__).resolve().parent / f"{script}.py"
         command = [interpreter(peer), str(path), *arguments, str(torch.get_num_threads())]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        folder = tempfile.gettempdir()  # RecBole leaves logs where it is started
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=folder)
 
     def ask(self, *words: object) -> float:
         """Send a request and wait for the number that answers it."""
