@@ -8,8 +8,9 @@ BIN := $(VENV)/bin
 demo: $(VENV)/installed  ## train both models on MovieLens-100K and compare them
 	$(BIN)/python examples/quickstart.py --out runs/demo
 
+# A process per core, each with one thread: threads of several processes would wait for one another.
 test: $(VENV)/installed  ## run the test suite
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 slow: $(VENV)/installed  ## run the tests on real data, too long for the suite
 	$(BIN)/python -m pytest -m slow

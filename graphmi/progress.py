@@ -5,7 +5,22 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-__all__ = ["TrainingProgress"]
+__all__ = ["TrainingProgress", "bars"]
+
+
+def bars(enabled: bool, console: Console) -> Progress:
+    """Return bars that are shown on a terminal, and gone when what they show is done."""
+    return Progress(
+        TextColumn("{task.description:<6}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(compact=True),
+        TextColumn("{task.fields[text]}"),
+        console=console,
+        disable=not (enabled and console.is_terminal),
+        transient=True,
+    )
 
 
 class TrainingProgress:
@@ -24,18 +39,7 @@ class TrainingProgress:
     def __init__(
         self, epochs: int, steps: int, *, finished: int = 0, enabled: bool = True, console: Console | None = None
     ) -> None:
-        console = Console(stderr=True) if console is None else console
-        self._bars = Progress(
-            TextColumn("{task.description:<6}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[text]}"),
-            console=console,
-            disable=not (enabled and console.is_terminal),
-            transient=True,
-        )
+        self._bars = bars(enabled, Console(stderr=True) if console is None else console)
         self._epochs = self._bars.add_task("epochs", total=epochs, completed=finished, text="")
         self._steps = self._bars.add_task("steps", total=steps, text="")
 

@@ -4,7 +4,8 @@ from types import TracebackType
 
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from graphmi.progress import bars
 
 __all__ = ["SearchProgress"]
 
@@ -24,16 +25,7 @@ class SearchProgress:
     def __init__(self, trials: int, metric: str, *, enabled: bool = True, console: Console | None = None) -> None:
         self._console = Console(stderr=True) if console is None else console
         self._metric = metric
-        self._bars = Progress(
-            TextColumn("{task.description:<6}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[text]}"),
-            console=self._console,
-            disable=not (enabled and self._console.is_terminal),
-            transient=True,
-        )
+        self._bars = bars(enabled, self._console)
         self._trials = self._bars.add_task("trials", total=trials, text="")
         self._epochs = self._bars.add_task("epochs", total=None, text="")
 
@@ -66,7 +58,8 @@ class SearchProgress:
                 found = f"failed: {trial.user_attrs.get('error', 'unknown')}"
         text = "" if best is None else f"  (best {best.values[0]:.4f}, trial {best.number})"
         options = ", ".join(f"{name.rpartition('.')[2]} {_short(value)}" for name, value in trial.params.items())
-        self._console.print(f"trial {trial.number}: {found}{text}  {options}", markup=False, highlight=False)
+        line = f"trial {trial.number}: {found}{text}  {options}"
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _short(value: object) -> str:

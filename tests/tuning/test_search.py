@@ -1,5 +1,7 @@
+import io
 import math
 import os
+import re
 import subprocess
 import sys
 
@@ -8,12 +10,14 @@ import pytest
 import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
+from rich.console import Console
 
 from graphmi.config import preset_texts, read_config
 from graphmi.experiment import Experiment, Fitted
 from graphmi.session import History
 from graphmi.tuning import Search, finish, get_option, write_best
 from graphmi.tuning.orphans import end_orphans
+from graphmi.tuning.progress import SearchProgress
 from graphmi.usage import UsageError
 
 RATE = {"trainer.learning_rate": FloatDistribution(1e-4, 1e-1, log=True)}
@@ -211,3 +215,25 @@ def test_two_objectives_the_test_unseen_and_what_follows(tmp_path, monkeypatch, 
 
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_every_trial_has_a_line(terminal):
+    study = optuna.create_study(direction="maximize")
+    text = io.StringIO()
+    with SearchProgress(3, "ndcg@20", console=Console(file=text, force_terminal=terminal, width=60)) as shown:
+        for number, state in enumerate((TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)):
+            shown.begin(number)
+            trial = study.ask({"trainer.learning_rate": FloatDistribution(1e-3, 1e-3)})
+            shown.epoch(1, 5, 0.25)
+            if state == TrialState.FAIL:
+                trial.set_user_attr("error", "MemoryError: no room")
+            value = 0.25 if state == TrialState.COMPLETE else None
+            shown.end(study.tell(trial, value, None if value else state), study.best_trial)
+    lines = re.findall(r"trial \d+: ([^\n\x1b]*)", text.getvalue())
+    best = "(best 0.2500, trial 0)  learning_rate 0.001"
+    assert [line.rstrip() for line in lines] == [
+        f"0.2500  {best}",
+        f"ended early  {best}",
+        f"failed: MemoryError: no room  {best}",
+    ]
