@@ -11,7 +11,7 @@ HISTORIES = {7: [30, 10, 20], 5: [10, 40], 9: [20, 10, 30, 20]}
 
 def write(folder, text, name="sequences.txt"):
     content = text.encode() if isinstance(text, str) else text
-    (folder / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    (folder / name).write_bytes(gzip.compress(content, mtime=0) if name.endswith(".gz") else content)
     return folder / name
 
 
