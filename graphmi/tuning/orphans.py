@@ -24,7 +24,7 @@ def end_orphans(study: optuna.Study) -> None:
         if trial.user_attrs.get("host") == socket.gethostname() and not _alive(trial.user_attrs["process"]):
             # A RUNNING trial of the storage takes attributes through its id; it has no handle here.
             study._storage.set_trial_user_attr(trial._trial_id, "killed", True)
-            study.tell(trial.number, state=TrialState.FAIL)
+            study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
             study.enqueue_trial(trial.params)
 
 
