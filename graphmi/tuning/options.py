@@ -6,7 +6,7 @@ from typing import Any
 
 from graphmi.usage import UsageError, nearest
 
-__all__ = ["get_option", "with_options"]
+__all__ = ["difference", "get_option", "with_options"]
 
 
 def get_option(values: Mapping[str, Any], name: str) -> Any:
@@ -52,6 +52,18 @@ def with_options(values: Mapping[str, Any], options: Mapping[str, Any]) -> dict[
         else:
             part[key] = value
     return changed
+
+
+def difference(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> str | None:
+    """Return the name of the first option in which two configurations differ; ``None`` where they are the same."""
+    for name in [*before, *(name for name in now if name not in before)]:
+        path, (old, new) = f"{prefix}{name}", (before.get(name), now.get(name))
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            if found := difference(old, new, prefix if name == "init_args" else f"{path}."):
+                return found
+        elif old != new:
+            return path.removesuffix(".class_path")
+    return None
 
 
 def _find(values: Mapping[str, Any], name: str, *, new: bool = False) -> tuple[dict[str, Any], str]:

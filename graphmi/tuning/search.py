@@ -1,9 +1,11 @@
 """A search for the best options of a configuration, on validation alone."""
 
 import gc
+import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import optuna
 import torch
@@ -13,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from graphmi.config import Config, experiment_parser, read_config
 from graphmi.data import Dataset
-from graphmi.tuning.options import get_option, with_options
+from graphmi.tuning.options import difference, get_option, with_options
 from graphmi.tuning.orphans import end_orphans, mark
 from graphmi.tuning.progress import SearchProgress
 from graphmi.tuning.storage import open_storage
@@ -49,7 +51,8 @@ class Search:
         seed: Seed of the sampler, at least 0; every trial trains with the seed of the configuration.
 
     Raises:
-        UsageError: If the configuration has no such option, or an option of the data is to be searched.
+        UsageError: If the configuration has no such option, an option of the data is to be searched, or the storage has
+            a search of another configuration.
 
     Example:
         >>> config = read_config(*preset_texts("lightgcn"), arguments=["--data", "ml-100k"])  # doctest: +SKIP
@@ -83,6 +86,7 @@ class Search:
         )
         if (kept := len(self.study.directions)) != 1 + spread:
             raise UsageError(f"the search in '{self.out}' has {kept} objectives, and {1 + spread} are asked for")
+        self._require_same("config", self.values)
         self._parser = experiment_parser()
         self._dataset: Dataset | None = None
         self._diversity: torch.Tensor | None = None
@@ -140,10 +144,23 @@ class Search:
         text = yaml.safe_dump(with_options(self.values, params), sort_keys=False)
         return read_config(text, parser=self._parser)
 
+    def _require_same(self, name: str, value: dict[str, Any]) -> None:
+        """Write down what all trials have in common, or refuse to mix them with others."""
+        value = json.loads(json.dumps(value))  # as the storage gives it back
+        kept = self.study.user_attrs.get(name)
+        if kept is None:
+            self.study.set_user_attr(name, value)
+        elif different := difference(kept, value):
+            raise UsageError(
+                f"'{different}' is not what the search in '{self.out}' began with, and its trials could not be "
+                "compared: name another folder"
+            )
+
     def _load(self) -> Dataset:
         """Return the data of all trials: what is wrong with it is no failure of a trial."""
         if self._dataset is None:
             self._dataset = self.config({}).experiment().dataset()
+            self._require_same("fingerprint", {"data": self._dataset.fingerprint()})
         return self._dataset
 
     def _one(self, dataset: Dataset, shown: SearchProgress, until: float | None) -> FrozenTrial:

@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from graphmi.config import preset_texts, read_config
+from graphmi.data import Dataset
 from graphmi.experiment import Experiment, Fitted
 from graphmi.session import History
 from graphmi.tuning import Search, finish, get_option, write_best
@@ -164,6 +165,21 @@ def test_what_cannot_be_searched_is_refused(tmp_path):
         Search(config(), RATE, tmp_path / "s", spread=True)
     with pytest.raises(ValueError, match="is complete"):
         write_best(Search(config(), RATE, tmp_path / "s"))
+
+
+def test_trials_of_other_configurations_or_data_are_not_mixed(tmp_path, measured, monkeypatch):
+    Search(config(), RATE, tmp_path / "s").run(trials=1, progress=False)
+    for words, name in (
+        (["--trainer.epochs", "3"], "trainer.epochs"),
+        (["--sampler.num_negatives", "2"], "sampler.num_negatives"),
+        (["--loss.objective", "BCELoss"], "loss.objective"),
+    ):
+        with pytest.raises(UsageError, match=f"'{name}' is not what the search"):
+            Search(config("mf", *words), RATE, tmp_path / "s")
+    monkeypatch.setattr(Dataset, "fingerprint", lambda self: "another")
+    with pytest.raises(UsageError, match="'data' is not what the search"):
+        Search(config(), RATE, tmp_path / "s").run(trials=2, progress=False)
+    assert len(measured) == 1
 
 
 def test_a_database_keeps_trials_too(tmp_path, measured):
