@@ -23,7 +23,7 @@ from graphmi.seeds import seeded
 from graphmi.trainer import Trainer
 from graphmi.usage import Help, UsageError, nearest, parse, require_name
 
-__all__ = ["Config", "experiment", "experiment_parser", "preset_texts", "read_config"]
+__all__ = ["Config", "experiment", "experiment_parser", "preset_config", "preset_texts", "read_config"]
 
 _COMPONENTS = ("model", "sampler", "loss", "split", "loader")
 
@@ -105,8 +105,8 @@ def read_config(*texts: str, arguments: Sequence[str] = (), parser: ArgumentPars
     return Config(parser, values)
 
 
-def experiment(preset: str, data: str, *, backbone: str | None = None, **options: Any) -> Experiment:
-    """Return the experiment of a preset, for scripts and studies.
+def preset_config(preset: str, data: str, *, backbone: str | None = None, **options: Any) -> Config:
+    """Return the configuration of a preset, for scripts and studies.
 
     Args:
         preset: A name of ``graphmi presets``.
@@ -121,7 +121,12 @@ def experiment(preset: str, data: str, *, backbone: str | None = None, **options
         f"--{name.replace('__', '.')}={value if isinstance(value, str) else json.dumps(value)}"
         for name, value in options.items()
     ]
-    return read_config(*preset_texts(preset, backbone), arguments=["--data", data, *words]).experiment()
+    return read_config(*preset_texts(preset, backbone), arguments=["--data", data, *words])
+
+
+def experiment(preset: str, data: str, *, backbone: str | None = None, **options: Any) -> Experiment:
+    """Return the experiment of a preset: that of :func:`preset_config`, whose arguments it takes."""
+    return preset_config(preset, data, backbone=backbone, **options).experiment()
 
 
 def preset_texts(preset: str, backbone: str | None = None) -> list[str]:

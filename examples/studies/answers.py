@@ -1,0 +1,133 @@
+"""What the runs of a question say: a table, tests user by user, a figure, and all numbers as JSON."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from figures import interval, save
+from question import METRIC, Question
+from rich.box import MARKDOWN, SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from runs import Runs
+
+from graphmi.comparison import NamedRun, check_comparable
+from graphmi.metrics import holm, paired_tests
+from graphmi.run import RunFolder
+
+Values = Mapping[str, Mapping[str, Sequence[float | None]]]
+
+
+def value(run: NamedRun, name: str) -> float | None:
+    """Return a number of a run, ``None`` where it has none.
+
+    Args:
+        run: The run.
+        name: A test metric; ``valid`` (validation :data:`METRIC`), ``spread`` (standard deviation over groups of
+            diversity at equal activity), ``spread, plain``, ``lowest group`` and ``highest group`` (mean of the least
+            and of the most diverse users at equal activity), ``seconds`` of training, ``parameters``, ``epochs``,
+            ``best epoch``; ``interests/...``, ``lists/...``; or what the study measures.
+    """
+    result = run.result
+    groups = {plain: result["groups"].get(f"diversity{plain}/{METRIC}") for plain in ("", "-controlled")}
+    controlled = groups["-controlled"]
+    known = {
+        **result["metrics"],
+        **{f"interests/{key}": one for key, one in result["interests"].items()},
+        **{f"lists/{key}": one for key, one in result["lists"].items()},
+        "valid": result["valid_metrics"][METRIC],
+        "seconds": result["timings"]["train_seconds"],
+        "parameters": result["num_parameters"],
+        "epochs": result["epochs"],
+        "best epoch": result["best_epoch"],
+    }
+    known |= {f"spread{', plain' * (not key)}": one["std"] for key, one in groups.items() if one}
+    if controlled:
+        known |= {"lowest group": controlled["mean"][0], "highest group": controlled["mean"][-1]}
+    if (run.folder.path / "measured.json").exists():
+        known |= run.folder.read_result("measured.json")
+    return known.get(name)
+
+
+def differences(found: Mapping[str, list[NamedRun]], against: str) -> dict[str, dict[str, object]]:
+    """Return how cells differ from one, user by user and averaged over the seeds, with Wilcoxon's test after Holm."""
+    check_comparable([runs[0] for runs in found.values()])
+    users = {name: torch.stack([run.per_user[METRIC] for run in runs]).mean(0) for name, runs in found.items()}
+    tests = {
+        name: paired_tests(one, users[against], generator=torch.Generator().manual_seed(0))["all"]
+        for name, one in users.items()
+        if name != against
+    }
+    corrected = holm([test.wilcoxon for test in tests.values()])
+    return {
+        name: {
+            "difference": test.difference,
+            "interval": [test.interval.low, test.interval.high],
+            "wilcoxon": test.wilcoxon,
+            "wilcoxon, Holm": p,
+        }
+        for (name, test), p in zip(tests.items(), corrected, strict=True)
+    }
+
+
+def show(runs: Runs, name: str, console: Console) -> None:
+    """Print the table of a question, and write it (``QUESTION.md``), its numbers (``.json``) and figure (``.png``)."""
+    question, found = runs.study.questions[name], runs.found(runs.study.questions[name])
+    if not found:
+        return
+    against = question.against if question.against in found else None
+    compared = {} if against is None else differences(found, against)
+    values = {
+        cell: {column: [value(run, column) for run in found[cell]] for column in question.columns} for cell in found
+    }
+    table = _table(question, values, against, compared)
+    console.print(table)
+    if failed := runs.failed(question):
+        console.print(f"failed: {'; '.join(failed)}", markup=False)
+    with (runs.folder / f"{name}.md").open("w", encoding="utf-8") as file:
+        table.box, table.title, table.caption = MARKDOWN, None, None
+        Console(file=file, width=1000).print(table)
+    cells = {
+        cell: {**asdict(question.cells[cell]), "values": values[cell], "compared": compared.get(cell)} for cell in found
+    }
+    content = {
+        "asks": question.asks,
+        "data": runs.folder.name,
+        "full": runs.full,
+        "given": runs.given,
+        "versions": next(iter(found.values()))[0].result["versions"],
+        "failed": runs.failed(question),
+        "against": against,
+        "cells": cells,
+    }
+    RunFolder(runs.folder).write_text(f"{name}.json", json.dumps(content, indent=1) + "\n")
+    save(question.figure, f"{question.asks} ({runs.folder.name})", cells, runs.folder / f"{name}.png")
+
+
+def _table(question: Question, values: Values, against: str | None, compared: Mapping[str, Mapping[str, Any]]) -> Table:
+    table = Table(title=question.asks, caption="test; mean and 95 % t interval over the seeds", box=SIMPLE_HEAD)
+    for column in ("cell", "seeds", *question.columns, *((f"less {against}", "p (Holm)") if against else ())):
+        table.add_column(column, justify="left" if column == "cell" else "right")
+    for cell, columns in values.items():
+        tested, last = compared.get(cell), ("", "") if against else ()
+        if tested:
+            last = f"{_short(tested['difference'], '+')}", f"{tested['wilcoxon, Holm']:.2g}"
+        seeds = str(max(map(len, columns.values())))
+        table.add_row(cell, seeds, *(_shown(column, columns[column]) for column in columns), *last)
+    return table
+
+
+def _shown(column: str, values: Sequence[float | None]) -> str:
+    center, half = interval(values)
+    if center != center:
+        return "-"
+    if column in {"seconds", "parameters", "epochs", "best epoch"}:
+        return f"{center:,.0f}"
+    return f"{_short(center)} ± {_short(half)}" if half else _short(center)
+
+
+def _short(number: float, sign: str = "") -> str:
+    """Write a number with four digits, without the zero before the point."""
+    return f"{number:{sign}.4f}".replace("0.", ".", 1) if abs(number) < 1 else f"{number:{sign}.3f}"

@@ -1,0 +1,68 @@
+"""The command line of a study."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from answers import show
+from question import Options, Study
+from rich.console import Console
+from runs import Runs
+
+from graphmi.cli import answer
+from graphmi.usage import UsageError, require_name
+
+
+def main(study: Study, description: str) -> int:
+    """Run the command line of a study and return the exit status."""
+    return answer(lambda: _ask(study, _parser(study, description).parse_args()))
+
+
+def _parser(study: Study, description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    names = ", ".join(study.questions)
+    parser.add_argument("question", nargs="*", metavar="QUESTION", help=f"of {names}; all of them when omitted")
+    parser.add_argument("--data", default="ml-100k", help="name of 'graphmi data list', or a file")
+    parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="an option of every cell")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--full", action="store_true", help="the full budget per cell")
+    parser.add_argument("--show", action="store_true", help="only show what is there")
+    parser.add_argument("--out", type=Path, help="folder of the runs, runs/STUDY/DATA if omitted")
+    return parser
+
+
+def _ask(study: Study, arguments: argparse.Namespace) -> int:
+    names = arguments.question or list(study.questions)
+    for name in names:
+        require_name(name, list(study.questions), "question")
+    if arguments.seeds < 1:
+        raise UsageError(f"'--seeds' must be at least 1 (got {arguments.seeds})")
+    runs = Runs(study, arguments.data, _folder(study, arguments), arguments.full, _options(arguments.option))
+    console = Console() if sys.stdout.isatty() else Console(width=150)
+    cells = {cell: study.cells()[cell] for name in names for cell in study.questions[name].cells}
+    todo = [] if arguments.show else [(cell, seed) for seed in range(arguments.seeds) for cell in cells]
+    for number, (cell, seed) in enumerate(todo, 1):  # the first seed of all cells before the second of any
+        outcome = runs.train(cell, cells[cell], seed)
+        console.print(f"{number}/{len(todo)}  {cell}, seed {seed}: {outcome}", markup=False, highlight=False)
+    for name in names:
+        show(runs, name, console)
+    return 0
+
+
+def _folder(study: Study, arguments: argparse.Namespace) -> Path:
+    """Return where the runs are kept: small and full budgets, and data sets, apart."""
+    if arguments.out is not None:
+        out: Path = arguments.out
+        return out
+    name = f"{study.name}-full" if arguments.full else study.name
+    return Path("runs") / name / Path(arguments.data).name.split(".")[0].split(":")[0]
+
+
+def _options(words: Sequence[str]) -> Options:
+    for word in words:
+        if "=" not in word:
+            raise UsageError(f"'--option {word}' is not NAME=VALUE")
+    return dict(word.split("=", 1) for word in words)

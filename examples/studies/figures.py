@@ -1,0 +1,91 @@
+"""Figures of the studies, from the numbers of their cells: bars, lines and heat maps."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from scipy.stats import t as student
+
+Cells = Mapping[str, Mapping[str, Any]]
+Draw = Callable[[Axes, Cells], None]
+
+
+def interval(values: Sequence[float | None]) -> tuple[float, float]:
+    """Return mean and half-width of the 95 % t interval of the known values: NaN for none, no width for one."""
+    known = [one for one in values if one is not None]
+    if not known:
+        return float("nan"), 0.0
+    half = student.ppf(0.975, len(known) - 1) * stdev(known) / len(known) ** 0.5 if len(known) > 1 else 0.0
+    return mean(known), float(half)
+
+
+def bars(metric: str) -> Draw:
+    """Return what draws one bar per cell with its 95 % t interval over the seeds."""
+
+    def draw(axes: Axes, cells: Cells) -> None:
+        centers, halves = zip(*(interval(cell["values"].get(metric, [])) for cell in cells.values()), strict=True)
+        places = range(len(cells))
+        axes.errorbar(centers, places, xerr=halves, fmt="o", capsize=3)
+        axes.set_yticks(places, list(cells))
+        axes.set_xlabel(metric)
+        axes.invert_yaxis()
+        axes.grid(axis="x", alpha=0.3)
+
+    return draw
+
+
+def lines(metric: str, x: str, log: bool = False) -> Draw:
+    """Return what draws a line per first entry of ``at`` over its last one; a single line where there is one entry."""
+
+    def draw(axes: Axes, cells: Cells) -> None:
+        points: dict[object, list[tuple[float, float, float]]] = {}
+        for cell in cells.values():
+            if at := cell["at"]:
+                center, half = interval(cell["values"].get(metric, []))
+                points.setdefault(at[0] if len(at) > 1 else "", []).append((float(at[-1]), center, half))
+        for name, line in points.items():
+            places, centers, halves = zip(*sorted(line), strict=True)
+            axes.errorbar(places, centers, yerr=halves, marker="o", capsize=3, label=str(name) or None)
+        if log:
+            axes.set_xscale("symlog", linthresh=min((x for line in points.values() for x, *_ in line if x), default=1))
+        axes.set_xlabel(x)
+        axes.set_ylabel(metric)
+        axes.grid(alpha=0.3)
+        if len(points) > 1:
+            axes.legend()
+
+    return draw
+
+
+def heat(metric: str) -> Draw:
+    """Return what draws a matrix of cells whose ``at`` is ``(row, column)``."""
+
+    def draw(axes: Axes, cells: Cells) -> None:
+        placed = {
+            tuple(cell["at"]): interval(cell["values"].get(metric, []))[0] for cell in cells.values() if cell["at"]
+        }
+        rows, columns = (list(dict.fromkeys(at[place] for at in placed)) for place in (0, 1))
+        matrix = [[placed.get((row, column), float("nan")) for column in columns] for row in rows]
+        image = axes.imshow(matrix, aspect="auto", cmap="viridis")
+        axes.set_xticks(range(len(columns)), columns, rotation=30, ha="right")
+        axes.set_yticks(range(len(rows)), rows)
+        low, high = image.get_clim()
+        for row, line in enumerate(matrix):
+            for column, one in enumerate(line):
+                color = "black" if one > (low + high) / 2 else "white"
+                axes.text(column, row, f"{one:.3f}" if one == one else "-", ha="center", va="center", color=color)
+        axes.figure.colorbar(image, ax=axes, label=metric)
+
+    return draw
+
+
+def save(draw: Draw, title: str, cells: Cells, path: Path) -> None:
+    """Draw a figure into a PNG file."""
+    figure, axes = plt.subplots(figsize=(7, max(3, 0.3 * len(cells) + 1)), layout="constrained")
+    draw(axes, cells)
+    axes.set_title(title, fontsize="medium", wrap=True)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
