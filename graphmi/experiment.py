@@ -4,7 +4,6 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Literal
 
 from lightning_fabric.loggers.logger import Logger
 from torch import Tensor, nn
@@ -14,13 +13,11 @@ from graphmi.data import (
     BatchLoader,
     Dataset,
     DiversityGroups,
+    Filter,
     Histories,
     InteractionLoader,
     Interactions,
     LeaveOneOut,
-    deduplicate,
-    k_core,
-    min_weight,
     open_data,
 )
 from graphmi.data.dataset import Part
@@ -34,28 +31,7 @@ from graphmi.session import History
 from graphmi.trainer import Trainer
 from graphmi.typing import HistoryReader
 
-__all__ = ["Experiment", "Filter", "Fitted", "Trained"]
-
-
-@dataclass(frozen=True)
-class Filter:
-    """Which interactions are kept, in the order of the arguments.
-
-    Args:
-        min_weight: Least weight of an interaction, such as 4 for ratings from 4 on; all when omitted.
-        keep: Which of repeated pairs is kept.
-        k_core: Interactions that every user and item must have, at least 1.
-    """
-
-    min_weight: float | None = None
-    keep: Literal["first", "last"] = "first"
-    k_core: int = 1
-
-    def __call__(self, interactions: Interactions) -> Interactions:
-        """Return the interactions that are left."""
-        if self.min_weight is not None:
-            interactions = min_weight(interactions, self.min_weight)
-        return k_core(deduplicate(interactions, self.keep), self.k_core)
+__all__ = ["Experiment", "Fitted", "Trained"]
 
 
 @dataclass(frozen=True)

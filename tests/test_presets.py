@@ -5,8 +5,8 @@ import torch
 import yaml
 
 from graphmi.config import experiment, read_config, short_names
-from graphmi.data import groups, item_communities
-from graphmi.experiment import Experiment, Filter
+from graphmi.data import Filter, groups, item_communities
+from graphmi.experiment import Experiment
 from graphmi.losses import MultiInterestLoss, SampledSoftmaxLoss
 from graphmi.models import InterestGCN, Popularity
 from graphmi.presets import preset_names, preset_text

@@ -12,7 +12,7 @@ from graphmi.data.diversity import (
 )
 from graphmi.data.ego import ego_graph
 from graphmi.data.errors import DataError
-from graphmi.data.filter import deduplicate, k_core, min_weight
+from graphmi.data.filter import Filter, deduplicate, k_core, min_weight
 from graphmi.data.graph import to_graph
 from graphmi.data.groups import DiversityGroups, controlled_groups, quantile_groups
 from graphmi.data.interactions import Interactions
@@ -34,6 +34,7 @@ __all__ = [
     "DataError",
     "Dataset",
     "DiversityGroups",
+    "Filter",
     "GivenSplit",
     "HeldOutUsers",
     "Histories",

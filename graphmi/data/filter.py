@@ -1,5 +1,6 @@
 """Filters: each takes interactions and returns fewer, without users and items that lost all rows."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -8,7 +9,28 @@ from torch import Tensor
 from graphmi.data.errors import DataError
 from graphmi.data.interactions import Interactions
 
-__all__ = ["deduplicate", "k_core", "min_weight"]
+__all__ = ["Filter", "deduplicate", "k_core", "min_weight"]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which interactions are kept, in the order of the arguments.
+
+    Args:
+        min_weight: Least weight of an interaction, such as 4 for ratings from 4 on; all when omitted.
+        keep: Which of repeated pairs is kept.
+        k_core: Interactions that every user and item must have, at least 1.
+    """
+
+    min_weight: float | None = None
+    keep: Literal["first", "last"] = "first"
+    k_core: int = 1
+
+    def __call__(self, interactions: Interactions) -> Interactions:
+        """Return the interactions that are left."""
+        if self.min_weight is not None:
+            interactions = min_weight(interactions, self.min_weight)
+        return k_core(deduplicate(interactions, self.keep), self.k_core)
 
 
 def k_core(interactions: Interactions, k: int, *, iterate: bool = True) -> Interactions:
