@@ -1,0 +1,172 @@
+"""How far do simple baselines come? Popularity, item neighbours and EASE on one data set, chosen on validation.
+
+A small grid is searched by validation NDCG@20, for what is read at the test too: the training items of a user, as graph
+models, or the latest known ones, validation among them, as sequence models. The best of each is tested once.
+
+    python examples/studies/simple.py --data ml-100k                             # leave-one-out
+    python examples/studies/simple.py --data ml-100k --option split=RandomSplit
+
+``--users 1000`` searches on that many users, for large catalogues. ``--out`` is the file of the numbers.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+from baselines import ItemToItem
+from question import METRIC, Options
+from rich.box import MARKDOWN
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from graphmi.config import experiment
+from graphmi.data import Dataset, Histories
+from graphmi.evaluator import Evaluator
+from graphmi.experiment import Experiment
+from graphmi.result import describe_data, versions
+
+ALL = 1_000_000
+LENGTHS = (1, 2, 3, 5, 10, 20, 50, ALL)
+GRIDS: dict[str, list[Options]] = {
+    "EASE": [{"regularization": value} for value in (100, 300, 1000, 3000, 10_000)],
+    "ItemKNN": [{"neighbors": k, "shrinkage": h} for k, h in product((20, 100, 300, 1000), (0, 20))],
+}
+SHOWN = (METRIC, "recall@20", "ndcg@10", "recall@10")
+Validate = Callable[[nn.Module], float]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A model that was tried.
+
+    Attributes:
+        valid: Its validation metric.
+        options: Its weights' options.
+        length: Most items that it reads, ``None`` for the training items.
+        model: The model.
+    """
+
+    valid: float
+    options: Options
+    length: int | None
+    model: nn.Module = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search on one data set.
+
+    Attributes:
+        data: Name or file of the data.
+        given: Options of columns and split.
+        users: Users in the validation of the search; all when ``None``.
+    """
+
+    data: str
+    given: Options
+    users: int | None = None
+
+    def __post_init__(self) -> None:
+        self.experiment("Popularity", {})  # a wrong option is told before anything is done
+
+    def experiment(self, model: str, options: Options) -> Experiment:
+        """Return the experiment of a model."""
+        named = {f"model__{name}": value for name, value in options.items()}
+        return experiment("popularity", self.data, model=model, **named, **self.given)
+
+    def found(self, dataset: Dataset) -> dict[str, Found]:
+        """Return the best of each family on validation, by what is read."""
+        best: dict[str, Found] = {}
+        validate = self.validation(dataset)
+        model = self.experiment("Popularity", {}).build(dataset)
+        best["popularity"] = Found(validate(model), {}, None, model)
+        for family, grid in GRIDS.items():
+            for options in grid:
+                model = self.experiment(f"baselines.{family}", options).build(dataset)
+                for name, one in self.lengths(family, options, model, validate):
+                    if name not in best or one.valid > best[name].valid:
+                        best[name] = one
+        return best
+
+    def lengths(
+        self, family: str, options: Options, model: ItemToItem, validate: Validate
+    ) -> Iterator[tuple[str, Found]]:
+        """Yield what validation says of some weights, by how much of a history is read."""
+        for length in LENGTHS:
+            valid = validate(model.reading(length))
+            yield f"{family}, latest items", Found(valid, options, length, model.reading(length))
+        # in validation no more than the training items is known
+        yield f"{family}, training items", Found(valid, options, None, model.reading(None))
+
+    def validation(self, dataset: Dataset) -> Validate:
+        """Return what gives the validation metric of a model."""
+        targets, known = dataset.targets("valid"), dataset.known("valid")
+        if self.users is not None:
+            chosen = torch.randperm(dataset.num_users, generator=torch.Generator().manual_seed(0))[: self.users]
+            targets = targets.take(torch.isin(targets.user, chosen))
+        evaluator = Evaluator(targets, known, (20,), history=Histories(known), quick=True)
+        return lambda model: evaluator(model).metrics[METRIC]
+
+    def run(self) -> dict[str, Any]:
+        """Search, and test the best."""
+        start, one = time.perf_counter(), self.experiment("Popularity", {})
+        dataset = one.dataset()
+        diversity = one.groups.values(dataset.train)
+        rows = {}
+        for name, best in self.found(dataset).items():
+            test = one.evaluate(best.model, dataset, "test", diversity=diversity)
+            spread = test.groups.get(f"diversity-controlled/{METRIC}")
+            rows[name] = {
+                "options": best.options,
+                "max_length": best.length,
+                "valid": best.valid,
+                **test.metrics,
+                "spread": None if spread is None else spread.std,
+            }
+        return {
+            "data": describe_data(one, dataset),
+            "protocol": dataset.protocol,
+            "searched on users": self.users,
+            "seconds": time.perf_counter() - start,
+            "versions": versions(),
+            "rows": rows,
+        }
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print the rows as a table."""
+    table = Table(title=result["data"]["name"], box=MARKDOWN)
+    for column in ("baseline", "chosen", "validation", *SHOWN, "spread"):
+        table.add_column(column, justify="left" if column in {"baseline", "chosen"} else "right")
+    for name, row in result["rows"].items():
+        chosen = [f"{key} {value}" for key, value in row["options"].items()]
+        if row["max_length"] not in (None, ALL):
+            chosen.append(f"the latest {row['max_length']}")
+        numbers = (row[key] for key in ("valid", *SHOWN, "spread"))
+        table.add_row(name, ", ".join(chosen), *("-" if x is None else f"{x:.4f}".lstrip("0") for x in numbers))
+    Console(width=150).print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", default="ml-100k")
+    parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of columns or split")
+    parser.add_argument("--users", type=int, help="users in the validation of the search")
+    parser.add_argument("--out", type=Path, help="write the numbers as JSON")
+    arguments = parser.parse_args()
+    given: Options = {"replicates": 0, **dict(option.split("=", 1) for option in arguments.option)}
+    result = Search(arguments.data, given, arguments.users).run()
+    show(result)
+    if arguments.out is not None:
+        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

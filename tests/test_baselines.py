@@ -1,0 +1,139 @@
+"""The closed-form baselines of the studies against loops and against the problems that they solve."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from graphmi.config import preset_config
+from graphmi.data import planted
+from graphmi.data.graph import to_graph
+from graphmi.typing import Batch
+
+STUDIES = Path(__file__).parent.parent / "examples" / "studies"
+DATA = "planted:num_users=60,num_items=30,interactions_per_user=6"
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch):
+    monkeypatch.syspath_prepend(STUDIES)
+    yield
+    for name in ("baselines", "simple", "question", "figures"):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def train():
+    return planted(num_users=60, num_items=30, interactions_per_user=6)
+
+
+@pytest.fixture
+def x(train):
+    """The pairs as a matrix."""
+    matrix = np.zeros((train.num_users, train.num_items))
+    matrix[train.user, train.item] = 1
+    return matrix
+
+
+def test_ease_is_a_ridge_regression_of_each_item_on_the_others(train, x):
+    from baselines import EASE
+
+    weight = EASE(to_graph(train), regularization=4.0).weight.numpy()
+    for item in range(train.num_items):
+        others = np.delete(x, item, axis=1)
+        ridge = np.linalg.solve(others.T @ others + 4.0 * np.eye(others.shape[1]), others.T @ x[:, item])
+        np.testing.assert_allclose(np.delete(weight[item], item), ridge, atol=1e-5)
+        assert weight[item, item] == 0
+
+
+def test_neighbors_by_shrunk_cosine(train, x):
+    from baselines import ItemKNN
+
+    weight = ItemKNN(to_graph(train), neighbors=3, shrinkage=2.0).weight.numpy()
+    for item in range(train.num_items):
+        cosine = np.zeros(train.num_items)
+        for other in set(range(train.num_items)) - {item}:
+            both = sum(x[user, item] * x[user, other] for user in range(train.num_users))
+            cosine[other] = both / (np.sqrt(x[:, item].sum() * x[:, other].sum()) + 2.0)
+        np.testing.assert_allclose(np.sort(weight[item])[-3:], np.sort(cosine)[-3:], rtol=1e-5)
+        kept = np.flatnonzero(weight[item])
+        assert len(kept) <= 3
+        np.testing.assert_allclose(weight[item][kept], cosine[kept], rtol=1e-5)
+
+
+def test_an_item_without_users_has_no_weight(train):
+    from baselines import ItemKNN
+
+    graph = to_graph(train)
+    graph["item"].num_nodes += 1
+    weight = ItemKNN(graph, shrinkage=0.0).weight
+    assert weight.isfinite().all()
+    assert not weight[-1].any()
+
+
+class TestScores:
+    def test_sums_over_the_training_items(self, train, x):
+        from baselines import EASE
+
+        model = EASE(to_graph(train))
+        out = model(Batch(user=torch.tensor([5, 2])))
+        scores = (out.interests @ out.items.T).squeeze(1)
+        for row, user in enumerate((5, 2)):
+            expected = [sum(float(model.weight[item, had]) for had in np.flatnonzero(x[user])) for item in range(30)]
+            np.testing.assert_allclose(scores[row], expected, rtol=1e-4, atol=1e-6)
+
+    def test_sums_over_the_history_and_not_its_padding(self, train):
+        from baselines import ItemKNN
+
+        model = ItemKNN(to_graph(train), max_length=3)
+        history, mask = torch.tensor([[4, 7, 1], [3, 0, 0]]), torch.tensor([[True] * 3, [True, False, False]])
+        out = model(Batch(user=torch.tensor([0, 1]), history=history, mask=mask))
+        scores = (out.interests @ out.items.T).squeeze(1)
+        torch.testing.assert_close(scores[0], model.weight[:, [4, 7, 1]].sum(1))
+        torch.testing.assert_close(scores[1], model.weight[:, 3])
+
+    def test_what_is_read_can_be_changed(self, train):
+        from baselines import ItemKNN
+
+        model = ItemKNN(to_graph(train))
+        assert model.reading(3).max_length == 3
+        assert not hasattr(model.reading(3).reading(None), "max_length")
+        assert not hasattr(model, "max_length")
+
+
+@pytest.mark.parametrize("options", [{"model": "baselines.EASE"}, {"model": "baselines.ItemKNN"}])
+def test_a_configuration_can_name_them(options):
+    known, training = {}, {}
+    for found, length in ((known, {"model__max_length": 1000}), (training, {})):
+        experiment = preset_config("popularity", DATA, **options, **length, replicates=0).experiment()
+        dataset = experiment.dataset()
+        trained = experiment.train(dataset)
+        found |= {"valid": trained.valid["ndcg@20"], "test": trained.test.per_user["ndcg@20"]}
+    assert known["valid"] == training["valid"]  # before validation the training items are all that is known
+    assert not torch.equal(known["test"], training["test"])
+
+
+def test_the_search_tests_what_is_best_on_validation(monkeypatch, tmp_path, capsys):
+    import simple
+
+    monkeypatch.setattr(simple, "GRIDS", {"EASE": [{"regularization": value} for value in (0.1, 30, 3000)]})
+    monkeypatch.setattr(simple, "LENGTHS", (2, simple.ALL))
+    monkeypatch.setattr(sys, "argv", ["simple.py", "--data", DATA, "--out", str(tmp_path / "out.json")])
+    simple.main()
+    assert "EASE, latest items" in capsys.readouterr().out
+    rows = json.loads((tmp_path / "out.json").read_text())["rows"]
+    valid, test = {}, {}
+    for value in (0.1, 30, 3000):
+        options = {"model": "baselines.EASE", "model__regularization": value, "replicates": 0}
+        experiment = preset_config("popularity", DATA, **options).experiment()
+        trained = experiment.train(experiment.dataset())
+        valid[value], test[value] = trained.valid["ndcg@20"], trained.test.metrics["ndcg@20"]
+    best = max(valid, key=valid.get)
+    training = rows["EASE, training items"]
+    assert training["options"] == {"regularization": best}
+    assert training["max_length"] is None
+    assert (training["valid"], training["ndcg@20"]) == (pytest.approx(valid[best]), pytest.approx(test[best]))
+    assert rows["EASE, latest items"]["valid"] >= training["valid"]
