@@ -48,7 +48,7 @@ def test_all_cells_of_a_study_are_valid(name, tmp_path):
             if experiment.sampler is not None:
                 experiment.sampler(dataset.graph())
     for question in study.questions.values():
-        assert question.against is None or question.against in question.cells
+        assert {*question.pairs(), *question.pairs().values()} <= set(question.cells)
 
 
 class TestAsk:

@@ -51,18 +51,24 @@ def value(run: NamedRun, name: str) -> float | None:
     return known.get(name)
 
 
-def differences(found: Mapping[str, list[NamedRun]], against: str) -> dict[str, dict[str, object]]:
-    """Return how cells differ from one, user by user and averaged over the seeds, with Wilcoxon's test after Holm."""
-    check_comparable([runs[0] for runs in found.values()])
+def differences(found: Mapping[str, list[NamedRun]], pairs: Mapping[str, str]) -> dict[str, dict[str, object]]:
+    """Return how cells differ from others, user by user and averaged over the seeds, with Wilcoxon's test after Holm.
+
+    Args:
+        found: The runs of each cell.
+        pairs: Which cell is compared with which; cells without runs are left out.
+    """
     users = {name: torch.stack([run.per_user[METRIC] for run in runs]).mean(0) for name, runs in found.items()}
-    tests = {
-        name: paired_tests(one, users[against], generator=torch.Generator().manual_seed(0))["all"]
-        for name, one in users.items()
-        if name != against
-    }
+    tests = {}
+    for name, other in pairs.items():
+        if name in found and other in found:
+            check_comparable([found[other][0], found[name][0]])
+            draws = torch.Generator().manual_seed(0)
+            tests[name] = paired_tests(users[name], users[other], generator=draws)["all"]
     corrected = holm([test.wilcoxon for test in tests.values()])
     return {
         name: {
+            "with": pairs[name],
             "difference": test.difference,
             "interval": [test.interval.low, test.interval.high],
             "wilcoxon": test.wilcoxon,
@@ -77,12 +83,11 @@ def show(runs: Runs, name: str, console: Console) -> None:
     question, found = runs.study.questions[name], runs.found(runs.study.questions[name])
     if not found:
         return
-    against = question.against if question.against in found else None
-    compared = {} if against is None else differences(found, against)
+    compared = differences(found, question.pairs())
     values = {
         cell: {column: [value(run, column) for run in found[cell]] for column in question.columns} for cell in found
     }
-    table = _table(question, values, against, compared)
+    table = _table(question, values, compared)
     console.print(table)
     if failed := runs.failed(question):
         console.print(f"failed: {'; '.join(failed)}", markup=False)
@@ -90,7 +95,13 @@ def show(runs: Runs, name: str, console: Console) -> None:
         table.box, table.title, table.caption = MARKDOWN, None, None
         Console(file=file, width=1000).print(table)
     cells = {
-        cell: {**asdict(question.cells[cell]), "values": values[cell], "compared": compared.get(cell)} for cell in found
+        cell: {
+            **asdict(question.cells[cell]),
+            "values": values[cell],
+            "compared": compared.get(cell),
+            "curves": {name: [_curve(run, name) for run in found[cell]] for name in question.curves},
+        }
+        for cell in found
     }
     content = {
         "asks": question.asks,
@@ -99,21 +110,28 @@ def show(runs: Runs, name: str, console: Console) -> None:
         "given": runs.given,
         "versions": next(iter(found.values()))[0].result["versions"],
         "failed": runs.failed(question),
-        "against": against,
+        "against": question.against,
         "cells": cells,
     }
     RunFolder(runs.folder).write_text(f"{name}.json", json.dumps(content, indent=1) + "\n")
     save(question.figure, f"{question.asks} ({runs.folder.name})", cells, runs.folder / f"{name}.png")
 
 
-def _table(question: Question, values: Values, against: str | None, compared: Mapping[str, Mapping[str, Any]]) -> Table:
+def _curve(run: NamedRun, name: str) -> list[tuple[float, float]]:
+    """Return the epochs that have a value, and it."""
+    return [(row["epoch"], row[name]) for row in run.epochs if name in row]
+
+
+def _table(question: Question, values: Values, compared: Mapping[str, Mapping[str, Any]]) -> Table:
     table = Table(title=question.asks, caption="test; mean and 95 % t interval over the seeds", box=SIMPLE_HEAD)
-    for column in ("cell", "seeds", *question.columns, *((f"less {against}", "p (Holm)") if against else ())):
+    one = question.against if isinstance(question.against, str) else None
+    for column in ("cell", "seeds", *question.columns, *((f"less {one or 'other'}", "p (Holm)") if compared else ())):
         table.add_column(column, justify="left" if column == "cell" else "right")
     for cell, columns in values.items():
-        tested, last = compared.get(cell), ("", "") if against else ()
+        tested, last = compared.get(cell), ("", "") if compared else ()
         if tested:
-            last = f"{_short(tested['difference'], '+')}", f"{tested['wilcoxon, Holm']:.2g}"
+            other = "" if one else f" ({tested['with']})"
+            last = f"{_short(tested['difference'], '+')}{other}", f"{tested['wilcoxon, Holm']:.2g}"
         seeds = str(max(map(len, columns.values())))
         table.add_row(cell, seeds, *(_shown(column, columns[column]) for column in columns), *last)
     return table

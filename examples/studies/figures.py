@@ -1,4 +1,4 @@
-"""Figures of the studies, from the numbers of their cells: bars, lines and heat maps."""
+"""Figures of the studies, from the numbers of their cells: bars, gains, lines, curves and heat maps."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -33,6 +33,43 @@ def bars(metric: str) -> Draw:
         axes.set_xlabel(metric)
         axes.invert_yaxis()
         axes.grid(axis="x", alpha=0.3)
+
+    return draw
+
+
+def gains(metric: str) -> Draw:
+    """Return what draws how much each cell differs from the one it is compared with, 95 % interval over the users."""
+
+    def draw(axes: Axes, cells: Cells) -> None:
+        tested = {name: cell["compared"] for name, cell in cells.items() if cell["compared"]}
+        if not tested:
+            return
+        centers = [test["difference"] for test in tested.values()]
+        low, high = zip(*(test["interval"] for test in tested.values()), strict=True)
+        halves = [[one - end for one, end in zip(centers, low, strict=True)]]
+        halves.append([end - one for one, end in zip(centers, high, strict=True)])
+        axes.errorbar(centers, range(len(tested)), xerr=halves, fmt="o", capsize=3)
+        axes.set_yticks(range(len(tested)), list(tested))
+        axes.axvline(0, color="gray", linewidth=1)
+        axes.set_xlabel(f"difference in {metric}")
+        axes.invert_yaxis()
+        axes.grid(axis="x", alpha=0.3)
+
+    return draw
+
+
+def curves(metric: str) -> Draw:
+    """Return what draws a metric over the epochs, a colour per cell and a line per seed."""
+
+    def draw(axes: Axes, cells: Cells) -> None:
+        for number, (name, cell) in enumerate(cells.items()):
+            for seed, points in enumerate(cell["curves"][metric]):
+                color = plt.get_cmap("viridis")(number / max(1, len(cells) - 1))
+                axes.plot(*zip(*points, strict=True), color=color, label=name if seed == 0 else None)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(metric)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize="small")
 
     return draw
 

@@ -39,18 +39,26 @@ class Question:
     Attributes:
         asks: The question.
         cells: By name; the same name in several questions of a study is the same cell.
-        against: The cell that the others are compared with, user by user; none when omitted.
+        against: The cell that the others are compared with, user by user, or which one each; none when omitted.
         columns: What the table shows, see :func:`value`.
+        curves: Columns of ``metrics.csv`` whose way over the epochs is kept for the figure.
         figure: Draws the figure.
         data: The data sets on which it is meant to be asked, for who reads; the command names one.
     """
 
     asks: str
     cells: Mapping[str, Cell]
-    against: str | None = None
+    against: str | Mapping[str, str] | None = None
     columns: Sequence[str] = COLUMNS
+    curves: Sequence[str] = ()
     figure: Draw = field(default_factory=lambda: bars(METRIC))
     data: Sequence[str] = ("ml-100k",)
+
+    def pairs(self) -> Mapping[str, str]:
+        """Return which cell is compared with which."""
+        if isinstance(self.against, str):
+            return {cell: self.against for cell in self.cells if cell != self.against}
+        return self.against or {}
 
 
 @dataclass(frozen=True)
