@@ -118,10 +118,16 @@ STUDY = Study(
     {
         "parts": Question(
             "What do hard negatives and routing regularization add, alone and together?",
-            {**FOUR, **SOFT},
-            against={**without(FOUR), **without(SOFT, ", drawn"), "ComiRec-SA, drawn": "ComiRec-SA"},
+            FOUR,
+            against="ComiRec-SA",
             columns=(*COLUMNS, *INTERESTS),
             data=("ml-100k", "ml-1m", "amazon-toys"),
+        ),
+        "soft": Question(
+            "Do they add as much where the interest that is trained is drawn, as in BaM?",
+            {**FOUR, **SOFT},
+            against={**without(FOUR), **without(SOFT, ", drawn"), "ComiRec-SA, drawn": "ComiRec-SA"},
+            columns=(METRIC, "recall@20", *INTERESTS),
         ),
         "beta": Question(
             "How strong should hard negatives be, and do they push away what users like?",
