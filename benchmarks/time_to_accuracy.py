@@ -1,15 +1,16 @@
-"""Seconds of training to a validation accuracy on MovieLens-1M, leave-one-out: graphmi and its peers.
+"""Seconds of training to a validation accuracy, leave-one-out: graphmi and its peers.
 
-Run ``OMP_NUM_THREADS=1 python benchmarks/time_to_accuracy.py [sequences] [graphs] [--seconds 300]``; it takes long.
+Run ``OMP_NUM_THREADS=1 python benchmarks/time_to_accuracy.py [sequences] [graphs] [epochs] [--seconds 300] [--data
+ml-1m]``; it takes long.
 Each line is a point of a curve: seconds of training, validation left out, and NDCG@20 and R@10 of all users by the
 evaluator of graphmi. Seconds are CPU seconds of one thread, so that what other processes take is not counted.
 
-- *sequences*: the published ComiRec-SA (``peers/comirec.py``) with histories of 200, and the same extractor trained on
-  all prefixes, 512 targets a step: with the published loss; with the interest drawn as BaM does and histories of 50;
-  and so with a full softmax on cosines.
+- *sequences*: the published ComiRec-SA and BaM-p (``peers/comirec.py``) with histories of 200, and their extractor
+  trained on all prefixes, 512 targets a step: with the published loss; with the interest drawn as BaM does and
+  histories of 50; and so with a full softmax on cosines.
 - *graphs*: LightGCN, d = 64, 3 layers, BPR at several batch sizes with learning rates that grow with the root of the
-  batch; a full softmax by users; *reuse*, one propagation for several steps (:class:`Reuse`); last graphmi, PyG and
-  RecBole for the same epochs at 65,536 pairs.
+  batch; a full softmax by users; *reuse*, one propagation for several steps (:class:`Reuse`).
+- *epochs*: graphmi, PyG and RecBole for the same epochs at 65,536 pairs.
 """
 
 import argparse
@@ -19,13 +20,22 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
-from lightgcn import atomic_file, graphmi, movielens, pyg
+from lightgcn import atomic_file, graphmi, pyg
 from peers.comirec import ComiRec, batches
 from peers.process import Peer
 from sequences import endless
 from torch import Tensor, nn
 
-from graphmi.data import Dataset, Histories, InteractionLoader, PrefixLoader, UserLoader
+from graphmi.data import (
+    Dataset,
+    Histories,
+    InteractionLoader,
+    LeaveOneOut,
+    PrefixLoader,
+    UserLoader,
+    deduplicate,
+    open_data,
+)
 from graphmi.evaluator import Evaluator
 from graphmi.losses import BPRLoss, MultiInterestLoss, SampledSoftmaxLoss
 from graphmi.models import InterestGCN, SequenceModel
@@ -104,23 +114,26 @@ def sequences(curves: Curves, dataset: Dataset, seconds: float) -> None:
             return loss(model(batch), batch.positive, sampler(batch.user, batch.positive))
 
         curves.draw(name, model, optimized(model, rate, value), seconds / 10, 6)
-    published, source = ComiRec(train.num_items, 64, 200), batches(train, 128, 200)
-    next(source)
-    step = optimized(published, 1e-3, lambda: published.loss(*next(source)))
-    curves.draw("published ComiRec-SA", published, step, seconds)
+    for name, chosen in (("published BaM-p", True), ("published ComiRec-SA", False)):
+        published, source = ComiRec(train.num_items, 64, 200, drawn=chosen), batches(train, 128, 200)
+        next(source)
+
+        def value(published=published, source=source) -> Tensor:
+            return published.loss(*next(source))
+
+        curves.draw(name, published, optimized(published, 1e-3, value), seconds)
 
 
 def graphs(curves: Curves, dataset: Dataset, seconds: float) -> None:
     """Draw the curves of LightGCN."""
     for batch_size, rate in ((2_048, 1e-3), (16_384, 2.8e-3), (65_536, 5.6e-3), (262_144, 1.1e-2)):
         steps = graphmi(dataset, 1, batch_size, rate)
-        curves.draw(f"graphmi, BPR, {batch_size:,} pairs", steps.model, steps, seconds / 20, 3)
+        curves.draw(f"graphmi, BPR, {batch_size:,} pairs", steps.model, steps, seconds)
     for users, rate in ((64, 2e-3), (512, 5.6e-3)):
         model, step = softmax(dataset, users, rate)
-        curves.draw(f"graphmi, full softmax, {users} users", model, step, seconds / 20, 3)
+        curves.draw(f"graphmi, full softmax, {users} users", model, step, seconds)
     reuse = Reuse(dataset, 2_048, 16, 2.8e-3)
-    curves.draw("graphmi, BPR, 2,048 pairs, reuse of 16", reuse.model, reuse, seconds / 20, 3)
-    epochs(curves, dataset)
+    curves.draw("graphmi, BPR, 2,048 pairs, reuse of 16", reuse.model, reuse, seconds)
 
 
 def softmax(dataset: Dataset, users: int, rate: float) -> tuple[nn.Module, Callable[[], None]]:
@@ -175,21 +188,21 @@ class Reuse:
         self.optimizer.step()
 
 
-def epochs(curves: Curves, dataset: Dataset, batch_size: int = 65_536, rate: float = 5.6e-3, pairs: int = 3) -> None:
+def epochs(curves: Curves, dataset: Dataset, seconds: float, batch_size: int = 65_536, rate: float = 5.6e-3) -> None:
     """Train graphmi, PyG's and RecBole's LightGCN for the same epochs."""
     for name, steps in {
         "graphmi": graphmi(dataset, 1, batch_size, rate),
         "PyG on CSR": pyg(dataset, batch_size, rate, csr=True),
     }.items():
         spent = 0.0
-        for epoch in range(2, 2 * pairs + 1, 2):
+        for epoch in (2, 4, 6):
             spent += steps(2 * steps.per_epoch)
             model = steps.model if name == "graphmi" else Vectors(*split(steps.model, dataset))
             curves.point(f"{name}, BPR, {batch_size:,} pairs", spent, model, f"{epoch} epochs")
     with tempfile.TemporaryDirectory() as folder:
         atomic_file(dataset, folder)
         peer, spent = Peer("recbole", "recbole_lightgcn", folder), 0.0
-        for epoch in range(2, 2 * pairs + 1, 2):
+        for epoch in (2, 4, 6):
             spent += peer.ask("train", batch_size, rate, 2, f"{folder}/vectors")
             users, items = (torch.from_numpy(np.load(f"{folder}/vectors.{kind}_id.npy")) for kind in ("user", "item"))
             curves.point(f"RecBole, BPR, {batch_size:,} pairs", spent, Vectors(users, items), f"{epoch} epochs")
@@ -208,14 +221,15 @@ def split(model: nn.Module, dataset: Dataset) -> Iterator[Tensor]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", nargs="*", default=["sequences", "graphs"])
-    parser.add_argument("--seconds", type=float, default=300, help="of the slowest peer; others get a part of it")
+    parser.add_argument("part", nargs="*", default=["sequences", "graphs", "epochs"])
+    parser.add_argument("--seconds", type=float, default=300, help="of a curve; a tenth for all prefixes")
+    parser.add_argument("--data", default="ml-1m")
     arguments = parser.parse_args()
     torch.manual_seed(0)
-    dataset = movielens()
+    dataset = LeaveOneOut()(deduplicate(open_data(arguments.data), "first"))
     curves = Curves(dataset)
     for part in arguments.part:
-        {"sequences": sequences, "graphs": graphs}[part](curves, dataset, arguments.seconds)
+        {"sequences": sequences, "graphs": graphs, "epochs": epochs}[part](curves, dataset, arguments.seconds)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
 Users are drawn with replacement by a Python iterator that cuts one history after the other, pads each to the full
 length and hands lists to torch's ``DataLoader``; the extractor runs over all positions, padding included; 1,280 uniform
 negatives are shared by the batch, but copied for every row, and every copy looks up its log probability; sampled
-softmax, Adam at 1e-3. Item 0 is padding, so ids are shifted by one. :meth:`ComiRec.forward` alone is ours, by which
-graphmi evaluates it.
+softmax on the interest that fits the target best (ComiRec) or on one drawn in proportion to its fit (BaM), Adam at
+1e-3. Item 0 is padding, so ids are shifted by one. :meth:`ComiRec.forward` alone is ours, by which graphmi evaluates
+it.
 """
 
 import random
@@ -24,9 +25,11 @@ NEGATIVES = 1_280
 class ComiRec(nn.Module):
     """Item and position vectors, and self-attention with one row per interest."""
 
-    def __init__(self, num_items: int, dim: int, max_length: int, num_interests: int = 4) -> None:
+    def __init__(
+        self, num_items: int, dim: int, max_length: int, num_interests: int = 4, *, drawn: bool = False
+    ) -> None:
         super().__init__()
-        self.max_length, self.num_items = max_length, num_items
+        self.max_length, self.num_items, self.drawn = max_length, num_items, drawn
         self.item = nn.Embedding(num_items + 1, dim, padding_idx=0)
         self.position = nn.Parameter(torch.empty(1, max_length, dim))
         self.hidden, self.attention = nn.Linear(dim, 4 * dim, bias=False), nn.Linear(4 * dim, num_interests, bias=False)
@@ -43,9 +46,10 @@ class ComiRec(nn.Module):
         return torch.softmax(torch.where(mask.unsqueeze(1) == 0, padding, logits), dim=-1) @ x
 
     def loss(self, target: Tensor, history: Tensor, mask: Tensor) -> Tensor:
-        """Return the sampled softmax of the interest that fits the target best."""
+        """Return the sampled softmax of the interest that fits the target best, or of one that is drawn."""
         interests, positive = self.interests(history, mask), self.item(target)
-        best = torch.softmax((interests @ positive.unsqueeze(-1)).squeeze(-1), 1).argmax(1)
+        fit = torch.softmax((interests @ positive.unsqueeze(-1)).squeeze(-1), 1)
+        best = torch.multinomial(fit, 1).squeeze(1) if self.drawn else fit.argmax(1)
         user = interests[torch.arange(len(best)), best]
         negative = torch.randint(self.num_items + 1, (NEGATIVES,)).expand(len(best), -1).contiguous()
         pos = (user * self.item.weight[target]).sum(1) - self.log_noise[target]
