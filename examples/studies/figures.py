@@ -1,4 +1,4 @@
-"""Figures of the studies, from the numbers of their cells: bars, gains, lines, curves and heat maps."""
+"""Figures of the studies, from the numbers of their cells: bars, gains, lines, curves, points and heat maps."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -93,6 +93,36 @@ def lines(metric: str, x: str, log: bool = False) -> Draw:
         axes.grid(alpha=0.3)
         if len(points) > 1:
             axes.legend()
+
+    return draw
+
+
+def stacked(columns: Sequence[str]) -> Draw:
+    """Return what draws the means of these columns side by side in one bar per cell, such as shares of a whole."""
+
+    def draw(axes: Axes, cells: Cells) -> None:
+        left = [0.0] * len(cells)
+        for column in columns:
+            widths = [interval(cell["values"].get(column, []))[0] for cell in cells.values()]
+            axes.barh(list(cells), widths, left=left, label=column)
+            left = [start + width for start, width in zip(left, widths, strict=True)]
+        axes.invert_yaxis()
+        axes.legend(fontsize="small", ncols=len(columns), loc="upper center", bbox_to_anchor=(0.4, -0.07))
+
+    return draw
+
+
+def scatter(x: str, y: str) -> Draw:
+    """Return what draws a point per cell and seed, a colour per cell."""
+
+    def draw(axes: Axes, cells: Cells) -> None:
+        for number, (name, cell) in enumerate(cells.items()):
+            color = plt.get_cmap("tab20")(number % 20)
+            axes.scatter(cell["values"][x], cell["values"][y], color=color, label=name, s=25)
+        axes.set_xlabel(x)
+        axes.set_ylabel(y)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize="x-small", loc="center left", bbox_to_anchor=(1.0, 0.5))
 
     return draw
 
