@@ -23,13 +23,13 @@ class Cell:
         preset: Name of the preset.
         options: Options over it, two underscores for a dot.
         backbone: Put under the preset of a sequence model.
-        at: Where it stands in the figure: ``(x,)``, ``(line, x)`` or ``(row, column)``.
+        at: Where it stands in the figure: ``(x,)``, ``(line, x)`` or ``(row, column)``; not part of what it is.
     """
 
     preset: str
     options: Options = field(default_factory=dict)
     backbone: str | None = None
-    at: tuple[object, ...] = ()
+    at: tuple[object, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)

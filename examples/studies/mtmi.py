@@ -1,0 +1,216 @@
+"""MTMI: independent user towers, inverse distance weighting, and repulsion.
+
+Xiong and Yu, Multi-Tower Multi-Interest Recommendation with User Representation Repel, 2024,
+https://arxiv.org/abs/2403.05122. The paper is withdrawn and has no code, so what is studied is a reconstruction. Are
+towers better than self-attention or routing when all are trained alike, which part of the loss does what, how do the
+number of towers, alpha and beta matter, what does it cost, and what becomes of cold users and items?
+
+    python examples/studies/mtmi.py [QUESTION ...] [--data ml-100k] [--seeds 3] [--full]
+
+All cells train on the same windows of up to 20 items against 64 shared uniform negatives. ``MTMI's`` loss is a triplet
+loss on weighted distances with repulsion; ``softmax`` one on cosines that trains all interests by log-sum-exp.
+"""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+
+from ask import main
+from figures import bars, heat, lines
+from measures import LENGTHS, cold, speed
+from question import COLUMNS, METRIC, Cell, Options, Question, Study
+
+from graphmi.data import Dataset
+from graphmi.experiment import Experiment, Trained
+
+DIVERSE = ("interests/cosine", "interests/effective@10")
+COLD = ("shortest quarter", "longest quarter", "rare targets", "common targets", *(f"last {n}" for n in LENGTHS))
+
+
+def measure(experiment: Experiment, dataset: Dataset, trained: Trained) -> Mapping[str, float]:
+    """Return the metrics of cold users and items, and the processor time of a training step."""
+    return {**cold(dataset, trained), **speed(experiment, dataset)}
+
+
+def part(module: str, name: str, **arguments: object) -> dict[str, object]:
+    """Return a component with its arguments."""
+    return {"class_path": f"graphmi.{module}.{name}", "init_args": arguments}
+
+
+def extractors(size: int) -> dict[str, Options]:
+    """Return the extractors with this many interests."""
+    attention, routing = "SelfAttentiveExtractor", "DynamicRoutingExtractor"
+    separate = {"shared_map": False, "random_logits": False, "dynamic_interests": False}
+    return {
+        "towers": part("nn", "UserTowers", num_interests=size),
+        "attentive towers": part(
+            "nn", "UserTowers", num_interests=size, extractor=part("nn", attention, num_interests=1)
+        ),
+        "self-attention": part("nn", attention, num_interests=size),
+        "dynamic routing": part("nn", routing, num_interests=size, **separate),
+        "MIND's routing": part("nn", routing, num_interests=size),
+    }
+
+
+def loader(name: str, **arguments: object) -> Options:
+    """Return the option for a loader."""
+    return {"loader": part("data", name, **arguments)}
+
+
+def softmax(readout: dict[str, object]) -> Options:
+    """Return the option for a softmax loss at temperature 0.1."""
+    objective = part("losses", "SampledSoftmaxLoss", temperature=0.1)
+    return {"loss": part("losses", "MultiInterestLoss", readout=readout, objective=objective)}
+
+
+def distances(objective: str, weighting: object = 1.0, beta: float = 0.1, **options: object) -> Cell:
+    """Return towers trained on distances.
+
+    Args:
+        objective: ``"triplet"`` or ``"softmax"``.
+        weighting: alpha of the inverse distances, ``"nearest"`` for the nearest interest alone.
+        beta: Weight of the repulsion.
+        options: Further options.
+    """
+    distance = part("nn", "NegativeDistance")
+    selector = (
+        part("nn", "ArgmaxSelector", similarity=distance)
+        if weighting == "nearest"
+        else part("nn", "InverseDistanceSelector", alpha=weighting, detach_weights=options.pop("detach", False))
+    )
+    readout = part("nn", "SelectReadout", selector=selector, anchor="candidate", similarity=distance)
+    loss = {"triplet": part("losses", "TripletLoss", margin=0.5)}
+    loss["softmax"] = part("losses", "SampledSoftmaxLoss", temperature=0.1)
+    repulsion = [{"weight": beta, "regularizer": part("losses", "InterestRepulsion")}] if beta else []
+    whole = part("losses", "MultiInterestLoss", readout=readout, objective=loss[objective], regularizers=repulsion)
+    return Cell("mtmi", {"loss": whole, **options})
+
+
+BOTH = ("triplet", "softmax")
+LOSSES: dict[str, Options] = {"MTMI's": {}, "softmax": softmax(part("nn", "LogSumExpReadout", temperature=0.1))}
+TOWERS = {
+    f"{name}, {loss}": Cell("mtmi", {"model__extractor": extractor, **options}, at=(name, loss))
+    for loss, options in LOSSES.items()
+    for name, extractor in {**extractors(4), "one tower": extractors(1)["towers"]}.items()
+}
+OWN = {f"{preset}, its own": Cell(preset) for preset in ("comirec-sa", "comirec-dr", "mind")}
+DEFAULT = {objective: distances(objective) for objective in BOTH}
+ABLATION = {
+    f"{objective}, {name}{'' if beta else ', no repulsion'}": distances(objective, weighting, beta)
+    for objective in BOTH
+    for name, weighting in {"inverse": 1.0, "mean": 0.0, "nearest": "nearest"}.items()
+    for beta in (0.1, 0.0)
+    if (weighting, beta) != (1.0, 0.1)
+}
+
+
+def against_default(x: float, cells: Mapping[tuple[str, str, float], Cell]) -> dict[str, Cell]:
+    """Return both defaults at ``x`` and the cells by name, objective, line and place."""
+    placed = {objective: replace(cell, at=(objective, x)) for objective, cell in DEFAULT.items()}
+    return placed | {name: replace(cell, at=(line, at)) for (name, line, at), cell in cells.items()}
+
+
+SIZES = {
+    (f"{objective}, {size} towers", objective, size): distances(objective, model__extractor=extractors(size)["towers"])
+    for objective in BOTH
+    for size in (1, 2, 8)
+}
+ALPHAS = {(f"{objective}, mean", objective, 0.0): ABLATION[f"{objective}, mean"] for objective in BOTH} | {
+    (f"{objective}, alpha {alpha:g}{detached}", f"{objective}{detached}", alpha): distances(
+        objective, alpha, detach=bool(detached)
+    )
+    for objective in BOTH
+    for detached, alphas in {"": (0.5, 2.0, 5.0, 10.0), ", detached": (2.0, 10.0)}.items()
+    for alpha in alphas
+}
+ALONE = "inverse, no repulsion"
+BETAS = {(f"{objective}, {ALONE}", objective, 0.0): ABLATION[f"{objective}, {ALONE}"] for objective in BOTH} | {
+    (f"{objective}, beta {beta:g}", objective, beta): distances(objective, beta=beta)
+    for objective in BOTH
+    for beta in (0.01, 1.0)
+}
+COST = {
+    f"{name}, K {size}{ending}": Cell(
+        "mtmi",
+        {**LOSSES["softmax"], "model__extractor": extractor, "trainer__epochs": 1, **options},
+        at=(f"{name}{ending}", size),
+    )
+    for ending, options in {"": {}, ", target by target": loader("TargetLoader", batch_size=256)}.items()
+    for size in ((1, 2, 4, 8) if not ending else (4,))
+    for name, extractor in extractors(size).items()
+    if name != "MIND's routing"
+}
+SENSITIVITY = (METRIC, "recall@20", *DIVERSE, "best epoch")
+
+STUDY = Study(
+    "mtmi",
+    {
+        "towers": Question(
+            "Are towers better than self-attention and routing, all trained alike?",
+            {**TOWERS, **OWN},
+            against={name: f"one tower, {name.split(', ')[1]}" for name in TOWERS if not name.startswith("one")},
+            columns=(*COLUMNS, *DIVERSE, "best epoch"),
+            figure=heat(METRIC),
+        ),
+        "ablation": Question(
+            "What do inverse distance weighting and repulsion add, with a triplet loss and with a softmax?",
+            {**DEFAULT, **ABLATION},
+            against={name: name.split(",")[0] for name in ABLATION} | {"softmax": "triplet"},
+            columns=(*COLUMNS[:3], *DIVERSE, "best epoch"),
+            figure=bars(METRIC),
+        ),
+        "interests": Question(
+            "How many towers?",
+            against_default(4, SIZES),
+            columns=SENSITIVITY,
+            figure=lines(METRIC, "towers"),
+        ),
+        "alpha": Question(
+            "How much more should near interests weigh?",
+            against_default(1.0, ALPHAS),
+            columns=SENSITIVITY,
+            figure=lines(METRIC, "alpha"),
+        ),
+        "beta": Question(
+            "How strong should repulsion be?",
+            against_default(0.1, BETAS),
+            columns=SENSITIVITY,
+            figure=lines(METRIC, "beta", log=True),
+        ),
+        "cost": Question(
+            "What does a training step cost as interests are added?",
+            COST,
+            columns=("step ms", "targets per second", "parameters"),
+            figure=lines("step ms", "interests"),
+        ),
+        "cold": Question(
+            "Who profits: users with little history, rare items?",
+            {name: cell for name, cell in TOWERS.items() if name.endswith("softmax")} | DEFAULT,
+            against="one tower, softmax",
+            columns=(METRIC, *COLD),
+            figure=bars("rare targets"),
+        ),
+    },
+    small={
+        **loader("PrefixLoader", batch_size=256, windows_per_user=1),
+        "model__max_length": 20,
+        "sampler__num_negatives": 64,
+        "trainer__learning_rate": 0.005,
+        "trainer__validate_every": 3,
+        "trainer__epochs": 15,
+        "replicates": 200,
+    },
+    full={
+        **loader("PrefixLoader", batch_size=256),
+        "model__max_length": 50,
+        "sampler__num_negatives": 256,
+        "trainer__learning_rate": 0.001,
+        "trainer__epochs": 200,
+        "trainer__patience": 10,
+    },
+    measure=measure,
+)
+
+
+if __name__ == "__main__":
+    sys.exit(main(STUDY, __doc__))
