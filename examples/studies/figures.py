@@ -135,6 +135,7 @@ def heat(metric: str) -> Draw:
             tuple(cell["at"]): interval(cell["values"].get(metric, []))[0] for cell in cells.values() if cell["at"]
         }
         rows, columns = (list(dict.fromkeys(at[place] for at in placed)) for place in (0, 1))
+        axes.figure.set_figheight(max(3, 0.35 * len(rows) + 1.5))
         matrix = [[placed.get((row, column), float("nan")) for column in columns] for row in rows]
         image = axes.imshow(matrix, aspect="auto", cmap="viridis")
         axes.set_xticks(range(len(columns)), columns, rotation=30, ha="right")
