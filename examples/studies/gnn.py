@@ -14,9 +14,15 @@ Within an objective all cells have the same learning rate and batches; validatio
 import sys
 from collections.abc import Mapping
 
+import torch
 from ask import main
 from figures import lines
 from question import METRIC, Cell, Options, Question, Study
+
+from graphmi.asking import device_of, evaluating
+from graphmi.data import Dataset
+from graphmi.experiment import Experiment, Trained
+from graphmi.typing import Batch
 
 OBJECTIVES: dict[str, Options] = {
     "BPR": {"loader__batch_size": 8192, "trainer__learning_rate": 0.03},
@@ -56,7 +62,8 @@ def cell(preset: str, **options: object) -> Cell:
     """Return a preset with the budget of its objective; it stands in figures by objective and number of interests."""
     objective = "softmax" if preset.endswith("softmax") else "BPR"
     number = options.get("model__num_interests", INTERESTS[preset.removesuffix("-softmax")])
-    return Cell(preset, {**OBJECTIVES[objective], **options}, at=(objective, number))
+    line = objective + ", automatic" * ("model__dynamic_interests" in options)
+    return Cell(preset, {**OBJECTIVES[objective], **options}, at=(line, number))
 
 
 def presets(*names: str) -> dict[str, Cell]:
@@ -85,11 +92,26 @@ def regularized(preset: str, weight: float, gamma: float) -> Cell:
     return cell(preset, loss__regularizers=given, loader__batch_size=2048, trainer__learning_rate=0.01)
 
 
+@torch.no_grad()
+def measure(experiment: Experiment, dataset: Dataset, trained: Trained) -> Mapping[str, float]:
+    """Return how many interests users keep, and how that goes with their diversity, where the model says it."""
+    device = device_of(trained.model)
+    with evaluating(trained.model):
+        mask = trained.model(Batch(user=torch.arange(dataset.num_users, device=device))).interest_mask
+    if mask is None:
+        return {}
+    kept = mask.sum(1).cpu().double()
+    known = ~trained.diversity.isnan()
+    correlation = torch.corrcoef(torch.stack([kept, trained.diversity.double()])[:, known])[0, 1]
+    return {"kept": float(kept.mean()), "kept-diversity correlation": float(correlation.nan_to_num())}
+
+
 BOTH = presets("lightgcn", "interest-gcn", "lightgcn-softmax", "interest-gcn-softmax")
 BACKBONES = {**presets("cagcn", "interest-cagcn"), **BOTH}
 NUMBER = {
     **BOTH,
     **{name: one for k in (2, 3, 6, 8) for name, one in both(f"K={k}", single=False, model__num_interests=k).items()},
+    **both("K=8, automatic", single=False, model__num_interests=8, model__dynamic_interests=True),
 }
 SHARING = {
     **BOTH,
@@ -118,7 +140,11 @@ DEFAULT = "interest-gcn-softmax, reconstruction"
 OPTIONS = {DEFAULT: cell("interest-gcn-softmax", **RECONSTRUCTION), **options("interest-gcn-softmax", RECONSTRUCTION)}
 OPTIONS_BPR = {**presets("interest-gcn"), **options("interest-gcn", {})}
 USED = (
-    *(f"interest-gcn{objective}{ending}" for objective in ("", "-softmax") for ending in ("", ", K=8")),
+    *(
+        f"interest-gcn{objective}{ending}"
+        for objective in ("", "-softmax")
+        for ending in ("", ", K=8", ", K=8, automatic")
+    ),
     *(name for name in SHARING if "separate" in name),
     DEFAULT,
 )
@@ -146,7 +172,7 @@ STUDY = Study(
             "How many interests?",
             NUMBER,
             {name: PAIRS[name.split(",")[0]] for name in NUMBER if "interest" in name},
-            (METRIC, "spread", "interests/effective@10", "seconds"),
+            (METRIC, "spread", "interests/effective@10", "kept", "seconds"),
             figure=lines(METRIC, "number of interests"),
         ),
         "evenness": Question(
@@ -158,7 +184,7 @@ STUDY = Study(
         "interests": Question(
             "Do users of high diversity use more interests?",
             {name: {**NUMBER, **SHARING, **OPTIONS}[name] for name in USED},
-            columns=OF_INTERESTS,
+            columns=(*OF_INTERESTS, "kept-diversity correlation"),
         ),
         "sharing": Question(
             "Should interests share their parameters?",
@@ -184,6 +210,7 @@ STUDY = Study(
         "trainer__patience": 4,
     },
     full={"trainer__epochs": 300, "trainer__patience": 15},
+    measure=measure,
 )
 
 if __name__ == "__main__":

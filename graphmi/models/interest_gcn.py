@@ -8,15 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from graphmi.models.graph import (
-    EdgeBuffers,
-    Score,
-    decompose,
-    item_vectors,
-    represent,
-    user_item_adjacency,
-    user_vectors,
-)
+from graphmi.models.arrangement import Arrangement, Score
+from graphmi.models.carried import carried_to
+from graphmi.models.graph import EdgeBuffers, user_item_adjacency
 from graphmi.models.lookup import Lookup
 from graphmi.models.sampled import as_layers, per_hop, read_hops
 from graphmi.neighbors import Hops, sample_hops
@@ -64,10 +58,12 @@ class InterestGCN(nn.Module):
         rescale: Multiply virtual interests by their number.
         center: ``"node_dot"``, ``"node_norm"``, ``"edge_dot"`` or ``"sum"``; see :class:`~graphmi.nn.CenterAggregator`.
         score: ``"user_virtual"``, ``"pair_max"``, ``"symmetric"`` or ``"center"``;
-            see :func:`graphmi.models.graph.represent`.
+            see :class:`graphmi.models.arrangement.Arrangement`.
         share_interests: One set of interest vectors for all layers instead of one per layer, so that an interest means
             the same in each.
         normalize: Bring the outputs to length one (cosine scores); goes with a temperature in the loss.
+        dynamic_interests: Leave a user only as many interests as hold the mass of its neighbourhood, the others
+            inactive; see :func:`graphmi.models.active.active_interests`. graphmi's own.
         init_std: Standard deviation of the initial centers, positive.
         num_neighbors: Neighbours that a node draws in training, without replacement: one number for all layers, or one
             per hop, first that of the users and items asked for; -1 for all. The whole graph when omitted. Not with
@@ -108,6 +104,7 @@ class InterestGCN(nn.Module):
         score: Score = "user_virtual",
         share_interests: bool = False,
         normalize: bool = False,
+        dynamic_interests: bool = False,
         init_std: float = 0.1,
         num_neighbors: int | Sequence[int] | None = None,
         sparse: bool = False,
@@ -119,15 +116,14 @@ class InterestGCN(nn.Module):
             raise ValueError(f"'num_layers' must be at least 0 (got {num_layers})")
         if not init_std > 0:
             raise ValueError(f"'init_std' must be positive (got {init_std})")
-        if score not in ("user_virtual", "pair_max", "symmetric", "center"):
-            raise ValueError(f"'score' must be 'user_virtual', 'pair_max', 'symmetric' or 'center' (got {score!r})")
         self.num_neighbors = per_hop(num_neighbors, num_layers)
         if self.num_neighbors is not None and center == "edge_dot":
             raise ValueError(_EDGE_DOT)
         adjacency = user_item_adjacency(graph, LightGCNWeight() if weight is None else weight)
         self.num_users, self.num_items = int(graph["user"].num_nodes), int(graph["item"].num_nodes)
         self.attention, self.center = attention, center
-        self.num_interests, self.score, self.normalize = num_interests, score, normalize
+        self.num_interests = num_interests
+        self.arrangement = Arrangement(score, normalize, dynamic_interests)
         self.edges = EdgeBuffers(adjacency)
         self.embedding = nn.Embedding(adjacency.size[0], embedding_dim, sparse=sparse)
         nn.init.normal_(self.embedding.weight, std=init_std)
@@ -149,14 +145,8 @@ class InterestGCN(nn.Module):
         if self.training and self.num_neighbors is not None:
             return self._drawn(batch)
         virtuals, centers = self.propagate()
-        return represent(
-            virtuals,
-            centers,
-            self.embedding.weight,
-            batch,
-            num_users=self.num_users,
-            score=self.score,
-            normalize=self.normalize,
+        return self.arrangement.represent(
+            virtuals, centers, self.embedding.weight, batch.user, slice(self.num_users, None)
         )
 
     def on_sample(self, data: HeteroData) -> Representations:
@@ -182,12 +172,7 @@ class InterestGCN(nn.Module):
         num_users, num_items = (data[kind].num_sampled_nodes[0] for kind in ("user", "item"))
         users, items = slice(num_users), slice(num_users, num_users + num_items)
         virtuals, centers = self._over(drawn)
-        return Representations(
-            interests=user_vectors(virtuals, centers, users, score=self.score, normalize=self.normalize),
-            items=item_vectors(virtuals, centers, items, score=self.score, normalize=self.normalize),
-            ego_users=centers[0][users],
-            ego_items=centers[0][items],
-        )
+        return self.arrangement.represent(virtuals, centers, centers[0], users, items)
 
     def propagate(self) -> tuple[list[Tensor], list[Tensor]]:
         """Return, for each layer from 0 on, virtual interests ``[num_nodes, num_interests, dim]`` and centers.
@@ -223,7 +208,8 @@ class InterestGCN(nn.Module):
         virtuals, centers, row = self._around(batch.user)
         device = self.embedding.weight.device
         return Representations(
-            interests=user_vectors(virtuals, centers, row, score=self.score, normalize=self.normalize),
+            interests=self.arrangement.users(virtuals, centers, row),
+            interest_mask=self.arrangement.active(virtuals, row),
             items=Lookup(self._items, self.num_items, device),
             ego_users=self.embedding(batch.user),
             ego_items=Lookup(lambda item: self.embedding(item + self.num_users), self.num_items, device),
@@ -231,7 +217,7 @@ class InterestGCN(nn.Module):
 
     def _items(self, item: Tensor) -> Tensor:
         virtuals, centers, row = self._around(item + self.num_users)
-        vectors = item_vectors(virtuals, centers, row.flatten(), score=self.score, normalize=self.normalize)
+        vectors = self.arrangement.items(virtuals, centers, row.flatten())
         return vectors.view(*item.shape, vectors.size(-1))
 
     @torch.no_grad()
@@ -242,26 +228,12 @@ class InterestGCN(nn.Module):
         layer, times edge weight and attention; there the centers know of nodes further away, whose part thus counts
         for the neighbour that it came through. What is left is the user's own center.
         """
-        virtuals, centers = self.propagate()
-        return partial(self._contributions, virtuals[1:], centers)
+        return partial(self._contributions, *self.propagate())
 
     @torch.no_grad()
     def _contributions(self, virtuals: list[Tensor], centers: list[Tensor], batch: Batch) -> Contributions:
-        adjacency, own = self.edges(), centers[0][batch.user]
-        entries, row = adjacency.entries(batch.user)
-        virtual = own.new_zeros(entries.numel(), self.num_interests, own.size(1))
-        center = own.new_zeros(entries.numel(), own.size(1))
         convs = cast(Iterable[MultiInterestConv], self.convs)
-        for conv, before, found in zip(convs, centers, virtuals, strict=False):
-            to_virtual, to_center = conv.carried(before, adjacency, found, entries)
-            virtual += to_virtual
-            center += to_center
-        size = len(centers)
-        return decompose(
-            (virtual / size, own.unsqueeze(1).expand(-1, self.num_interests, -1) / size),
-            (center / size, own / size),
-            row,
-            adjacency.col[entries].long() - self.num_users,
-            score=self.score,
-            normalize=self.normalize,
-        )
+        virtual, center, row, node = carried_to(batch.user, convs, virtuals, centers, self.edges())
+        own = centers[0][batch.user] / len(centers)
+        owns = own.unsqueeze(1).expand(-1, self.num_interests, -1)
+        return self.arrangement.decompose((virtual, owns), (center, own), row, node - self.num_users)

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from graphmi.models.graph import EdgeBuffers, Score, decompose, represent, user_item_adjacency
+from graphmi.models.arrangement import Arrangement, Score
+from graphmi.models.graph import EdgeBuffers, user_item_adjacency
 from graphmi.nn.conv import EdgeWeight, LightGCNWeight
 from graphmi.nn.sparse import propagate
 from graphmi.typing import Batch, Contributions, Representations
@@ -28,7 +29,7 @@ class SeparateInterestGCN(nn.Module):
         embedding_dim: Size of all vectors, at least 1.
         num_layers: Number of convolutions, at least 0.
         weight: Edge weights of the backbone.
-        score: See :func:`graphmi.models.graph.represent`.
+        score: See :class:`graphmi.models.arrangement.Arrangement`.
         normalize: Bring the outputs to length one (cosine scores).
         init_std: Standard deviation of the initial vectors, positive.
 
@@ -58,7 +59,7 @@ class SeparateInterestGCN(nn.Module):
                 raise ValueError(f"'{name}' must be at least {least} (got {value})")
         adjacency = user_item_adjacency(graph, LightGCNWeight() if weight is None else weight)
         self.num_users, self.num_layers = int(graph["user"].num_nodes), num_layers
-        self.score, self.normalize = score, normalize
+        self.arrangement = Arrangement(score, normalize)
         self.edges = EdgeBuffers(adjacency)
         num_nodes = adjacency.size[0]
         self.embedding = nn.Parameter(torch.randn(1 + num_interests, num_nodes, embedding_dim) * init_std)
@@ -72,15 +73,9 @@ class SeparateInterestGCN(nn.Module):
             x = propagate(adjacency, x)
             total = total + x
         center, *virtual = (total / (self.num_layers + 1)).unbind(0)
-        return represent(
-            [torch.stack(virtual, dim=1)],
-            [center],
-            self.embedding.transpose(0, 1).flatten(1),  # [num_nodes, (1 + num_interests) * dim]
-            batch,
-            num_users=self.num_users,
-            score=self.score,
-            normalize=self.normalize,
-        )
+        ego = self.embedding.transpose(0, 1).flatten(1)  # [num_nodes, (1 + num_interests) * dim]
+        virtuals = [torch.stack(virtual, dim=1)]
+        return self.arrangement.represent(virtuals, [center], ego, batch.user, slice(self.num_users, None))
 
     @torch.no_grad()
     def contributions(self) -> Callable[[Batch], Contributions]:
@@ -101,11 +96,6 @@ class SeparateInterestGCN(nn.Module):
         src = adjacency.col[entries].long()
         parts = sent[:, src].transpose(0, 1) * adjacency.value[entries].view(-1, 1, 1)
         own = self.embedding[:, batch.user].transpose(0, 1) / (self.num_layers + 1)  # [batch, 1 + num_interests, dim]
-        return decompose(
-            (parts[:, 1:], own[:, 1:]),
-            (parts[:, 0], own[:, 0]),
-            row,
-            src - self.num_users,
-            score=self.score,
-            normalize=self.normalize,
+        return self.arrangement.decompose(
+            (parts[:, 1:], own[:, 1:]), (parts[:, 0], own[:, 0]), row, src - self.num_users
         )
