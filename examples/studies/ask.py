@@ -27,6 +27,7 @@ def _parser(study: Study, description: str) -> argparse.ArgumentParser:
     parser.add_argument("question", nargs="*", metavar="QUESTION", help=f"of {names}; all of them when omitted")
     parser.add_argument("--data", default="ml-100k", help="name of 'graphmi data list', or a file")
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="an option of every cell")
+    parser.add_argument("--cell", action="append", default=[], metavar="CELL", help="train only these of the cells")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--full", action="store_true", help="the full budget per cell")
     parser.add_argument("--show", action="store_true", help="only show what is there")
@@ -43,7 +44,10 @@ def _ask(study: Study, arguments: argparse.Namespace) -> int:
     runs = Runs(study, arguments.data, _folder(study, arguments), arguments.full, _options(arguments.option))
     console = Console() if sys.stdout.isatty() else Console(width=150)
     cells = {cell: study.cells()[cell] for name in names for cell in study.questions[name].cells}
-    todo = [] if arguments.show else [(cell, seed) for seed in range(arguments.seeds) for cell in cells]
+    for cell in arguments.cell:
+        require_name(cell, list(cells), "cell")
+    train = [] if arguments.show else arguments.cell or list(cells)
+    todo = [(cell, seed) for seed in range(arguments.seeds) for cell in train]
     for number, (cell, seed) in enumerate(todo, 1):  # the first seed of all cells before the second of any
         outcome = runs.train(cell, cells[cell], seed)
         console.print(f"{number}/{len(todo)}  {cell}, seed {seed}: {outcome}", markup=False, highlight=False)
