@@ -3,7 +3,8 @@
 Towards True Multi-interest Recommendation: Enhanced Scheme for Balanced Interest Training, IEEE BigData 2024,
 https://github.com/jlunits2/BaM, draws the interest that is trained in proportion to exp(temperature * fit) where
 ComiRec takes the best. How evenly do the interests then serve users, on which backbone, at which temperature; is the
-draw needed, or does the expectation of its loss do; and what does balance have to do with accuracy?
+draw needed, or does the expectation of its loss do; and what does balance have to do with accuracy? A model with one
+interest stands beside each backbone.
 
     python examples/studies/bam.py [QUESTION ...] [--data ml-100k] [--seeds 3] [--full]
 
@@ -31,7 +32,7 @@ DRAWN = "comirec-sa, BaM-p"
 def measure(experiment: Experiment, dataset: Dataset, trained: Trained) -> Mapping[str, float]:
     """Return the part of the 10 best items from each user's largest interest, the second largest, and so on."""
     share = trained.test.interest_share
-    return {} if share is None else dict(zip(SHARES, share[:10].mean(0).tolist(), strict=True))
+    return {} if share is None else dict(zip(SHARES, share[:10].mean(0).tolist(), strict=False))
 
 
 def softmax(similarity: str = "InnerProduct", **arguments: object) -> dict[str, object]:
@@ -49,6 +50,10 @@ SELECTED = {
     f"{backbone}, {name}": Cell(preset, backbone=backbone, at=(1.0,) if name == "BaM-p" else ())
     for backbone in BACKBONES
     for name, preset in SELECTIONS.items()
+}
+SELECTED |= {
+    f"{backbone}, one interest": Cell("comirec-sa", {"model__extractor__num_interests": 1}, backbone)
+    for backbone in BACKBONES
 } | {"mind, label-aware": Cell("mind", backbone="mind")}
 TEMPERATURES = {
     **{

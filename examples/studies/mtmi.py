@@ -7,8 +7,9 @@ number of towers, alpha and beta matter, what does it cost, and what becomes of 
 
     python examples/studies/mtmi.py [QUESTION ...] [--data ml-100k] [--seeds 3] [--full]
 
-All cells train on the same windows of up to 20 items against 64 shared uniform negatives. ``MTMI's`` loss is a triplet
-loss on weighted distances with repulsion; ``softmax`` one on cosines that trains all interests by log-sum-exp.
+All cells train on the same windows of up to 20 items against 64 shared uniform negatives. ``triplet`` is the loss of the
+preset, inverse distances and repulsion, and ``softmax`` the same with a softmax in place of the triplets. Extractors are
+compared by a loss without either: a softmax on cosines that trains all interests by log-sum-exp.
 """
 
 import sys
@@ -16,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ask import main
-from figures import bars, heat, lines
+from figures import bars, lines
 from measures import LENGTHS, cold, speed
 from question import COLUMNS, METRIC, Cell, Options, Question, Study
 
@@ -87,13 +88,13 @@ def distances(objective: str, weighting: object = 1.0, beta: float = 0.1, **opti
 
 
 BOTH = ("triplet", "softmax")
-LOSSES: dict[str, Options] = {"MTMI's": {}, "softmax": softmax(part("nn", "LogSumExpReadout", temperature=0.1))}
+SOFTMAX = softmax(part("nn", "LogSumExpReadout", temperature=0.1))
 TOWERS = {
-    f"{name}, {loss}": Cell("mtmi", {"model__extractor": extractor, **options}, at=(name, loss))
-    for loss, options in LOSSES.items()
+    name: Cell("mtmi", {"model__extractor": extractor, **SOFTMAX})
     for name, extractor in {**extractors(4), "one tower": extractors(1)["towers"]}.items()
 }
 OWN = {f"{preset}, its own": Cell(preset) for preset in ("comirec-sa", "comirec-dr", "mind")}
+OWN["one tower, triplet"] = distances("triplet", model__extractor=extractors(1)["towers"])
 DEFAULT = {objective: distances(objective) for objective in BOTH}
 ABLATION = {
     f"{objective}, {name}{'' if beta else ', no repulsion'}": distances(objective, weighting, beta)
@@ -104,35 +105,29 @@ ABLATION = {
 }
 
 
-def against_default(x: float, cells: Mapping[tuple[str, str, float], Cell]) -> dict[str, Cell]:
-    """Return both defaults at ``x`` and the cells by name, objective, line and place."""
-    placed = {objective: replace(cell, at=(objective, x)) for objective, cell in DEFAULT.items()}
-    return placed | {name: replace(cell, at=(line, at)) for (name, line, at), cell in cells.items()}
+def around(x: float, cells: Mapping[tuple[str, float | int], Cell]) -> dict[str, Cell]:
+    """Return the default with softmax at ``x``, and cells where the second part of their keys says."""
+    lines = {name: name.split(", ")[-1] if name.endswith("detached") else "attached" for name, _ in cells}
+    placed = {name: replace(cell, at=(lines[name], place)) for (name, place), cell in cells.items()}
+    return {"softmax": replace(DEFAULT["softmax"], at=("attached", x)), **placed}
 
 
 SIZES = {
-    (f"{objective}, {size} towers", objective, size): distances(objective, model__extractor=extractors(size)["towers"])
-    for objective in BOTH
+    (f"softmax, {size} towers", size): distances("softmax", model__extractor=extractors(size)["towers"])
     for size in (1, 2, 8)
 }
-ALPHAS = {(f"{objective}, mean", objective, 0.0): ABLATION[f"{objective}, mean"] for objective in BOTH} | {
-    (f"{objective}, alpha {alpha:g}{detached}", f"{objective}{detached}", alpha): distances(
-        objective, alpha, detach=bool(detached)
-    )
-    for objective in BOTH
-    for detached, alphas in {"": (0.5, 2.0, 5.0, 10.0), ", detached": (2.0, 10.0)}.items()
+ALPHAS = {("softmax, mean", 0.0): ABLATION["softmax, mean"]} | {
+    (f"softmax, alpha {alpha:g}{ending}", alpha): distances("softmax", alpha, detach=bool(ending))
+    for ending, alphas in {"": (0.5, 2.0, 5.0, 10.0), ", detached": (2.0, 10.0)}.items()
     for alpha in alphas
 }
-ALONE = "inverse, no repulsion"
-BETAS = {(f"{objective}, {ALONE}", objective, 0.0): ABLATION[f"{objective}, {ALONE}"] for objective in BOTH} | {
-    (f"{objective}, beta {beta:g}", objective, beta): distances(objective, beta=beta)
-    for objective in BOTH
-    for beta in (0.01, 1.0)
+BETAS = {("softmax, inverse, no repulsion", 0.0): ABLATION["softmax, inverse, no repulsion"]} | {
+    (f"softmax, beta {beta:g}", beta): distances("softmax", beta=beta) for beta in (0.01, 1.0)
 }
 COST = {
     f"{name}, K {size}{ending}": Cell(
         "mtmi",
-        {**LOSSES["softmax"], "model__extractor": extractor, "trainer__epochs": 1, **options},
+        {**SOFTMAX, "model__extractor": extractor, "trainer__epochs": 1, **options},
         at=(f"{name}{ending}", size),
     )
     for ending, options in {"": {}, ", target by target": loader("TargetLoader", batch_size=256)}.items()
@@ -147,10 +142,10 @@ STUDY = Study(
     {
         "towers": Question(
             "Are towers better than self-attention and routing, all trained alike?",
-            {**TOWERS, **OWN},
-            against={name: f"one tower, {name.split(', ')[1]}" for name in TOWERS if not name.startswith("one")},
+            {**TOWERS, **DEFAULT, **OWN},
+            against={name: "one tower" for name in TOWERS if name != "one tower"} | {"triplet": "one tower, triplet"},
             columns=(*COLUMNS, *DIVERSE, "best epoch"),
-            figure=heat(METRIC),
+            figure=bars(METRIC),
         ),
         "ablation": Question(
             "What do inverse distance weighting and repulsion add, with a triplet loss and with a softmax?",
@@ -161,19 +156,19 @@ STUDY = Study(
         ),
         "interests": Question(
             "How many towers?",
-            against_default(4, SIZES),
+            around(4, SIZES),
             columns=SENSITIVITY,
             figure=lines(METRIC, "towers"),
         ),
         "alpha": Question(
             "How much more should near interests weigh?",
-            against_default(1.0, ALPHAS),
+            around(1.0, ALPHAS),
             columns=SENSITIVITY,
             figure=lines(METRIC, "alpha"),
         ),
         "beta": Question(
             "How strong should repulsion be?",
-            against_default(0.1, BETAS),
+            around(0.1, BETAS),
             columns=SENSITIVITY,
             figure=lines(METRIC, "beta", log=True),
         ),
@@ -185,8 +180,8 @@ STUDY = Study(
         ),
         "cold": Question(
             "Who profits: users with little history, rare items?",
-            {name: cell for name, cell in TOWERS.items() if name.endswith("softmax")} | DEFAULT,
-            against="one tower, softmax",
+            {**TOWERS, **DEFAULT},
+            against="one tower",
             columns=(METRIC, *COLD),
             figure=bars("rare targets"),
         ),
