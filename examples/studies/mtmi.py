@@ -7,9 +7,9 @@ number of towers, alpha and beta matter, what does it cost, and what becomes of 
 
     python examples/studies/mtmi.py [QUESTION ...] [--data ml-100k] [--seeds 3] [--full]
 
-All cells train on the same windows of up to 20 items against 64 shared uniform negatives. ``triplet`` is the loss of the
-preset, inverse distances and repulsion, and ``softmax`` the same with a softmax in place of the triplets. Extractors are
-compared by a loss without either: a softmax on cosines that trains all interests by log-sum-exp.
+All cells train on the same windows of up to 20 items against 64 shared uniform negatives. ``triplet`` is the loss of
+the preset, inverse distances and repulsion, and ``softmax`` the same with a softmax in place of the triplets.
+Extractors are compared by a loss without either: a softmax on cosines that trains all interests by log-sum-exp.
 """
 
 import sys
