@@ -26,10 +26,16 @@ from graphmi.losses import MultiInterestLoss
 
 BETA, PENALTY = 1.0, 12800.0  # of the preset
 PARTS = {"ComiRec-SA": (0.0, 0.0), "hard negatives": (BETA, 0.0), "routing": (0.0, PENALTY), "REMI": (BETA, PENALTY)}
-SAMPLES: dict[str, Options] = {
-    **{f"{share:.0%} of interactions": {"share": share} for share in (0.5, 0.25)},
-    **{f"last {last}": {"last": last} for last in (20, 5)},
-    **{f"{half} half": {"users": half} for half in ("short", "long", "narrow", "broad")},
+# What SubSample keeps, and the size of batches of as many steps as all of MovieLens-100K makes.
+SAMPLES: dict[str, tuple[Options, int]] = {
+    "50% of interactions": ({"share": 0.5}, 1024),
+    "25% of interactions": ({"share": 0.25}, 512),
+    "last 20": ({"last": 20}, 384),
+    "last 5": ({"last": 5}, 96),
+    "short half": ({"users": "short"}, 320),
+    "long half": ({"users": "long"}, 1728),
+    "narrow half": ({"users": "narrow"}, 1024),
+    "broad half": ({"users": "broad"}, 1024),
 }
 INTERESTS = ("interests/cosine", "interests/collapse", "interests/routing entropy")
 
@@ -108,8 +114,12 @@ OTHERS = {
     **{f"repulsion {weight:g}": remi(**regularizer("InterestRepulsion", weight)) for weight in (1e-2, 1e-1)},
 }
 SUBSAMPLES = {
-    f"{name}, {sample}": remi(*PARTS[name], split={"class_path": "subsamples.SubSample", "init_args": arguments})
-    for sample, arguments in SAMPLES.items()
+    f"{name}, {sample}": remi(
+        *PARTS[name],
+        split={"class_path": "subsamples.SubSample", "init_args": arguments},
+        loader__batch_size=batch_size,
+    )
+    for sample, (arguments, batch_size) in SAMPLES.items()
     for name in ("ComiRec-SA", "REMI")
 }
 
