@@ -119,9 +119,10 @@ def test_a_configuration_can_name_them(options):
 def test_the_search_tests_what_is_best_on_validation(monkeypatch, tmp_path, capsys):
     import simple
 
-    monkeypatch.setattr(simple, "GRIDS", {"EASE": [{"regularization": value} for value in (0.1, 30, 3000)]})
+    monkeypatch.setattr(simple, "NEIGHBORS", [{"neighbors": 5}])
     monkeypatch.setattr(simple, "LENGTHS", (2, simple.ALL))
-    monkeypatch.setattr(sys, "argv", ["simple.py", "--data", DATA, "--out", str(tmp_path / "out.json")])
+    words = ["--data", DATA, "--out", str(tmp_path / "out.json"), "--regularization", "0.1", "30", "3000"]
+    monkeypatch.setattr(sys, "argv", ["simple.py", *words])
     simple.main()
     assert "EASE, latest items" in capsys.readouterr().out
     rows = json.loads((tmp_path / "out.json").read_text())["rows"]

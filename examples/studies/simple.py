@@ -6,13 +6,14 @@ models, or the latest known ones, validation among them, as sequence models. The
     python examples/studies/simple.py --data ml-100k                             # leave-one-out
     python examples/studies/simple.py --data ml-100k --option split=RandomSplit
 
-``--users 1000`` searches on that many users, for large catalogues. ``--out`` is the file of the numbers.
+For large catalogues ``--users 1000`` searches on that many users and ``--regularization`` names fewer values. ``--out``
+is the file of the numbers.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -24,20 +25,17 @@ from question import METRIC, Options
 from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
-from torch import nn
+from torch import Tensor, nn
 
 from graphmi.config import experiment
-from graphmi.data import Dataset, Histories
+from graphmi.data import Dataset, Histories, Interactions
 from graphmi.evaluator import Evaluator
 from graphmi.experiment import Experiment
 from graphmi.result import describe_data, versions
 
 ALL = 1_000_000
 LENGTHS = (1, 2, 3, 5, 10, 20, 50, ALL)
-GRIDS: dict[str, list[Options]] = {
-    "EASE": [{"regularization": value} for value in (100, 300, 1000, 3000, 10_000)],
-    "ItemKNN": [{"neighbors": k, "shrinkage": h} for k, h in product((20, 100, 300, 1000), (0, 20))],
-}
+NEIGHBORS: list[Options] = [{"neighbors": k, "shrinkage": h} for k, h in product((20, 100, 300, 1000), (0, 20))]
 SHOWN = (METRIC, "recall@20", "ndcg@10", "recall@10")
 Validate = Callable[[nn.Module], float]
 
@@ -66,11 +64,13 @@ class Search:
     Attributes:
         data: Name or file of the data.
         given: Options of columns and split.
+        grids: Options of the weights of each family.
         users: Users in the validation of the search; all when ``None``.
     """
 
     data: str
     given: Options
+    grids: Mapping[str, Sequence[Options]]
     users: int | None = None
 
     def __post_init__(self) -> None:
@@ -87,7 +87,7 @@ class Search:
         validate = self.validation(dataset)
         model = self.experiment("Popularity", {}).build(dataset)
         best["popularity"] = Found(validate(model), {}, None, model)
-        for family, grid in GRIDS.items():
+        for family, grid in self.grids.items():
             for options in grid:
                 model = self.experiment(f"baselines.{family}", options).build(dataset)
                 for name, one in self.lengths(family, options, model, validate):
@@ -107,21 +107,21 @@ class Search:
 
     def validation(self, dataset: Dataset) -> Validate:
         """Return what gives the validation metric of a model."""
-        targets, known = dataset.targets("valid"), dataset.known("valid")
+        targets = dataset.targets("valid")
         if self.users is not None:
             chosen = torch.randperm(dataset.num_users, generator=torch.Generator().manual_seed(0))[: self.users]
             targets = targets.take(torch.isin(targets.user, chosen))
-        evaluator = Evaluator(targets, known, (20,), history=Histories(known), quick=True)
+        evaluator = ranking(targets, dataset.known("valid"))
         return lambda model: evaluator(model).metrics[METRIC]
 
     def run(self) -> dict[str, Any]:
         """Search, and test the best."""
         start, one = time.perf_counter(), self.experiment("Popularity", {})
         dataset = one.dataset()
-        diversity = one.groups.values(dataset.train)
-        rows = {}
+        groups = one.groups.cut(one.groups.values(dataset.train), dataset.train)
+        evaluator, rows = ranking(dataset.targets("test"), dataset.known("test"), groups), {}
         for name, best in self.found(dataset).items():
-            test = one.evaluate(best.model, dataset, "test", diversity=diversity)
+            test = evaluator(best.model)
             spread = test.groups.get(f"diversity-controlled/{METRIC}")
             rows[name] = {
                 "options": best.options,
@@ -140,13 +140,18 @@ class Search:
         }
 
 
+def ranking(targets: Interactions, known: Interactions, groups: Mapping[str, Tensor] | None = None) -> Evaluator:
+    """Return what ranks all items; in small batches, which share fewer columns of the weights."""
+    return Evaluator(targets, known, groups=groups, batch_size=256, history=Histories(known), quick=True)
+
+
 def show(result: dict[str, Any]) -> None:
     """Print the rows as a table."""
     table = Table(title=result["data"]["name"], box=MARKDOWN)
     for column in ("baseline", "chosen", "validation", *SHOWN, "spread"):
         table.add_column(column, justify="left" if column in {"baseline", "chosen"} else "right")
     for name, row in result["rows"].items():
-        chosen = [f"{key} {value}" for key, value in row["options"].items()]
+        chosen = [f"{key} {value:g}" for key, value in row["options"].items()]
         if row["max_length"] not in (None, ALL):
             chosen.append(f"the latest {row['max_length']}")
         numbers = (row[key] for key in ("valid", *SHOWN, "spread"))
@@ -160,9 +165,13 @@ def main() -> None:
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of columns or split")
     parser.add_argument("--users", type=int, help="users in the validation of the search")
     parser.add_argument("--out", type=Path, help="write the numbers as JSON")
+    parser.add_argument(
+        "--regularization", type=float, nargs="+", default=(100, 300, 1000, 3000, 10_000), help="of EASE"
+    )
     arguments = parser.parse_args()
     given: Options = {"replicates": 0, **dict(option.split("=", 1) for option in arguments.option)}
-    result = Search(arguments.data, given, arguments.users).run()
+    grids = {"EASE": [{"regularization": value} for value in arguments.regularization], "ItemKNN": NEIGHBORS}
+    result = Search(arguments.data, given, grids, arguments.users).run()
     show(result)
     if arguments.out is not None:
         arguments.out.write_text(json.dumps(result, indent=1) + "\n")
