@@ -24,6 +24,7 @@ ENCODERS = {
 SEVERAL = {
     "self-attentive": nn.SelfAttentiveExtractor,
     "last query": nn.LastQueryExtractor,
+    "recent positions": nn.RecentPositions,
     "routing (MIND)": nn.DynamicRoutingExtractor,
     "routing (ComiRec)": partial(
         nn.DynamicRoutingExtractor, shared_map=False, random_logits=False, dynamic_interests=False

@@ -1,13 +1,17 @@
-"""Where do several interests beat one? The next item against many targets, on the same backbone at the same budget.
+"""Where do several interests beat one? One transformer, read and trained in every way, at the same budget.
 
-A transformer of one layer under a self-attentive extractor, trained on all prefixes by a sampled softmax on cosines:
-with one interest, with one whose vectors are larger, and with four that are selected in every way that the library
-has. ``next`` asks for the next item of every user (leave-one-out), ``many`` for the last fifth of the histories of
-held-out users, as ComiRec and REMI do, where a list has room for several tastes.
+A transformer of one layer, trained on all prefixes by a full softmax on cosines, known items left out. One interest is
+read by self-attention or from the last position; several by self-attention, selected in every way that the library
+has, or from the last positions (*recent*), one interest each. ``next`` asks for the next item of every user
+(leave-one-out), ``many`` for the last fifth of the histories of held-out users, as ComiRec and REMI do, where a list
+has room for several tastes.
 
-    python examples/studies/one_or_many.py                   # small: MovieLens-100K, three seeds
-    python examples/studies/one_or_many.py many --data ml-1m
-    python examples/studies/one_or_many.py many --data sequences.txt.gz --option columns__format=sequences
+    python examples/studies/one_or_many.py next            # small: MovieLens-100K, three seeds
+    python examples/studies/one_or_many.py next --full     # the budget of the best of sequences.py
+    python examples/studies/one_or_many.py next --full --data sequences.txt.gz --option columns__format=sequences
+
+On larger catalogues name a sampler: ``--option sampler=UniformSampler --option sampler__num_negatives=2048 --option
+sampler__shared=true --option sampler__reject_known=false --option loader__batch_size=2048``.
 """
 
 import sys
@@ -16,36 +20,44 @@ from ask import main
 from question import Cell, Options, Question, Study
 
 TEMPERATURE = 0.1
-FOUR = {"model__extractor__num_interests": 4}
-DRAWN = {"loss__readout__selector": "SampledSelector", "loss__readout__selector__temperature": 1 / TEMPERATURE}
-LOG_SUM_EXP = {"loss__readout": "LogSumExpReadout", "loss__readout__temperature": TEMPERATURE}
-WAYS: dict[str, Options] = {
-    "one interest": {"model__extractor__num_interests": 1, "loss__readout__anchor": "candidate"},
-    "one interest of 128": {
-        "model__extractor__num_interests": 1,
-        "loss__readout__anchor": "candidate",
-        "model__embedding_dim": 128,
-    },
-    "hard": FOUR,
-    "drawn": {**FOUR, **DRAWN},
-    "as served": {**FOUR, "loss__readout__anchor": "candidate"},
-    "log-sum-exp": {**FOUR, **LOG_SUM_EXP},
-    "log-sum-exp, repelled": {
-        **FOUR,
+SERVED: Options = {"loss__readout__anchor": "candidate"}  # one interest needs no selection
+LOG_SUM_EXP: Options = {"loss__readout": "LogSumExpReadout", "loss__readout__temperature": TEMPERATURE}
+DRAWN: Options = {"loss__readout__selector": "SampledSelector", "loss__readout__selector__temperature": 1 / TEMPERATURE}
+REPULSION = {"weight": 0.1, "regularizer": {"class_path": "InterestRepulsion"}}
+
+
+def attention(num_interests: int, **options: object) -> Options:
+    """Read the transformer by self-attention."""
+    return {"model__extractor__num_interests": num_interests, **options}
+
+
+def recent(num_interests: int) -> Options:
+    """Read the last positions, all trained by log-sum-exp."""
+    return {
+        "model__extractor": "RecentPositions",
+        "model__extractor__num_interests": num_interests,
         **LOG_SUM_EXP,
-        "loss__regularizers": [{"weight": 0.1, "regularizer": {"class_path": "InterestRepulsion"}}],
-    },
+    }
+
+
+WAYS: dict[str, Options] = {
+    "one": attention(1, **SERVED),
+    "one, last position": {"model__extractor": "LastPosition", **SERVED},
+    "four, hard": attention(4),
+    "four, drawn": attention(4, **DRAWN),
+    "four, as served": attention(4, **SERVED),
+    "four, log-sum-exp": attention(4, **LOG_SUM_EXP),
+    "four, repelled": attention(4, **LOG_SUM_EXP, loss__regularizers=[REPULSION]),
+    **{f"recent {number}": recent(number) for number in (2, 4, 8)},
 }
 SPLITS = {"next": "LeaveOneOut", "many": "HeldOutUsers"}
-COLUMNS = ("ndcg@20", "recall@20", "recall@50", "spread", "highest group", "interests/cosine", "seconds")
+COLUMNS = ("valid", "ndcg@20", "recall@10", "recall@50", "spread", "highest group", "interests/cosine", "seconds")
 
 
 def question(name: str) -> Question:
     """Return the question of a split; its cells are named after it."""
-    cells = {f"{way}, {name}": Cell("comirec-sa", {**options, "split": SPLITS[name]}) for way, options in WAYS.items()}
-    return Question(
-        f"Several interests or one, {SPLITS[name]}", cells, against=f"one interest, {name}", columns=COLUMNS
-    )
+    cells = {f"{way} ({name})": Cell("comirec-sa", {**options, "split": SPLITS[name]}) for way, options in WAYS.items()}
+    return Question(f"Several interests or one ({SPLITS[name]})", cells, against=f"one ({name})", columns=COLUMNS)
 
 
 STUDY = Study(
@@ -57,11 +69,9 @@ STUDY = Study(
         "model__encoder__dropout": 0.4,
         "model__normalize": True,
         "loader": "PrefixLoader",
-        "loader__batch_size": 2048,
-        "sampler": "UniformSampler",
-        "sampler__num_negatives": 1024,
-        "sampler__shared": True,
-        "sampler__reject_known": False,
+        "loader__batch_size": 1024,
+        "sampler": "AllItemsSampler",
+        "sampler__reject_known": True,
         "loss__objective": "SampledSoftmaxLoss",
         "loss__objective__temperature": TEMPERATURE,
         "trainer__learning_rate": 2e-3,
@@ -70,7 +80,7 @@ STUDY = Study(
         "trainer__patience": 3,
         "replicates": 200,
     },
-    full={"trainer__epochs": 60, "trainer__patience": 5},
+    full={"loader__batch_size": 512, "trainer__epochs": 40},
 )
 
 if __name__ == "__main__":

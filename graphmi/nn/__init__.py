@@ -16,6 +16,7 @@ from graphmi.nn.extract import (
     LastPosition,
     LastQueryExtractor,
     MeanPooling,
+    RecentPositions,
     SelfAttentiveExtractor,
     UserTowers,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "NegativeDistance",
     "ProjectedInnerProduct",
     "Readout",
+    "RecentPositions",
     "SampledSelector",
     "Scores",
     "SelectReadout",

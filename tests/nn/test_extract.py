@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from graphmi.nn import LastPosition, LastQueryExtractor, MeanPooling, SelfAttentiveExtractor
+from graphmi.nn import LastPosition, LastQueryExtractor, MeanPooling, RecentPositions, SelfAttentiveExtractor
 from graphmi.nn.extract.packed import at_real_positions
 
 LENGTHS = (4, 1, 0, 6)
@@ -15,6 +15,7 @@ EXTRACTORS = {
     "last": lambda: LastPosition(3, 6),
     "last query": lambda: LastQueryExtractor(3, 6, num_interests=2),
     "last query, one": lambda: LastQueryExtractor(3, 6, num_interests=1),
+    "recent": lambda: RecentPositions(num_interests=3),
     "mean": lambda: MeanPooling(3, 6),
     "network of the mean": lambda: MeanPooling(3, 6, hidden_dim=4),
 }
@@ -245,3 +246,25 @@ class TestLastQuery:
         assert not torch.allclose(extractor(x, mask).interests, extractor(turned, mask).interests)
         same_last = x[:, [2, 0, 1, 3]]  # there are no positions: the order of the others does not matter
         torch.testing.assert_close(extractor(x, mask).interests, extractor(same_last, mask).interests)
+
+
+class TestRecentPositions:
+    def test_are_the_last_ones(self):
+        x, mask = histories()
+        found = RecentPositions(num_interests=3)(x, mask)
+        for row, length in enumerate(LENGTHS):
+            for interest in range(3):
+                place = length - 1 - interest
+                expected = x[row, place] if place >= 0 else torch.zeros(3, dtype=x.dtype)
+                torch.testing.assert_close(found.interests[row, interest], expected)
+                assert bool(found.interest_mask[row, interest]) == (place >= 0 or interest == 0)
+
+    def test_one_is_the_last_position(self):
+        x, mask = histories()
+        torch.testing.assert_close(
+            RecentPositions(num_interests=1)(x, mask).interests, LastPosition()(x, mask).interests
+        )
+
+    def test_their_number_is_checked(self):
+        with pytest.raises(ValueError, match=r"'num_interests' must be at least 1 \(got 0\)"):
+            RecentPositions(num_interests=0)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphmi.nn import Extractor, LastPosition, LastQueryExtractor, MeanPooling, SelfAttentiveExtractor
+from graphmi.nn import Extractor, LastPosition, LastQueryExtractor, MeanPooling, RecentPositions, SelfAttentiveExtractor
 from graphmi.nn.extract.prefix import prefix_attention
 
 EXTRACTORS = {
@@ -15,6 +15,7 @@ EXTRACTORS = {
     "self-attentive, one": lambda: SelfAttentiveExtractor(3, num_interests=1),
     "last": lambda: LastPosition(3, 7),
     "last query": lambda: LastQueryExtractor(3, 7, num_interests=2),
+    "recent": lambda: RecentPositions(num_interests=3),
     "mean": lambda: MeanPooling(3, 7),
     "network of the mean": lambda: MeanPooling(3, 7, hidden_dim=4),
 }
@@ -51,6 +52,8 @@ class TestPrefixes:
         prefix = torch.cat([prefix.flip(0), prefix[:1]])  # any order, and any number of times
         alone, found = Extractor.prefixes(extractor, x, mask, prefix), extractor.prefixes(x, mask, prefix)
         torch.testing.assert_close(found.interests, alone.interests, rtol=1e-10, atol=1e-10)
+        if alone.interest_mask is not None:
+            assert torch.equal(found.interest_mask, alone.interest_mask)
         if alone.routing is not None:
             expected = variance_of_each(alone.routing, prefix, x.size(1))
             torch.testing.assert_close(found.routing_variance, expected, **EXACT)

@@ -4,6 +4,7 @@ from graphmi.nn.extract.base import Extractor, Interests
 from graphmi.nn.extract.dynamic_routing import DynamicRoutingExtractor
 from graphmi.nn.extract.last_query import LastQueryExtractor
 from graphmi.nn.extract.pooling import LastPosition, MeanPooling
+from graphmi.nn.extract.recent import RecentPositions
 from graphmi.nn.extract.self_attentive import SelfAttentiveExtractor
 from graphmi.nn.extract.user_towers import UserTowers
 
@@ -14,6 +15,7 @@ __all__ = [
     "LastPosition",
     "LastQueryExtractor",
     "MeanPooling",
+    "RecentPositions",
     "SelfAttentiveExtractor",
     "UserTowers",
 ]
