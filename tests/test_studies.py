@@ -95,6 +95,12 @@ if __name__ == "__main__":
         _run(monkeypatch, question, *words)
         assert {path: path.stat().st_mtime_ns for path in before} == before
 
+    def test_single_cells(self, question, monkeypatch, tmp_path):
+        words = ("--data", DATA, *LITTLE, "--out", "out", "--cell", "mf", "--cell", "popularity")
+        assert _run(monkeypatch, question, *words) == 0
+        found = {path.parent.name for path in (tmp_path / "out").glob("*/seed*")}
+        assert found == {"mf", "popularity"} == set(json.loads((tmp_path / "out/which.json").read_text())["cells"])
+
     def test_other_options_in_the_same_folder_are_refused(self, question, monkeypatch, capsys):
         _run(monkeypatch, question, "--data", DATA, *LITTLE, "--out", "out")
         words = ("--option", "trainer__learning_rate=0.5", "--out", "out")
@@ -106,6 +112,7 @@ if __name__ == "__main__":
         [
             (["what"], "which"),
             (["--seeds", "0"], "'--seeds' must be at least 1 (got 0)"),
+            (["--cell", "lightgc"], "lightgcn"),
             (["--option", "trainer__epochs"], "'--option trainer__epochs' is not NAME=VALUE"),
             (["--option", "trainer__epoch=1"], "epochs"),
             (["--data", "ml-100"], "ml-100k"),
