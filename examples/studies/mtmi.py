@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ask import main
-from figures import bars, lines
+from figures import bars, curves, lines
 from measures import LENGTHS, cold, speed
 from question import COLUMNS, METRIC, Cell, Options, Question, Study
 
@@ -124,6 +124,11 @@ ALPHAS = {("softmax, mean", 0.0): ABLATION["softmax, mean"]} | {
 BETAS = {("softmax, inverse, no repulsion", 0.0): ABLATION["softmax, inverse, no repulsion"]} | {
     (f"softmax, beta {beta:g}", beta): distances("softmax", beta=beta) for beta in (0.01, 1.0)
 }
+LONGER = {
+    f"{name}, longer": replace(cell, options={**cell.options, "trainer__epochs": 40, "trainer__validate_every": 4})
+    for name, cell in {**TOWERS, **DEFAULT}.items()
+    if name in ("one tower", "towers", "self-attention", *BOTH)
+}
 COST = {
     f"{name}, K {size}{ending}": Cell(
         "mtmi",
@@ -171,6 +176,14 @@ STUDY = Study(
             around(0.1, BETAS),
             columns=SENSITIVITY,
             figure=lines(METRIC, "beta", log=True),
+        ),
+        "longer": Question(
+            "Does more training change which is better?",
+            LONGER,
+            against="one tower, longer",
+            columns=(METRIC, "recall@20", *DIVERSE, "best epoch"),
+            curves=(METRIC,),
+            figure=curves(METRIC),
         ),
         "cost": Question(
             "What does a training step cost as interests are added?",
