@@ -1,17 +1,14 @@
 """Where do several interests beat one? One transformer, read and trained in every way, at the same budget.
 
-A transformer of one layer, trained on all prefixes by a full softmax on cosines, known items left out. One interest is
-read by self-attention or from the last position; several by self-attention, selected in every way that the library
-has, or from the last positions (*recent*), one interest each. ``next`` asks for the next item of every user
-(leave-one-out), ``many`` for the last fifth of the histories of held-out users, as ComiRec and REMI do, where a list
-has room for several tastes.
+A transformer of one layer, trained on all prefixes by a sampled softmax on cosines. One interest is read by
+self-attention or from the last position; several by self-attention, selected in every way that the library has, or
+from the last positions (*recent*), one interest each. ``next`` asks for the next item of every user (leave-one-out),
+``many`` for the last fifth of the histories of held-out users, as ComiRec and REMI do, where a list has room for
+several tastes.
 
     python examples/studies/one_or_many.py next            # small: MovieLens-100K, three seeds
-    python examples/studies/one_or_many.py next --full     # the budget of the best of sequences.py
+    python examples/studies/one_or_many.py many --full --data ml-1m
     python examples/studies/one_or_many.py next --full --data sequences.txt.gz --option columns__format=sequences
-
-On larger catalogues name a sampler: ``--option sampler=UniformSampler --option sampler__num_negatives=2048 --option
-sampler__shared=true --option sampler__reject_known=false --option loader__batch_size=2048``.
 """
 
 import sys
@@ -70,17 +67,19 @@ STUDY = Study(
         "model__normalize": True,
         "loader": "PrefixLoader",
         "loader__batch_size": 1024,
-        "sampler": "AllItemsSampler",
-        "sampler__reject_known": True,
+        "sampler": "UniformSampler",
+        "sampler__num_negatives": 256,
+        "sampler__shared": True,
+        "sampler__reject_known": False,
         "loss__objective": "SampledSoftmaxLoss",
         "loss__objective__temperature": TEMPERATURE,
         "trainer__learning_rate": 2e-3,
-        "trainer__epochs": 12,
+        "trainer__epochs": 16,
         "trainer__validate_every": 2,
         "trainer__patience": 3,
         "replicates": 200,
     },
-    full={"loader__batch_size": 512, "trainer__epochs": 40},
+    full={"sampler__num_negatives": 2048, "loader__batch_size": 512, "trainer__epochs": 40},
 )
 
 if __name__ == "__main__":
