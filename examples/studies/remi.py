@@ -106,7 +106,10 @@ BETAS = {
         for beta in (1.0, 10.0)
     },
 }
-PENALTIES = {f"penalty {weight:g}": remi(penalty=weight) for weight in (128.0, 1280.0, 128e3)}
+PENALTIES = {
+    "REMI" if weight == PENALTY else f"penalty {weight:g}": remi(penalty=weight)
+    for weight in (128.0, 1280.0, PENALTY, 128e3)
+}
 OTHERS = {
     **{f"dropout {share:g}": remi(penalty=0.0, model__dropout=share) for share in (0.2, 0.5)},
     **{f"weight decay {decay:g}": remi(penalty=0.0, trainer__weight_decay=decay) for decay in (1e-5, 1e-4)},
@@ -153,8 +156,7 @@ STUDY = Study(
         ),
         "routing": Question(
             "How do routing weights develop, and how strong should their regularization be?",
-            {"ComiRec-SA": FOUR["ComiRec-SA"], "hard negatives": FOUR["hard negatives"], "REMI": FOUR["REMI"]}
-            | PENALTIES,
+            {"ComiRec-SA": FOUR["ComiRec-SA"], "hard negatives": FOUR["hard negatives"], **PENALTIES},
             against="hard negatives",
             columns=(METRIC, "recall@20", *INTERESTS, "best epoch"),
             curves=("interests/collapse", "interests/routing entropy", METRIC),
