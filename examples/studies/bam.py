@@ -72,6 +72,7 @@ LONG: Options = {
 EXPECTED = {
     DRAWN: SELECTED[DRAWN],
     "BaM-p, expected": Cell("bam", {"loss__readout": expected(softmax())}),
+    "BaM-p, expected, detached": Cell("bam", {"loss__readout": expected({"class_path": "detached.DetachedSoftmax"})}),
     "comirec-sa, BaM-l": SELECTED["comirec-sa, BaM-l"],
     "BaM-l, expected": Cell("bam", {"loss__readout": expected(PROJECTED)}),
     "long": Cell("bam-long"),
@@ -101,6 +102,7 @@ STUDY = Study(
             EXPECTED,
             against={
                 "BaM-p, expected": DRAWN,
+                "BaM-p, expected, detached": DRAWN,
                 "BaM-l, expected": "comirec-sa, BaM-l",
                 "long": DRAWN,
                 "long, expected": "long",
