@@ -113,12 +113,13 @@ def stacked(columns: Sequence[str]) -> Draw:
 
 
 def scatter(x: str, y: str) -> Draw:
-    """Return what draws a point per cell and seed, a colour per cell."""
+    """Return what draws a point per cell and seed, a colour and a mark per cell."""
 
     def draw(axes: Axes, cells: Cells) -> None:
-        for number, (name, cell) in enumerate(cells.items()):
-            color = plt.get_cmap("tab20")(number % 20)
-            axes.scatter(cell["values"][x], cell["values"][y], color=color, label=name, s=25)
+        known = {name: cell["values"] for name, cell in cells.items() if None not in cell["values"][x]}
+        for number, (name, values) in enumerate(known.items()):
+            color, mark = plt.get_cmap("tab10")(number % 10), "os^D"[number // 10 % 4]
+            axes.scatter(values[x], values[y], color=color, marker=mark, label=name, s=25)
         axes.set_xlabel(x)
         axes.set_ylabel(y)
         axes.grid(alpha=0.3)
