@@ -131,7 +131,7 @@ class Search:
                 "spread": None if spread is None else spread.std,
             }
         return {
-            "data": describe_data(one, dataset),
+            "data": {**describe_data(one, dataset), "name": Path(self.data).name},
             "protocol": dataset.protocol,
             "searched on users": self.users,
             "seconds": time.perf_counter() - start,
