@@ -118,7 +118,7 @@ def compose(backbone: str, selection: str, objective: str, at: tuple[object, ...
     return Cell(preset, options, at=at)
 
 
-BEST = (("transformer", "single", "softmax"), ("transformer", "log-sum-exp", "softmax"))
+BEST = (("comirec-sa", "single", "softmax"), ("comirec-sa", "drawn", "triplet"))  # by validation, of the small budget
 STUDY = Study(
     "together",
     {
