@@ -144,7 +144,7 @@ def heat(metric: str) -> Draw:
         low, high = image.get_clim()
         for row, line in enumerate(matrix):
             for column, one in enumerate(line):
-                color = "black" if one > (low + high) / 2 else "white"
+                color = "white" if one <= (low + high) / 2 else "black"  # black where nothing is known
                 axes.text(column, row, f"{one:.3f}" if one == one else "-", ha="center", va="center", color=color)
         axes.figure.colorbar(image, ax=axes, label=metric)
 
