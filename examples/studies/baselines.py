@@ -29,8 +29,8 @@ class ItemToItem(nn.Module):
 
     Shapes:
         - **input:** a batch of users ``[batch]``, with ``history`` and ``mask`` where there is a ``max_length``
-        - **output:** ``interests [batch, 1, num_read]`` of zeros and ones, ``items [num_items, num_read]``, of the items
-          that someone in the batch had
+        - **output:** ``interests [batch, 1, num_read]`` of zeros and ones, ``items [num_items, num_read]``; columns are
+          the items that someone in the batch had
     """
 
     weight: Tensor
