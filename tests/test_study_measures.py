@@ -9,8 +9,6 @@ import torch
 
 from graphmi.config import experiment
 from graphmi.data import Histories, LeaveOneOut, planted
-from graphmi.losses import SampledSoftmaxLoss
-from graphmi.nn import ExpectedReadout
 from graphmi.typing import Batch
 
 STUDIES = Path(__file__).parent.parent / "examples" / "studies"
@@ -87,24 +85,6 @@ class TestCold:
             assert found[low] == pytest.approx(sum(below) / len(below), abs=1e-6)
             assert found[high] == pytest.approx(sum(above) / len(above), abs=1e-6)
             assert 0 < len(below) < len(values)
-
-
-def test_expected_loss_with_detached_weights_has_the_mean_gradient_of_the_draw():
-    from detached import DetachedSoftmax
-
-    draws = torch.Generator().manual_seed(0)
-    interests = torch.randn(5, 3, 4, generator=draws, requires_grad=True)
-    positive, negative = torch.randn(5, 1, 4, generator=draws), torch.randn(7, 4, generator=draws)
-    pos, neg, weight, *_ = ExpectedReadout(DetachedSoftmax())(interests, positive, negative)
-    objective = SampledSoftmaxLoss()
-    (found,) = torch.autograd.grad((objective(pos, neg) * weight).sum(), interests)
-    chance = (interests @ positive.transpose(1, 2)).squeeze(-1).softmax(1).detach()
-    mean = torch.zeros_like(found)
-    for drawn in range(3):  # a draw trains one interest
-        own = interests[:, drawn]
-        loss = objective((own * positive[:, 0]).sum(1), own @ negative.T)
-        mean += torch.autograd.grad((chance[:, drawn] * loss).sum(), interests)[0]
-    torch.testing.assert_close(found, mean)
 
 
 def test_speed_is_of_whole_steps(run):

@@ -35,10 +35,11 @@ def measure(experiment: Experiment, dataset: Dataset, trained: Trained) -> Mappi
     return {} if share is None else dict(zip(SHARES, share[:10].mean(0).tolist(), strict=False))
 
 
-def softmax(similarity: str = "InnerProduct", **arguments: object) -> dict[str, object]:
-    """Return the selector whose weights are the probabilities of BaM's draw, which it lets learn."""
+def softmax(similarity: str = "InnerProduct", *, detach: bool = False, **arguments: object) -> dict[str, object]:
+    """Return the selector whose weights are the probabilities of BaM's draw, which learn unless they are detached."""
     affinity = {"class_path": f"graphmi.nn.{similarity}", "init_args": arguments}
-    return {"class_path": "graphmi.nn.SoftmaxSelector", "init_args": {"temperature": 1.0, "similarity": affinity}}
+    options = {"temperature": 1.0, "similarity": affinity, "detach_weights": detach}
+    return {"class_path": "graphmi.nn.SoftmaxSelector", "init_args": options}
 
 
 def expected(selector: Mapping[str, object]) -> dict[str, object]:
@@ -72,7 +73,7 @@ LONG: Options = {
 EXPECTED = {
     DRAWN: SELECTED[DRAWN],
     "BaM-p, expected": Cell("bam", {"loss__readout": expected(softmax())}),
-    "BaM-p, expected, detached": Cell("bam", {"loss__readout": expected({"class_path": "detached.DetachedSoftmax"})}),
+    "BaM-p, expected, detached": Cell("bam", {"loss__readout": expected(softmax(detach=True))}),
     "comirec-sa, BaM-l": SELECTED["comirec-sa, BaM-l"],
     "BaM-l, expected": Cell("bam", {"loss__readout": expected(PROJECTED)}),
     "long": Cell("bam-long"),

@@ -115,28 +115,34 @@ class SoftmaxSelector(Selector):
         temperature: :math:`\tau`, which *multiplies* the affinity, as BaM writes it; at least 0. 0 is the mean,
             and the larger it is the closer to the argmax.
         similarity: The affinity; the inner product unless given.
+        detach_weights: Let no gradient through the weights, as none goes through a draw.
 
     Raises:
         ValueError: The temperature is negative.
     """
 
-    def __init__(self, temperature: float = 1.0, similarity: Similarity | None = None) -> None:
+    def __init__(
+        self, temperature: float = 1.0, similarity: Similarity | None = None, detach_weights: bool = False
+    ) -> None:
         super().__init__()
         _at_least_zero("temperature", temperature)
         self.temperature = temperature
         self.similarity = similarity if similarity is not None else InnerProduct()
+        self.detach_weights = detach_weights
 
     def forward(self, interests: Tensor, anchor: Tensor, interest_mask: Tensor | None = None) -> Tensor:
         """Return softmax weights, ``[batch, num_interests, num_anchors]``."""
         scores = self.temperature * self.similarity(interests, anchor)
-        return mask_interests(scores, interest_mask).softmax(1)
+        weights = mask_interests(scores, interest_mask).softmax(1)
+        return weights.detach() if self.detach_weights else weights
 
 
 class SampledSelector(Selector):
     r"""Draws one interest per user and item, with probability :math:`\propto \exp(\tau c_k)`.
 
     BaM-p with the inner product as affinity, BaM-l with :class:`~graphmi.nn.ProjectedInnerProduct`. The draw carries
-    no gradient; :class:`~graphmi.nn.ExpectedReadout` over a :class:`SoftmaxSelector` has the expected loss instead.
+    no gradient; :class:`~graphmi.nn.ExpectedReadout` over a :class:`SoftmaxSelector` has the expected loss instead,
+    with ``detach_weights`` the mean gradient too.
 
     Args:
         temperature: :math:`\tau`, which *multiplies* the affinity, as BaM writes it; at least 0. 0 draws uniformly.

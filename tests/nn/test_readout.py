@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from graphmi.losses import SampledSoftmaxLoss
 from graphmi.nn import (
     ArgmaxSelector,
     Cosine,
@@ -206,3 +207,19 @@ class TestJoint:
     def test_needs_a_readout(self):
         with pytest.raises(ValueError, match="at least one readout"):
             JointReadout([])
+
+
+def test_expected_loss_with_detached_weights_has_the_mean_gradient_of_the_draw():
+    draws = torch.Generator().manual_seed(0)
+    interests = torch.randn(5, 3, 4, generator=draws, requires_grad=True)
+    positive, negative = torch.randn(5, 1, 4, generator=draws), torch.randn(7, 4, generator=draws)
+    pos, neg, weight, *_ = ExpectedReadout(SoftmaxSelector(detach_weights=True))(interests, positive, negative)
+    objective = SampledSoftmaxLoss()
+    (found,) = torch.autograd.grad((objective(pos, neg) * weight).sum(), interests)
+    chance = (interests @ positive.transpose(1, 2)).squeeze(-1).softmax(1).detach()
+    mean = torch.zeros_like(found)
+    for drawn in range(3):  # a draw trains one interest
+        own = interests[:, drawn]
+        loss = objective((own * positive[:, 0]).sum(1), own @ negative.T)
+        mean += torch.autograd.grad((chance[:, drawn] * loss).sum(), interests)[0]
+    torch.testing.assert_close(found, mean)

@@ -15,7 +15,8 @@ class ExpectedReadout(Readout):
     """Every interest makes a loss of its own, weighted by a selector anchored on the positive.
 
     Over a :class:`~graphmi.nn.SoftmaxSelector` this is the expectation of the loss that
-    :class:`~graphmi.nn.SampledSelector` draws, without its variance and with gradients to the probabilities.
+    :class:`~graphmi.nn.SampledSelector` draws, without its variance. Its gradient is the mean of the draw's where the
+    selector detaches its weights; else the probabilities learn as well, which can drive the interests apart.
 
     Args:
         selector: The weights of the losses.
