@@ -46,3 +46,39 @@ def test_examples_run(command, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert re.search(r"0\.\d{4}", done.stdout)
+
+
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "tuning" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+
+
+def links(page):
+    """Return the links of a page to files of the repository, with their anchors."""
+    found = re.findall(r"\]\(([^)\s]*)\)", page.read_text())
+    return [link for link in found if not link.startswith(("http:", "https:"))]
+
+
+def anchors(page):
+    """Return what GitHub makes of the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page):
+    for link in links(page):
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_all_results_and_images_are_shown():
+    shown = {(page.parent / link.partition("#")[0]).resolve() for page in PAGES for link in links(page)}
+    files = [*(ROOT / "docs" / "results").glob("*"), *(ROOT / "docs" / "images").rglob("*.png")]
+    assert files
+    assert not [file.name for file in files if file.resolve() not in shown]
