@@ -162,18 +162,21 @@ STUDY = Study(
         "interests": Question(
             "How many towers?",
             around(4, SIZES),
+            against="softmax",
             columns=SENSITIVITY,
             figure=lines(METRIC, "towers"),
         ),
         "alpha": Question(
             "How much more should near interests weigh?",
             around(1.0, ALPHAS),
+            against="softmax",
             columns=SENSITIVITY,
             figure=lines(METRIC, "alpha"),
         ),
         "beta": Question(
             "How strong should repulsion be?",
             around(0.1, BETAS),
+            against="softmax",
             columns=SENSITIVITY,
             figure=lines(METRIC, "beta", log=True),
         ),
