@@ -1,6 +1,7 @@
 """The latest positions of a history, each an interest."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from graphmi.nn.extract.base import Extractor, Interests
@@ -44,24 +45,25 @@ class RecentPositions(Extractor):
 
     def extract(self, x: Tensor, mask: Tensor) -> Interests:
         """Return the last real positions of each history."""
-        place = mask.sum(1, keepdim=True) - 1 - self._back(x)  # [batch, num_interests]
+        x = F.pad(x, (0, 0, 1, 0))  # a position of zeros in front, for what is before the beginning
+        place = mask.sum(1, keepdim=True) - self._back(x)  # [batch, num_interests]
         index = place.clamp_min(0).unsqueeze(-1).expand(-1, -1, x.size(-1))
-        return self._active(x.gather(1, index), place)
+        return Interests(x.gather(1, index), interest_mask=self._active(place > 0))
 
     def prefixes(self, x: Tensor, mask: Tensor, prefix: Tensor) -> Interests:
         """Return the positions named by ``prefix`` and those before them."""
         back = self._back(x)
-        place = (prefix % x.size(1)).unsqueeze(1) - back  # [batch, num_interests]
-        index = prefix.unsqueeze(1) - back.where(place >= 0, 0)
-        return self._active(x.flatten(0, 1).index_select(0, index.flatten()).view(*index.shape, -1), place)
+        real = (prefix % x.size(1)).unsqueeze(1) >= back  # [batch, num_interests]
+        index = prefix.unsqueeze(1) - back.where(real, 0)
+        found = x.flatten(0, 1).index_select(0, index.flatten()).view(*index.shape, -1)
+        return Interests(found * real.unsqueeze(-1), interest_mask=self._active(real))
 
     def _back(self, x: Tensor) -> Tensor:
         return torch.arange(self.num_interests, device=x.device)
 
-    def _active(self, found: Tensor, place: Tensor) -> Interests:
-        """Put zeros where a place is before the beginning; the first interest is always active."""
-        real = place >= 0
-        return Interests(found * real.unsqueeze(-1), interest_mask=real | (self._back(found) == 0))
+    def _active(self, real: Tensor) -> Tensor:
+        """Return which interests are active: those of real positions, and the first one always."""
+        return real | (self._back(real) == 0)
 
     def extra_repr(self) -> str:
         """Show the arguments when printed."""
