@@ -121,11 +121,11 @@ def test_the_search_tests_what_is_best_on_validation(monkeypatch, tmp_path, caps
 
     monkeypatch.setattr(simple, "NEIGHBORS", [{"neighbors": 5}])
     monkeypatch.setattr(simple, "LENGTHS", (2, simple.ALL))
-    words = ["--data", DATA, "--out", str(tmp_path / "out.json"), "--regularization", "0.1", "30", "3000"]
+    words = ["--data", DATA, "--out", str(tmp_path / "new" / "out.json"), "--regularization", "0.1", "30", "3000"]
     monkeypatch.setattr(sys, "argv", ["simple.py", *words])
     simple.main()
     assert "EASE, latest items" in capsys.readouterr().out
-    rows = json.loads((tmp_path / "out.json").read_text())["rows"]
+    rows = json.loads((tmp_path / "new" / "out.json").read_text())["rows"]
     valid, test = {}, {}
     for value in (0.1, 30, 3000):
         options = {"model": "baselines.EASE", "model__regularization": value, "replicates": 0}

@@ -12,6 +12,7 @@ is the file of the numbers.
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,11 +28,14 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+from graphmi.cli import answer
 from graphmi.config import experiment
 from graphmi.data import Dataset, Histories, Interactions
 from graphmi.evaluator import Evaluator
 from graphmi.experiment import Experiment
 from graphmi.result import describe_data, versions
+from graphmi.run import RunFolder
+from graphmi.usage import UsageError
 
 ALL = 1_000_000
 LENGTHS = (1, 2, 3, 5, 10, 20, 50, ALL)
@@ -159,7 +163,7 @@ def show(result: dict[str, Any]) -> None:
     Console(width=150).print(table)
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="ml-100k")
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of columns or split")
@@ -169,13 +173,16 @@ def main() -> None:
         "--regularization", type=float, nargs="+", default=(100, 300, 1000, 3000, 10_000), help="of EASE"
     )
     arguments = parser.parse_args()
+    if arguments.out is not None and arguments.out.is_dir():
+        raise UsageError(f"'{arguments.out}' is a folder: name a file with --out")
     given: Options = {"replicates": 0, **dict(option.split("=", 1) for option in arguments.option)}
     grids = {"EASE": [{"regularization": value} for value in arguments.regularization], "ItemKNN": NEIGHBORS}
     result = Search(arguments.data, given, grids, arguments.users).run()
     show(result)
     if arguments.out is not None:
-        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+        RunFolder(arguments.out.parent).write_text(arguments.out.name, json.dumps(result, indent=1) + "\n")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(answer(main))
