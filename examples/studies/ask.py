@@ -41,7 +41,7 @@ def _ask(study: Study, arguments: argparse.Namespace) -> int:
         require_name(name, list(study.questions), "question")
     if arguments.seeds < 1:
         raise UsageError(f"'--seeds' must be at least 1 (got {arguments.seeds})")
-    runs = Runs(study, arguments.data, _folder(study, arguments), arguments.full, _options(arguments.option))
+    runs = Runs(study, arguments.data, _folder(study, arguments), arguments.full, given_options(arguments.option))
     console = Console() if sys.stdout.isatty() else Console(width=150)
     cells = {cell: study.cells()[cell] for name in names for cell in study.questions[name].cells}
     for cell in arguments.cell:
@@ -65,7 +65,12 @@ def _folder(study: Study, arguments: argparse.Namespace) -> Path:
     return Path("runs") / name / Path(arguments.data).name.split(".")[0].split(":")[0]
 
 
-def _options(words: Sequence[str]) -> Options:
+def given_options(words: Sequence[str]) -> Options:
+    """Return options from words NAME=VALUE.
+
+    Raises:
+        UsageError: If a word is something else.
+    """
     for word in words:
         if "=" not in word:
             raise UsageError(f"'--option {word}' is not NAME=VALUE")

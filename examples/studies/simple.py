@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from ask import given_options
 from baselines import ItemToItem
 from question import METRIC, Options
 from rich.box import MARKDOWN
@@ -175,7 +176,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.out is not None and arguments.out.is_dir():
         raise UsageError(f"'{arguments.out}' is a folder: name a file with --out")
-    given: Options = {"replicates": 0, **dict(option.split("=", 1) for option in arguments.option)}
+    given: Options = {"replicates": 0, **given_options(arguments.option)}
     grids = {"EASE": [{"regularization": value} for value in arguments.regularization], "ItemKNN": NEIGHBORS}
     result = Search(arguments.data, given, grids, arguments.users).run()
     show(result)

@@ -20,7 +20,7 @@ class SubSample:
         share: Chance of each interaction to be kept, in (0, 1]; the last three of a user always are.
         last: How many training interactions of a user are kept, the latest, at least 1; all when omitted.
         users: The half of the users with ``short`` or ``long`` histories, or with ``narrow`` or ``broad`` taste among
-            those as active; ``all`` when omitted.
+            those as active; ``all`` when omitted. Measured on all interactions, targets included.
         seed: Seed of what is kept.
 
     Raises:
