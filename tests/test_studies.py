@@ -11,7 +11,7 @@ import pytest
 STUDIES = Path(__file__).parent.parent / "examples" / "studies"
 DATA = "planted:num_users=60,num_items=80,interactions_per_user=10"
 MOST = 50  # cells of a study that are built; a whole grid would take minutes
-NAMES = sorted(path.name for path in STUDIES.glob("*.py") if "from ask import" in path.read_text())
+NAMES = sorted(path.name for path in STUDIES.glob("*.py") if "\nSTUDY = Study(" in path.read_text())
 LITTLE = ["--option", "trainer__epochs=1", "--option", "replicates=0", "--seeds", "2"]
 
 
