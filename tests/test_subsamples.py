@@ -3,10 +3,11 @@
 import runpy
 from pathlib import Path
 
+import polars as pl
 import pytest
 import torch
 
-from graphmi.data import LeaveOneOut, category_entropy, planted
+from graphmi.data import Interactions, LeaveOneOut, category_entropy, planted
 
 SubSample = runpy.run_path(str(Path(__file__).parent.parent / "examples/studies/subsamples.py"))["SubSample"]
 
@@ -61,6 +62,13 @@ class TestSubSample:
         narrow, broad = (SubSample(users=half)(interactions).train for half in ("narrow", "broad"))
         assert category_entropy(narrow).mean() < category_entropy(broad).mean()
         assert len(narrow) == pytest.approx(len(broad), rel=0.1)
+
+    def test_targets_do_not_choose_the_half(self):
+        tastes = {"changes": "AAAA" + "BC", "stays": "ABAB" + "AA"}  # with the targets the first is the broader one
+        rows = [(user, f"{label}{n}", n, label) for user, labels in tastes.items() for n, label in enumerate(labels)]
+        table = pl.DataFrame(rows, schema=["user_id", "item_id", "time", "category"], orient="row")
+        part = SubSample(users="broad")(Interactions.from_frame(table, category="category"))
+        assert part.train.users.ids.to_list() == ["stays"]
 
     @pytest.mark.parametrize("options", [{"share": 0.0}, {"share": 1.5}, {"last": 0}])
     def test_out_of_range(self, options):

@@ -20,7 +20,7 @@ class SubSample:
         share: Chance of each interaction to be kept, in (0, 1]; the last three of a user always are.
         last: How many training interactions of a user are kept, the latest, at least 1; all when omitted.
         users: The half of the users with ``short`` or ``long`` histories, or with ``narrow`` or ``broad`` taste among
-            those as active; ``all`` when omitted. Measured on all interactions, targets included.
+            those as active; ``all`` when omitted. Measured on all training items, before any is left out.
         seed: Seed of what is kept.
 
     Raises:
@@ -48,10 +48,11 @@ class SubSample:
 
     def _users(self, interactions: Interactions) -> Tensor:
         """Return which users are kept, ``[num_users]`` bool."""
+        train = LeaveOneOut()(interactions).train  # the targets must not choose who is measured
         if self.users in ("short", "long"):
-            half = quantile_groups(interactions.user.bincount(minlength=interactions.num_users).double(), 2)
+            half = quantile_groups(train.user.bincount(minlength=train.num_users).double(), 2)
         else:
-            half = DiversityGroups(num_groups=2)(interactions)["diversity-controlled"]
+            half = DiversityGroups(num_groups=2)(train)["diversity-controlled"]
         return half == (self.users in ("long", "broad"))
 
 
