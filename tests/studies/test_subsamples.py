@@ -9,7 +9,7 @@ import torch
 
 from graphmi.data import Interactions, LeaveOneOut, category_entropy, planted
 
-SubSample = runpy.run_path(str(Path(__file__).parent.parent / "examples/studies/subsamples.py"))["SubSample"]
+SubSample = runpy.run_path(str(Path(__file__).parents[2] / "examples/studies/subsamples.py"))["SubSample"]
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,16 +12,7 @@ from graphmi.data import planted
 from graphmi.data.graph import to_graph
 from graphmi.typing import Batch
 
-STUDIES = Path(__file__).parent.parent / "examples" / "studies"
 DATA = "planted:num_users=60,num_items=30,interactions_per_user=6"
-
-
-@pytest.fixture(autouse=True)
-def _importable(monkeypatch):
-    monkeypatch.syspath_prepend(STUDIES)
-    yield
-    for name in ("baselines", "simple", "question", "figures"):
-        sys.modules.pop(name, None)
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """What the study of REMI measures and draws, against loops."""
 
 import math
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,21 +9,11 @@ from graphmi.config import experiment
 from graphmi.data import Histories, LeaveOneOut, planted
 from graphmi.typing import Batch
 
-STUDIES = Path(__file__).parent.parent / "examples" / "studies"
-FILES = {path.stem for path in STUDIES.glob("*.py")}
 TESTED = {"difference": 0.25, "interval": [0.125, 0.5]}
 CELLS = {
     "a": {"compared": None, "curves": {"x": [[(1, 0.5), (2, 0.75)], [(1, 0.25)]]}},
     "b": {"compared": TESTED, "curves": {"x": [[(1, 1.0)]]}},
 }
-
-
-@pytest.fixture(autouse=True)
-def _studies(monkeypatch):
-    monkeypatch.syspath_prepend(STUDIES)
-    yield
-    for name in FILES & set(sys.modules):
-        del sys.modules[name]
 
 
 def _weight(model, dataset, user, beta):

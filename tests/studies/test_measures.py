@@ -1,8 +1,6 @@
 """What studies measure and draw themselves."""
 
 import math
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,20 +9,10 @@ from graphmi.config import experiment
 from graphmi.data import Histories, LeaveOneOut, planted
 from graphmi.typing import Batch
 
-STUDIES = Path(__file__).parent.parent / "examples" / "studies"
-FILES = {path.stem for path in STUDIES.glob("*.py")}
 CELLS = {
     "a": {"values": {"x": [1.0, 3.0], "y": [0.5, 0.5]}},
     "b": {"values": {"x": [4.0], "y": [0.25]}},
 }
-
-
-@pytest.fixture(autouse=True)
-def _studies(monkeypatch):
-    monkeypatch.syspath_prepend(STUDIES)
-    yield
-    for name in FILES & set(sys.modules):
-        del sys.modules[name]
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-STUDIES = Path(__file__).parent.parent / "examples" / "studies"
+STUDIES = Path(__file__).parents[2] / "examples" / "studies"
 DATA = "planted:num_users=60,num_items=80,interactions_per_user=10"
 MOST = 50  # cells of a study that are built; a whole grid would take minutes
 NAMES = sorted(path.name for path in STUDIES.glob("*.py") if "\nSTUDY = Study(" in path.read_text())
@@ -16,14 +16,8 @@ LITTLE = ["--option", "trainer__epochs=1", "--option", "replicates=0", "--seeds"
 
 
 @pytest.fixture(autouse=True)
-def _as_a_script(monkeypatch, tmp_path):
-    before = set(sys.modules)
-    monkeypatch.syspath_prepend(STUDIES)  # as Python does for a script
+def _in_an_empty_folder(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    yield
-    for name in set(sys.modules) - before:
-        if getattr(sys.modules[name], "__file__", None) and Path(sys.modules[name].__file__).parent == STUDIES:
-            del sys.modules[name]
 
 
 def _run(monkeypatch, name, *words):
