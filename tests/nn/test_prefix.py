@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphmi.nn import Extractor, LastPosition, LastQueryExtractor, MeanPooling, RecentPositions, SelfAttentiveExtractor
-from graphmi.nn.extract.prefix import prefix_attention
+from graphmi.nn.extract.prefix import causal_attention, prefix_attention
 
 EXTRACTORS = {
     "self-attentive": lambda: SelfAttentiveExtractor(3, 7, num_interests=4),
@@ -79,25 +79,76 @@ class TestPrefixes:
         torch.testing.assert_close(found[:, 0], torch.stack([x[1, 0], x[0, 0], x[1, 2]]))
 
 
+def every_prefix(logits, values):
+    return prefix_attention(logits, values, torch.arange(values.size(0) * values.size(1)))
+
+
+def one_by_one(logits, values):
+    """Mean and variance of each prefix, ``[batch * length, num_interests, ...]``, in a loop."""
+    means, variances = [], []
+    for row, value in zip(logits, values, strict=True):
+        for size in range(1, len(value) + 1):
+            weights = row[:, :size].softmax(-1)
+            means.append(weights @ value[:size])
+            variances.append((weights - 1 / size).square().sum(-1))
+    return torch.stack(means), torch.stack(variances)
+
+
 class TestPrefixAttention:
     def test_logits_0_log_3_and_0(self):
         logits = torch.tensor([[[0.0, math.log(3), 0.0]]], dtype=torch.float64)
-        found = prefix_attention(logits, torch.tensor([[[1.0], [5.0], [10.0]]], dtype=torch.float64))
+        found = every_prefix(logits, torch.tensor([[[1.0], [5.0], [10.0]]], dtype=torch.float64))
         assert found.mean.flatten().tolist() == pytest.approx([1, (1 + 15) / 4, (1 + 15 + 10) / 5])
         assert found.variance.flatten().tolist() == pytest.approx([0, 10 / 16 - 1 / 2, 11 / 25 - 1 / 3])
 
+    @pytest.mark.parametrize("length", [15, 16, 17, 32, 33, 50])
+    @pytest.mark.parametrize("scale", [1.0, 100.0])
+    def test_blocks_change_nothing(self, length, scale):
+        generator = torch.Generator().manual_seed(length)
+        logits = scale * torch.randn(2, 3, length, dtype=torch.float64, generator=generator)
+        values = torch.randn(2, length, 4, dtype=torch.float64, generator=generator)
+        variables = logits.requires_grad_(), values.requires_grad_()
+        found, expected = every_prefix(*variables), one_by_one(*variables)
+        directions = [torch.randn(part.shape, dtype=torch.float64, generator=generator) for part in expected]
+        for part, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(part, other, **EXACT)
+        gradients = (torch.autograd.grad(parts, variables, directions) for parts in (found, expected))
+        for part, other in zip(*gradients, strict=True):
+            torch.testing.assert_close(part, other, **EXACT)
+
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-    def test_large_logits_of_either_sign(self, dtype):
-        logits = torch.tensor([[[-1000.0, -1000.0, 1000.0, -1000.0, 1000.0]]], dtype=dtype, requires_grad=True)
-        values = torch.arange(1.0, 6.0, dtype=dtype).view(1, 5, 1)
-        found = prefix_attention(logits, values)
-        assert found.mean.flatten().tolist() == [1, 1.5, 3, 3, 4]
-        assert found.variance.flatten().tolist() == pytest.approx([0, 0, 1 - 1 / 3, 1 - 1 / 4, 1 / 2 - 1 / 5], abs=1e-6)
-        (found.mean.sum() + found.variance.sum()).backward()
+    @pytest.mark.parametrize("before", [0, 15])
+    def test_large_logits_of_either_sign(self, dtype, before):
+        low = [-1e6] * before  # moves what follows on to the edge of a block
+        logits = torch.tensor([[[*low, -1000.0, -1000.0, 1000.0, -1000.0, 1000.0]]], dtype=dtype, requires_grad=True)
+        values = torch.tensor([*low, 1.0, 2.0, 3.0, 4.0, 5.0], dtype=dtype).view(1, -1, 1)
+        mean, variance = (part[before:].flatten() for part in every_prefix(logits, values))
+        assert mean.tolist() == [1, 1.5, 3, 3, 4]
+        sums = torch.tensor([1, 1 / 2, 1, 1, 1 / 2]) - 1 / torch.arange(before + 1, before + 6)
+        assert variance.tolist() == pytest.approx(sums.tolist(), abs=1e-6)
+        (mean.sum() + variance.sum()).backward()
         assert logits.grad.isfinite().all()
+
+    def test_what_comes_later_gets_no_gradient(self):
+        logits, values = torch.randn(1, 2, 40, requires_grad=True), torch.randn(1, 40, 3, requires_grad=True)
+        found = prefix_attention(logits, values, torch.tensor([17, 3]))
+        torch.autograd.backward(found, [torch.ones_like(part) for part in found])
+        assert not logits.grad[..., 18:].any()
+        assert not values.grad[:, 18:].any()
+        assert logits.grad[..., :18].all()
+
+
+class TestCausalAttention:
+    def test_is_prefix_attention_where_all_prefixes_share_their_logits(self):
+        generator = torch.Generator().manual_seed(0)
+        logits = torch.randn(2, 3, 5, dtype=torch.float64, generator=generator)
+        values = torch.randn(2, 5, 4, dtype=torch.float64, generator=generator)
+        found = causal_attention(logits.unsqueeze(1), values)
+        for part, other in zip(found, one_by_one(logits, values), strict=True):
+            torch.testing.assert_close(part.flatten(0, 1), other, **EXACT)
 
     def test_gradients(self):
         generator = torch.Generator().manual_seed(0)
-        logits = torch.randn(2, 2, 5, dtype=torch.float64, generator=generator, requires_grad=True)
+        logits = torch.randn(2, 5, 2, 5, dtype=torch.float64, generator=generator, requires_grad=True)
         values = torch.randn(2, 5, 3, dtype=torch.float64, generator=generator, requires_grad=True)
-        assert torch.autograd.gradcheck(prefix_attention, (logits, values))
+        assert torch.autograd.gradcheck(causal_attention, (logits, values))

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphmi.nn.extract.base import Extractor, Interests
-from graphmi.nn.extract.prefix import prefix_attention
+from graphmi.nn.extract.prefix import causal_attention
 from graphmi.nn.ranges import at_least_one
 
 __all__ = ["LastQueryExtractor"]
@@ -65,7 +65,7 @@ class LastQueryExtractor(Extractor):
 
     def prefixes(self, x: Tensor, mask: Tensor, prefix: Tensor) -> Interests:
         """Return the interests of beginnings of histories and their routing variance, in one pass over each history."""
-        every = prefix_attention(self._logits(x, x), x)
+        every = causal_attention(self._logits(x, x), x)
         found, variance = (part.flatten(0, 1).index_select(0, prefix) for part in every)
         last = x.flatten(0, 1).index_select(0, prefix).unsqueeze(1)
         return Interests(self._combine(last.expand_as(found), found), routing_variance=variance)

@@ -63,8 +63,7 @@ class SelfAttentiveExtractor(Extractor):
 
     def prefixes(self, x: Tensor, mask: Tensor, prefix: Tensor) -> Interests:
         """Return the interests of beginnings of histories and their routing variance, in one pass over each history."""
-        every = prefix_attention(self._logits(x, mask), x)
-        mean, variance = (part.flatten(0, 1).index_select(0, prefix) for part in every)
+        mean, variance = prefix_attention(self._logits(x, mask), x, prefix)
         return Interests(mean, routing_variance=variance)
 
     def contributions(self, x: Tensor, mask: Tensor) -> Tensor:
