@@ -1,6 +1,7 @@
 """What the runs of a question say: a table, tests user by user, a figure, and all numbers as JSON."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -78,6 +79,11 @@ def differences(found: Mapping[str, list[NamedRun]], pairs: Mapping[str, str]) -
     }
 
 
+def wide_console() -> Console:
+    """Return a console that is wide enough for a table where the output is no terminal."""
+    return Console() if sys.stdout.isatty() else Console(width=150)
+
+
 def show(runs: Runs, name: str, console: Console) -> None:
     """Print the table of a question, and write it (``QUESTION.md``), its numbers (``.json``) and figure (``.png``)."""
     question, found = runs.study.questions[name], runs.found(runs.study.questions[name])
@@ -87,13 +93,13 @@ def show(runs: Runs, name: str, console: Console) -> None:
     values = {
         cell: {column: [value(run, column) for run in found[cell]] for column in question.columns} for cell in found
     }
-    table = _table(question, values, compared)
-    console.print(table)
+    shown = table(question, values, compared)
+    console.print(shown)
     if failed := runs.failed(question):
         console.print(f"failed: {'; '.join(failed)}", markup=False)
     with (runs.folder / f"{name}.md").open("w", encoding="utf-8") as file:
-        table.box, table.title, table.caption = MARKDOWN, None, None
-        Console(file=file, width=1000).print(table)
+        shown.box, shown.title, shown.caption = MARKDOWN, None, None
+        Console(file=file, width=1000).print(shown)
     cells = {
         cell: {
             **asdict(question.cells[cell]),
@@ -122,19 +128,26 @@ def _curve(run: NamedRun, name: str) -> list[tuple[float, float]]:
     return [(row["epoch"], row[name]) for row in run.epochs if name in row]
 
 
-def _table(question: Question, values: Values, compared: Mapping[str, Mapping[str, Any]]) -> Table:
-    table = Table(title=question.asks, caption="test; mean and 95 % t interval over the seeds", box=SIMPLE_HEAD)
+def table(question: Question, values: Values, compared: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Return the table of a question.
+
+    Args:
+        question: Whose columns are shown.
+        values: The values of each cell, by column, one per seed.
+        compared: What :func:`differences` returned, or nothing.
+    """
+    shown = Table(title=question.asks, caption="test; mean and 95 % t interval over the seeds", box=SIMPLE_HEAD)
     one = question.against if isinstance(question.against, str) else None
     for column in ("cell", "seeds", *question.columns, *((f"less {one or 'other'}", "p (Holm)") if compared else ())):
-        table.add_column(column, justify="left" if column == "cell" else "right")
+        shown.add_column(column, justify="left" if column == "cell" else "right")
     for cell, columns in values.items():
         tested, last = compared.get(cell), ("", "") if compared else ()
         if tested:
             other = "" if one else f" ({tested['with']})"
             last = f"{_short(tested['difference'], '+')}{other}", f"{tested['wilcoxon, Holm']:.2g}"
         seeds = str(max(map(len, columns.values())))
-        table.add_row(cell, seeds, *(_shown(column, columns[column]) for column in columns), *last)
-    return table
+        shown.add_row(cell, seeds, *(_shown(column, columns[column]) for column in columns), *last)
+    return shown
 
 
 def _shown(column: str, values: Sequence[float | None]) -> str:

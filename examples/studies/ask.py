@@ -1,13 +1,11 @@
 """The command line of a study."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from answers import show
+from answers import show, wide_console
 from question import Options, Study
-from rich.console import Console
 from runs import Runs
 
 from graphmi.cli import answer
@@ -41,8 +39,10 @@ def _ask(study: Study, arguments: argparse.Namespace) -> int:
         require_name(name, list(study.questions), "question")
     if arguments.seeds < 1:
         raise UsageError(f"'--seeds' must be at least 1 (got {arguments.seeds})")
-    runs = Runs(study, arguments.data, _folder(study, arguments), arguments.full, given_options(arguments.option))
-    console = Console() if sys.stdout.isatty() else Console(width=150)
+    name = f"{study.name}-full" if arguments.full else study.name  # small and full budgets are kept apart
+    out = arguments.out or folder_of(name, arguments.data)
+    runs = Runs(study, arguments.data, out, arguments.full, given_options(arguments.option))
+    console = wide_console()
     cells = {cell: study.cells()[cell] for name in names for cell in study.questions[name].cells}
     for cell in arguments.cell:
         require_name(cell, list(cells), "cell")
@@ -56,13 +56,9 @@ def _ask(study: Study, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _folder(study: Study, arguments: argparse.Namespace) -> Path:
-    """Return where the runs are kept: small and full budgets, and data sets, apart."""
-    if arguments.out is not None:
-        out: Path = arguments.out
-        return out
-    name = f"{study.name}-full" if arguments.full else study.name
-    return Path("runs") / name / Path(arguments.data).name.split(".")[0].split(":")[0]
+def folder_of(name: str, data: str) -> Path:
+    """Return where the runs of a study on some data are kept, when nothing else is said."""
+    return Path("runs") / name / Path(data).name.split(".")[0].split(":")[0]
 
 
 def given_options(words: Sequence[str]) -> Options:

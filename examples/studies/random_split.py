@@ -12,16 +12,14 @@ cosines.
 split is drawn anew with seed 0. Everything is kept under ``--out``.
 """
 
-import argparse
-from pathlib import Path
+import sys
 
 import optuna
-from study import Arm, Options, Study, both
+from question import Options
+from steps import parser, runs_of, step
+from tuned import Arm, Space, TunedComparison
 
-from graphmi.config import experiment
-from graphmi.experiment import Experiment
-
-SEEDS = 5
+from graphmi.cli import answer
 
 
 def softmax(trial: optuna.Trial) -> Options:
@@ -60,44 +58,31 @@ def interests(trial: optuna.Trial) -> Options:
     }
 
 
+def both(*spaces: Space) -> Space:
+    """Return the ranges of several spaces together."""
+    return lambda trial: {name: value for space in spaces for name, value in space(trial).items()}
+
+
 ARMS = {
     "lightgcn": Arm("lightgcn", bpr),
     "interest-gcn": Arm("interest-gcn", both(bpr, interests)),
     "lightgcn-softmax": Arm("lightgcn-softmax", softmax),
     "interest-gcn-softmax": Arm("interest-gcn-softmax", both(softmax, interests)),
 }
-PAIRS = (("interest-gcn", "lightgcn"), ("interest-gcn-softmax", "lightgcn-softmax"))
+ASKS = "Does a multi-interest graph model beat its single-interest backbone?"
+PAIRS = {"interest-gcn": "lightgcn", "interest-gcn-softmax": "lightgcn-softmax"}
 
 
-def make(arm: str, arguments: argparse.Namespace, options: Options) -> Experiment:
-    """Return the experiment of an arm on the split that was asked for."""
-    given = {part: getattr(arguments, part) for part in ("train", "valid", "test")}
+def main() -> int:
+    words, files = parser(__doc__, ARMS, trials=16), ("train", "valid", "test")
+    for part in files:
+        words.add_argument(f"--{part}", metavar="FILE")
+    arguments = words.parse_args()
     split: Options = {"split": "RandomSplit"}
-    if all(given.values()):
-        split = {"split": "GivenSplit", **{f"split__{part}": str(file) for part, file in given.items()}}
-    return experiment(ARMS[arm].preset, "ml-100k", **split, **options)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("step", choices=("tune", "test", "table"))
-    parser.add_argument("arm", choices=tuple(ARMS), nargs="?")
-    parser.add_argument("--trials", type=int, default=16)
-    parser.add_argument("--out", type=Path, default=Path("runs/random-split"))
-    for part in ("train", "valid", "test"):
-        parser.add_argument(f"--{part}", type=Path)
-    arguments = parser.parse_args()
-    title = "MovieLens-100K, random split"
-    study = Study(title, ARMS, lambda arm, options: make(arm, arguments, options), arguments.out, PAIRS)
-    if arguments.step == "table":
-        study.table()
-    elif arguments.arm is None:
-        parser.error(f"name an arm: {', '.join(ARMS)}")
-    elif arguments.step == "tune":
-        study.tune(arguments.arm, arguments.trials)
-    else:
-        study.test(arguments.arm, SEEDS)
+    if all(getattr(arguments, part) for part in files):
+        split = {"split": "GivenSplit", **{f"split__{part}": getattr(arguments, part) for part in files}}
+    return step(TunedComparison(ASKS, ARMS, PAIRS, runs_of("random-split", arguments, split)), arguments)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(answer(main))

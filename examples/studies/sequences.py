@@ -16,13 +16,14 @@ of ``graphmi train`` (two underscores for a dot). Started again it goes on where
 under ``--out``.
 """
 
-import argparse
-from pathlib import Path
+import sys
 
 import optuna
-from study import Arm, Options, Study
+from question import Options
+from steps import parser, runs_of, step
+from tuned import Arm, TunedComparison
 
-from graphmi.config import experiment
+from graphmi.cli import answer
 
 PUBLISHED = (
     "popularity", "comirec-sa", "comirec-dr", "mind", "remi", "bam", "bam-linear", "bam-long", "mtmi",
@@ -102,42 +103,19 @@ ARMS = {
     "drawn": Arm("comirec-sa", drawn, FIRST),
     "log-sum-exp": Arm("comirec-sa", log_sum_exp, FIRST),
     "repelled": Arm("comirec-sa", repelled, {**FIRST, "repulsion": 0.1}),
-    **{preset: Arm(preset, lambda trial: {}) for preset in PUBLISHED},
+    **{preset: Arm(preset) for preset in PUBLISHED},
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("step", choices=("tune", "test", "table"))
-    parser.add_argument("arm", choices=tuple(ARMS), nargs="?")
-    parser.add_argument("--data", default="ml-100k")
-    parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE")
-    parser.add_argument("--trials", type=int, default=12)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--out", type=Path)
-    arguments = parser.parse_args()
-    out = arguments.out or Path("runs/sequences") / Path(arguments.data).name.split(".")[0]
-    given = dict(option.split("=", 1) for option in arguments.option)
-    study = Study(
-        title=f"{out.name}, leave-one-out",
-        arms=ARMS,
-        make=lambda arm, options: experiment(ARMS[arm].preset, arguments.data, **{**options, **given}),
-        out=out,
-        pairs=tuple((arm, "single") for arm in ("single-plain", "drawn", "log-sum-exp", "repelled")),
-        also=("recall@20", "ndcg@10", "recall@10"),
-    )
-    if arguments.step == "table":
-        study.table()
-    elif arguments.arm is None:
-        parser.error(f"name an arm: {', '.join(ARMS)}")
-    elif arguments.step == "tune":
-        study.tune(arguments.arm, arguments.trials)
-    elif arguments.arm in PUBLISHED:
-        for seed in range(arguments.seeds):
-            study.run(arguments.arm, seed, {})
-    else:
-        study.test(arguments.arm, arguments.seeds)
+ASKS = "Do several interests beat the best single one on sequences?"
+PAIRS = dict.fromkeys(("single-plain", "drawn", "log-sum-exp", "repelled"), "single")
+
+
+def main() -> int:
+    arguments = parser(__doc__, ARMS, trials=12).parse_args()
+    runs = runs_of("sequences", arguments)
+    return step(TunedComparison(ASKS, ARMS, PAIRS, runs, also=("recall@20", "ndcg@10", "recall@10")), arguments)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(answer(main))

@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from answers import wide_console
 from ask import given_options
 from baselines import ItemToItem
 from question import METRIC, Options
 from rich.box import MARKDOWN
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
@@ -161,7 +161,7 @@ def show(result: dict[str, Any]) -> None:
             chosen.append(f"the latest {row['max_length']}")
         numbers = (row[key] for key in ("valid", *SHOWN, "spread"))
         table.add_row(name, ", ".join(chosen), *("-" if x is None else f"{x:.4f}".lstrip("0") for x in numbers))
-    Console(width=150).print(table)
+    wide_console().print(table)
 
 
 def main() -> int:
