@@ -10,6 +10,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from graphmi.average import WeightAverage
 from graphmi.data import BatchLoader
@@ -60,6 +61,10 @@ class Session:
         optimizer: Makes the optimizer of a list of parameters.
         seed: Seed of the negatives.
         average: Decay of the average of the weights; none when ``None``.
+        scheduler: Makes what changes the learning rate of an optimizer after every epoch; none when ``None``.
+
+    Raises:
+        ValueError: If the scheduler waits for a metric.
     """
 
     def __init__(
@@ -72,6 +77,7 @@ class Session:
         optimizer: Callable[[list[nn.Parameter]], Optimizer],
         seed: int,
         average: float | None = None,
+        scheduler: Callable[[Optimizer], LRScheduler] | None = None,
     ) -> None:
         self.fabric = fabric
         self.model, self.loader, self.loss = model, loader, loss
@@ -80,6 +86,12 @@ class Session:
         self.best: dict[str, Tensor] = {}
         step = _Step(model, sampler, loss, self.draws)
         made = optimizer([parameter for parameter in step.parameters() if parameter.requires_grad])
+        self.scheduler = None if scheduler is None else scheduler(made)
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            raise ValueError(
+                "ReduceLROnPlateau waits for a metric, and the learning rate changes after epochs without validation "
+                "too: use another 'scheduler', such as CosineAnnealingLR"
+            )
         self.step, self.optimizer = fabric.setup(step, made)
         self.average = None if average is None else WeightAverage(model, average)
 
@@ -113,6 +125,8 @@ class Session:
             meter.update(terms, len(batch.positive if batch.positive is not None else batch.user))
             if index % _CHECK_EVERY == 0:
                 on_step(index, sum(self._means(meter).values()))
+        if self.scheduler is not None:
+            self.scheduler.step()
         means = self._means(meter)
         seconds = time.perf_counter() - start
         self.history.epochs += 1
@@ -161,6 +175,7 @@ class Session:
             "loss": self.loss.state_dict(),
             "best": self.best,
             "optimizer": self.optimizer.state_dict(),
+            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),
             "generators": [source.get_state() for source in self._generators()],
@@ -174,6 +189,8 @@ class Session:
         self.loss.load_state_dict(state["loss"])
         self.best = dict(state["best"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.scheduler is not None and state.get("scheduler") is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
         if self.average is not None and state["average"] is not None:
             self.average.load_state_dict(state["average"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])

@@ -8,6 +8,7 @@ import torch
 from lightning_fabric.loggers.logger import Logger
 from torch import nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from graphmi.data import BatchLoader
 from graphmi.optim import LazyAdam
@@ -37,6 +38,8 @@ class Trainer:
         weight_decay: L2 penalty on all parameters through the optimizer, at least 0.
         optimizer: Optimizer class; its other options can be set too, learning rate and decay come from here.
             :class:`~graphmi.optim.LazyAdam` is torch's Adam that takes sparse gradients besides.
+        scheduler: Class of :mod:`torch.optim.lr_scheduler` that changes the learning rate after every epoch, such as
+            ``LinearLR`` or ``CosineAnnealingLR``; none when omitted.
         gradient_clip: Largest norm of the gradient, above 0; no limit when omitted. Needs dense gradients.
         weight_average: Decay of an exponential moving average of the weights over the steps, in ``(0, 1)``; the average
             is what is validated and kept. Trains on without one when omitted. 0.999 is a good start. Every step reads
@@ -59,6 +62,7 @@ class Trainer:
         learning_rate: float = 1e-3,
         weight_decay: float = 0.0,
         optimizer: OptimizerFactory = LazyAdam,
+        scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         gradient_clip: float | None = None,
         weight_average: float | None = None,
         monitor: str = "ndcg@20",
@@ -82,6 +86,7 @@ class Trainer:
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.optimizer = optimizer
+        self.scheduler = scheduler
         self.gradient_clip = gradient_clip
         self.weight_average = weight_average
         self.monitor = monitor
@@ -158,15 +163,23 @@ class Trainer:
 
         Raises:
             FloatingPointError: If a loss term is not finite; the message names it.
-            ValueError: If ``validate`` does not give the monitored metric, or if sparse gradients are to be clipped, or
-                to be added up between CUDA devices.
+            ValueError: If ``validate`` does not give the monitored metric, if the scheduler waits for one, or if sparse
+                gradients are to be clipped, or to be added up between CUDA devices.
         """
         if any(getattr(part, "sparse", False) for part in model.modules()):
             self._check_sparse()
         self.launch()
         with seeded(seed, f"noise {self.fabric.global_rank}" if not self.leads else "noise", self.device):
             session = Session(
-                self.fabric, model, loader, sampler, loss, self._make_optimizer, seed, self.weight_average
+                self.fabric,
+                model,
+                loader,
+                sampler,
+                loss,
+                self._make_optimizer,
+                seed,
+                self.weight_average,
+                self.scheduler,
             )
             if resume and folder is not None and (state := folder.read_state()) is not None:
                 session.load_state_dict(state)

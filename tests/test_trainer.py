@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -213,6 +214,36 @@ def test_another_optimizer():
     model, _ = fit(1, settings={"optimizer": partial(torch.optim.SGD, momentum=0.9)})
     other, _ = fit(1)
     assert not torch.equal(model.users, other.users)
+
+
+def test_the_scheduler_changes_the_rate_after_every_epoch():
+    halved, later = partial(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.5), count()
+    model, _ = fit(3, Factors(), validate=lambda _: {"ndcg@20": next(later)}, settings={"scheduler": halved})
+    other, loss, loader, draws = Factors(), Loss(), Loader(), generator(5, "sampler")
+    optimizer = torch.optim.Adam([*other.parameters(), *loss.parameters()])
+    for rate in (0.02, 0.01, 0.005):
+        optimizer.param_groups[0]["lr"] = rate
+        for batch in loader:
+            terms = loss.terms(other(batch), batch.positive, Sampler()(batch.user, batch.positive, draws))
+            optimizer.zero_grad()
+            sum(terms.values()).backward()
+            optimizer.step()
+    torch.testing.assert_close(model.items, other.items)
+
+
+def test_the_schedule_survives_a_resume(tmp_path):
+    settings = {"scheduler": partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=4)}
+    whole, through = fit(4, settings=settings)
+    with pytest.raises(KeyboardInterrupt):
+        fit(4, loss=interrupt_in_epoch(3), folder=RunFolder(tmp_path), settings=settings)
+    resumed, history = fit(4, folder=RunFolder(tmp_path), settings=settings, resume=True)
+    assert numbers(history) == numbers(through) != numbers(fit(4)[1])
+    assert torch.equal(resumed.items, whole.items)
+
+
+def test_a_scheduler_that_waits_for_a_metric_is_refused():
+    with pytest.raises(ValueError, match="ReduceLROnPlateau waits for a metric"):
+        fit(1, settings={"scheduler": torch.optim.lr_scheduler.ReduceLROnPlateau})
 
 
 def interrupt_in_epoch(epoch):
