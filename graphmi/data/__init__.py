@@ -4,6 +4,7 @@ from graphmi.data.categories import Categories
 from graphmi.data.communities import item_communities
 from graphmi.data.dataset import Dataset
 from graphmi.data.diversity import (
+    category_drift,
     category_entropy,
     distinct_categories,
     embedding_spread,
@@ -48,6 +49,7 @@ __all__ = [
     "TemporalSplit",
     "UserLoader",
     "Vocabulary",
+    "category_drift",
     "category_entropy",
     "controlled_groups",
     "deduplicate",

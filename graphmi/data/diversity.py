@@ -1,4 +1,4 @@
-"""How diverse the interests of each user are, measured on training interactions."""
+"""How diverse the interests of each user are, and how they drift, measured on training interactions."""
 
 import numpy as np
 import scipy.sparse as sp
@@ -7,8 +7,9 @@ from torch import Tensor
 
 from graphmi.data.errors import DataError
 from graphmi.data.interactions import Interactions
+from graphmi.data.order import by_user, chronological
 
-__all__ = ["category_entropy", "distinct_categories", "embedding_spread", "residual", "simpson"]
+__all__ = ["category_drift", "category_entropy", "distinct_categories", "embedding_spread", "residual", "simpson"]
 
 
 def category_entropy(train: Interactions) -> Tensor:
@@ -28,7 +29,7 @@ def category_entropy(train: Interactions) -> Tensor:
     Raises:
         DataError: If the interactions have no categories.
     """
-    user, count = _category_counts(train)
+    user, _, count = _category_counts(train)
     total = _sum(user, count, train.num_users)
     share = count / total[user]
     return _sum(user, -share * share.log(), train.num_users).where(total > 0, torch.nan)
@@ -42,7 +43,7 @@ def distinct_categories(train: Interactions) -> Tensor:
     Raises:
         DataError: If the interactions have no categories.
     """
-    user, count = _category_counts(train)
+    user, _, count = _category_counts(train)
     distinct = _sum(user, torch.ones_like(count), train.num_users)
     return distinct.where(distinct > 0, torch.nan)
 
@@ -56,9 +57,44 @@ def simpson(train: Interactions) -> Tensor:
     Raises:
         DataError: If the interactions have no categories.
     """
-    user, count = _category_counts(train)
+    user, _, count = _category_counts(train)
     total = _sum(user, count, train.num_users)
     return (1 - _sum(user, (count / total[user]) ** 2, train.num_users)).where(total > 0, torch.nan)
+
+
+def category_drift(train: Interactions) -> Tensor:
+    r"""Return how far each user's categories moved over time, ``[num_users]`` float64.
+
+    That is the total variation between the categories of the earlier and of the later half of a user's interactions
+    (the later one has one more where their number is odd), in time order where there are times, else as they come:
+
+    .. math::
+        \frac{1}{2} \sum_c \lvert p_{uc}^{\text{earlier}} - p_{uc}^{\text{later}} \rvert
+
+    Halves of few interactions differ by chance, so compare users of similar activity.
+
+    Args:
+        train: Training interactions with categories.
+
+    Returns:
+        0 for users who go on as they began, to 1 for those with nothing in common; NaN where a half has no category.
+
+    Raises:
+        DataError: If the interactions have no categories.
+    """
+    rows, rowptr = by_user(train, chronological(train))
+    user = train.user[rows]
+    earlier = torch.arange(len(rows)) - rowptr[user] < rowptr.diff()[user] // 2
+    shares, keys, known = [], [], torch.ones(train.num_users, dtype=torch.bool)
+    for sign, half in ((-1, rows[earlier]), (1, rows[~earlier])):
+        who, category, count = _category_counts(train.take(half))
+        total = _sum(who, count, train.num_users)
+        shares.append(sign * count / total[who])
+        keys.append(torch.stack([who, category]))
+        known &= total > 0
+    key, place = torch.unique(torch.cat(keys, 1), dim=1, return_inverse=True)
+    moved = _sum(place, torch.cat(shares), key.size(1)).abs() / 2
+    return _sum(key[0], moved, train.num_users).where(known, torch.nan)
 
 
 def embedding_spread(train: Interactions, vectors: Tensor) -> Tensor:
@@ -131,8 +167,8 @@ def residual(values: Tensor, activity: Tensor) -> Tensor:
     return left
 
 
-def _category_counts(train: Interactions) -> tuple[Tensor, Tensor]:
-    """Return the users and label counts of all pairs of user and category that occur."""
+def _category_counts(train: Interactions) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the users, categories and label counts of all pairs of user and category that occur."""
     categories = train.categories
     if categories is None:
         raise DataError("the interactions have no item categories; add them with with_categories")
@@ -144,8 +180,8 @@ def _category_counts(train: Interactions) -> tuple[Tensor, Tensor]:
     within = torch.arange(len(row)) - (repeats.cumsum(0) - repeats)[row]
     category = categories.category[by_item[starts[train.item[row]] + within]]
     key, count = torch.unique(train.user[row] * len(categories) + category, return_counts=True)
-    return key // len(categories), count.double()
+    return key // len(categories), key % len(categories), count.double()
 
 
-def _sum(user: Tensor, values: Tensor, num_users: int) -> Tensor:
-    return torch.zeros(num_users, dtype=torch.float64).index_add_(0, user, values)
+def _sum(place: Tensor, values: Tensor, size: int) -> Tensor:
+    return torch.zeros(size, dtype=torch.float64).index_add_(0, place, values)

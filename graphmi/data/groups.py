@@ -7,12 +7,17 @@ import torch
 from torch import Tensor
 
 from graphmi.data.communities import item_communities
-from graphmi.data.diversity import category_entropy, distinct_categories, simpson
+from graphmi.data.diversity import category_drift, category_entropy, distinct_categories, simpson
 from graphmi.data.interactions import Interactions
 
 __all__ = ["DiversityGroups", "controlled_groups", "quantile_groups"]
 
-_MEASURES = {"entropy": category_entropy, "distinct": distinct_categories, "simpson": simpson}
+_MEASURES = {
+    "entropy": category_entropy,
+    "distinct": distinct_categories,
+    "simpson": simpson,
+    "drift": category_drift,
+}
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,8 @@ class DiversityGroups:
 
     Args:
         num_groups: Number of groups, at least 2.
-        measure: Entropy of the labels of a user's items, the number of distinct ones, or Simpson's index.
+        measure: Entropy of the labels of a user's items, the number of distinct ones, Simpson's index, or how far they
+            drift from the earlier to the later half of the items (then from steady to drifting taste).
         by: Labels of the items: ``categories``, the ``communities`` of items that the same users met, or ``none``
             for no groups; ``auto`` takes categories where the data has them, else communities.
         max_items: ``auto`` finds communities for up to this many items, and makes no groups beyond. So many take
@@ -43,7 +49,7 @@ class DiversityGroups:
     """
 
     num_groups: int = 5
-    measure: Literal["entropy", "distinct", "simpson"] = "entropy"
+    measure: Literal["entropy", "distinct", "simpson", "drift"] = "entropy"
     by: Literal["auto", "categories", "communities", "none"] = "auto"
     max_items: int = 50_000
     seed: int = 0

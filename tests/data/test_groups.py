@@ -13,6 +13,7 @@ from graphmi.data import (
     DataError,
     DiversityGroups,
     Interactions,
+    category_drift,
     category_entropy,
     controlled_groups,
     distinct_categories,
@@ -61,6 +62,30 @@ def test_diversity_equals_a_naive_loop(data):
         expected = [-sum(p * math.log(p) for p in shares), 1 - sum(p * p for p in shares), len(shares)]
         got = [measure(train)[index].item() for measure in (category_entropy, simpson, distinct_categories)]
         assert got == pytest.approx(expected if counts else [math.nan] * 3, nan_ok=True, abs=1e-12)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5), st.integers(0, 9)), min_size=1, max_size=30))
+def test_drift_equals_a_naive_loop(rows):
+    labels = {0: "a", 1: "a", 2: "b", 3: "c", 4: "bc"}  # the item 5 has none
+    users, items, times = (list(column) for column in zip(*rows, strict=True))
+    frame = pl.DataFrame({"user_id": users, "item_id": items, "time": times})
+    pairs = [(item, label) for item, several in labels.items() for label in several if item in items]
+    train = Interactions.from_frame(frame)
+    if not pairs:
+        return
+    got = category_drift(train.with_categories(*map(list, zip(*pairs, strict=True))))
+    for index, user in enumerate(sorted(set(users))):
+        mine = [
+            item for _, item in sorted(((time, item) for who, item, time in rows if who == user), key=lambda x: x[0])
+        ]
+        halves = [
+            Counter("".join(labels.get(item, "") for item in half))
+            for half in (mine[: len(mine) // 2], mine[len(mine) // 2 :])
+        ]
+        expected = math.nan
+        if all(halves):
+            expected = sum(abs(halves[0][c] / halves[0].total() - halves[1][c] / halves[1].total()) for c in "abc") / 2
+        assert got[index].item() == pytest.approx(expected, nan_ok=True, abs=1e-12)
 
 
 @given(st.lists(st.integers(0, 5) | st.just(math.nan), max_size=40), st.integers(1, 6))
@@ -116,7 +141,13 @@ def test_group_arguments():
 def test_groups_by_categories_are_those_of_the_measure():
     world = planted(num_users=50, num_items=40, interactions_per_user=8)
     activity = world.user.bincount(minlength=50)
-    for name, measure in {"entropy": category_entropy, "distinct": distinct_categories, "simpson": simpson}.items():
+    measures = {
+        "entropy": category_entropy,
+        "distinct": distinct_categories,
+        "simpson": simpson,
+        "drift": category_drift,
+    }
+    for name, measure in measures.items():
         groups = DiversityGroups(num_groups=3, measure=name)
         assert torch.equal(groups.values(world), measure(world))
         found = groups(world)
