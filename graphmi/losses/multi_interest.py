@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from graphmi.losses.base import Loss, unique_names
 from graphmi.losses.blocks import partition_in_blocks
 from graphmi.losses.gather import gather
+from graphmi.losses.hits import accidental_hits
 from graphmi.losses.objectives import Objective
 from graphmi.losses.regularizers import Regularizer
 from graphmi.losses.weighting import UniformWeighting, Weighting
@@ -107,12 +108,15 @@ class MultiInterestLoss(Loss):
             scores = _pick(scores, negatives.item)
         if negatives.block_size is not None:
             return self._in_blocks(scores, out.items, positive, negatives)
-        valid = negatives.valid
+        objective, valid, hits = self.objective.for_catalogue(len(out.items)), negatives.valid, None
         if not negatives.excludes_known:
-            other = negatives.item != positive.unsqueeze(-1)  # [batch, num_negatives]
-            valid = other if valid is None else valid & other
-        objective = self.objective.for_catalogue(len(out.items))
-        loss: Tensor = objective(scores.pos, scores.neg, self._correction(scores, negatives, valid))
+            if objective.takes_hits and self.weighting.one_by_one:
+                hits = accidental_hits(positive, negatives)
+            if hits is None:
+                other = negatives.item != positive.unsqueeze(-1)  # [batch, num_negatives]
+                valid = other if valid is None else valid & other
+        few = {} if hits is None else {"hits": hits}
+        loss: Tensor = objective(scores.pos, scores.neg, self._correction(scores, negatives, valid), **few)
         return loss if scores.weight is None else scores.combine(loss, scores.weight)
 
     def _shared(self, out: Representations, positive: Tensor, negatives: Negatives, row: Tensor) -> Tensor | None:

@@ -20,7 +20,14 @@ __all__ = ["BCELoss", "BPRLoss", "GBCELoss", "Objective", "SampledSoftmaxLoss", 
 
 
 class Objective(nn.Module, ABC):
-    """A loss per user from the scores of its positive and negatives."""
+    """A loss per user from the scores of its positive and negatives.
+
+    Attributes:
+        takes_hits: True where :meth:`forward` takes the few negatives that do not count as ``hits``, rows and columns
+            of ``neg``, and not only as corrections of ``-inf``.
+    """
+
+    takes_hits: bool = False
 
     @abstractmethod
     def forward(self, pos: Tensor, neg: Tensor, correction: Tensor | None = None) -> Tensor:
@@ -99,15 +106,23 @@ class SampledSoftmaxLoss(Objective):
         ValueError: The temperature is not positive.
     """
 
+    takes_hits = True
+
     def __init__(self, temperature: float = 1.0) -> None:
         super().__init__()
         if not temperature > 0:
             raise ValueError(f"'temperature' must be positive (got {temperature})")
         self.temperature = temperature
 
-    def forward(self, pos: Tensor, neg: Tensor, correction: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        pos: Tensor,
+        neg: Tensor,
+        correction: Tensor | None = None,
+        hits: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
         """Return the loss of each row, ``[...]``; 0 where no negative is left."""
-        return self.compare(pos, self.partition(neg, correction))
+        return self.compare(pos, log_partition(neg, correction, self.temperature, hits))
 
     def grouped(self, pos: Tensor, neg: Tensor, correction: Tensor | None, row: Tensor) -> Tensor:
         """Return the loss of each positive; the sum over the negatives is taken once per row of ``neg``."""

@@ -7,7 +7,12 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 __all__ = ["log_partition", "negative_weights"]
 
 
-def log_partition(neg: Tensor, correction: Tensor | None = None, temperature: float = 1.0) -> Tensor:
+def log_partition(
+    neg: Tensor,
+    correction: Tensor | None = None,
+    temperature: float = 1.0,
+    hits: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
     r"""Return :math:`\log \sum_j \exp(x_j / \tau + c_j)` over the last dimension.
 
     It is ``-inf`` with gradient 0 where every correction is ``-inf``. One buffer of the size of the scores serves
@@ -17,10 +22,12 @@ def log_partition(neg: Tensor, correction: Tensor | None = None, temperature: fl
         neg: Scores, ``[..., num_negatives]``, finite.
         correction: Added after the division, broadcast to the scores; ``None`` is zero.
         temperature: Divides the scores, positive.
+        hits: Rows and columns, each ``[num_hits]``, of scores that do not count: a correction of ``-inf`` of which only
+            the few entries are written. What is less than the least positive number beside a hit is lost with it.
     """
     if neg.dtype in (torch.float16, torch.bfloat16):  # autocast: sums of many terms need full precision
         neg = neg.float()
-    out: Tensor = _LogPartition.apply(neg, correction, 1.0 / temperature)  # type: ignore[no-untyped-call]
+    out: Tensor = _LogPartition.apply(neg, correction, 1.0 / temperature, hits)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -43,10 +50,19 @@ def _finite(largest: Tensor) -> Tensor:
 
 class _LogPartition(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: FunctionCtx, neg: Tensor, correction: Tensor | None, scale: float) -> Tensor:
-        logits = neg * scale if correction is None else torch.add(correction, neg, alpha=scale)
-        largest = _finite(logits.amax(-1, keepdim=True))
-        terms = logits.sub_(largest).exp_()
+    def forward(
+        ctx: FunctionCtx, neg: Tensor, correction: Tensor | None, scale: float, hits: tuple[Tensor, Tensor] | None
+    ) -> Tensor:
+        if correction is None:
+            largest = _finite(neg.amax(-1, keepdim=True) * scale)
+            terms = torch.add(-largest, neg, alpha=scale)
+        else:
+            terms = torch.add(correction, neg, alpha=scale)
+            largest = _finite(terms.amax(-1, keepdim=True))
+            terms.sub_(largest)
+        if hits is not None:
+            terms[hits[0], ..., hits[1]] = -torch.inf
+        terms.exp_()
         total = terms.sum(-1, keepdim=True)
         ctx.save_for_backward(terms, total)
         ctx.scale = scale  # type: ignore[attr-defined]
@@ -55,10 +71,10 @@ class _LogPartition(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         terms, total = ctx.saved_tensors  # type: ignore[attr-defined]
         share = grad.unsqueeze(-1) / total.clamp_min(torch.finfo(total.dtype).tiny)  # 0 where nothing is left
-        for_neg, for_correction, _ = ctx.needs_input_grad  # type: ignore[attr-defined]
+        for_neg, for_correction, *_ = ctx.needs_input_grad  # type: ignore[attr-defined]
         grad_neg = terms * (share * ctx.scale) if for_neg else None  # type: ignore[attr-defined]
         grad_correction = (terms * share).sum_to_size(ctx.correction_shape) if for_correction else None  # type: ignore[attr-defined]
-        return grad_neg, grad_correction, None
+        return grad_neg, grad_correction, None, None

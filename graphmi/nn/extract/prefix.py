@@ -42,8 +42,10 @@ def prefix_attention(logits: Tensor, values: Tensor, prefix: Tensor) -> PrefixAt
     """
     num_interests, length = logits.shape[1:]
     fill = -length % _BLOCK
-    logits = F.pad(logits, (0, fill)).unflatten(-1, (-1, _BLOCK)).transpose(1, 2)  # [..., num_interests, block]
-    values = F.pad(values, (0, 0, 0, fill)).unflatten(1, (-1, _BLOCK))  # [num_histories, num_blocks, block, dim]
+    logits = (
+        F.pad(logits, (0, fill)).reshape(*logits.shape[:2], -1, _BLOCK).transpose(1, 2)
+    )  # [..., num_interests, block]
+    values = F.pad(values, (0, 0, 0, fill)).reshape(len(values), -1, _BLOCK, values.size(-1))
     logit, value, square = _blocks_before(logits, values)
     # What comes before stands behind the positions of the block, once per interest, and no other interest sees it.
     shared = logits.new_zeros(num_interests, num_interests).fill_diagonal_(1).log()

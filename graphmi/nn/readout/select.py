@@ -1,5 +1,6 @@
 """One score per item: a selector says which interests speak for it."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
@@ -42,11 +43,12 @@ class SelectReadout(Readout):
         self, interests: Tensor, positive: Tensor, negative: Tensor, interest_mask: Tensor | None = None
     ) -> Scores:
         """Return one score per item: ``[batch]`` and ``[batch, num_negatives]``."""
+        score: Callable[[Tensor], Tensor]
         if self.anchor == "candidate":
             score = partial(self._best, interests, interest_mask)
         else:
             weights = self.selector(interests, positive, interest_mask)  # [batch, num_interests, 1]
-            score = partial(self._score, interests, weights)
+            score = self._scorer(interests, weights, positive.size(-1))
         return Scores(score(positive).squeeze(-1), score(negative), score=score)
 
     def grouped(
@@ -76,11 +78,10 @@ class SelectReadout(Readout):
     def _best(self, interests: Tensor, interest_mask: Tensor | None, items: Tensor) -> Tensor:
         return self.selector.score(interests, items, self.similarity, interest_mask)
 
-    def _score(self, interests: Tensor, weights: Tensor, items: Tensor) -> Tensor:
-        linear = self.similarity.linear and items.size(-1) == interests.size(-1)
+    def _scorer(self, interests: Tensor, weights: Tensor, width: int) -> Callable[[Tensor], Tensor]:
+        """Return what scores items of this width by the interests in these weights, ``[batch, num_items]``."""
+        linear = self.similarity.linear and width == interests.size(-1)
         if self.selector.hard or linear:  # mix the interests first: num_interests times fewer scores
             mixed = (weights * interests).sum(1, keepdim=True)  # [batch, 1, dim]
-            scores: Tensor = self.similarity(mixed, items)
-        else:
-            scores = weights * self.similarity(interests, items)
-        return scores.sum(1)
+            return lambda items: self.similarity(mixed, items).squeeze(1)
+        return lambda items: (weights * self.similarity(interests, items)).sum(1)

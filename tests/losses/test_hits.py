@@ -1,0 +1,79 @@
+import pytest
+import torch
+from torch_geometric.data import HeteroData
+
+from graphmi.losses import HardNegativeWeighting, MultiInterestLoss, SampledSoftmaxLoss
+from graphmi.losses.hits import accidental_hits
+from graphmi.losses.partition import log_partition
+from graphmi.nn import ExpectedReadout, SelectReadout, SoftmaxSelector
+from graphmi.samplers import AllItemsSampler, UniformSampler
+from graphmi.typing import Negatives, Representations
+
+
+def dense(item, positive):
+    return {
+        (row, column) for row, p in enumerate(positive.tolist()) for column, i in enumerate(item.tolist()) if i == p
+    }
+
+
+@pytest.mark.parametrize("num_items", [1, 4, 50])
+def test_hits_are_found_wherever_they_stand(num_items):
+    generator = torch.Generator().manual_seed(num_items)
+    item, positive = (torch.randint(num_items, (size,), generator=generator) for size in (9, 7))
+    row, column = accidental_hits(positive, Negatives(item))
+    pairs = list(zip(row.tolist(), column.tolist(), strict=True))
+    assert len(pairs) == len(set(pairs))
+    assert set(pairs) == dense(item, positive)
+
+
+def test_among_all_items_each_positive_stands_once():
+    row, column = accidental_hits(torch.tensor([2, 0, 2]), Negatives(torch.arange(4), all_items=True))
+    assert (row.tolist(), column.tolist()) == ([0, 1, 2], [2, 0, 2])
+
+
+def test_none_where_every_row_has_its_own_negatives():
+    assert accidental_hits(torch.tensor([1]), Negatives(torch.tensor([[1, 2]]))) is None
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (3, 2, 5)])
+@pytest.mark.parametrize("corrected", [False, True])
+def test_a_hit_is_a_correction_of_minus_infinity(shape, corrected):
+    neg = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    base = torch.randn(5, dtype=torch.float64) if corrected else None
+    row, column = torch.tensor([0, 2, 2, 2, 2, 2]), torch.tensor([3, 0, 1, 2, 3, 4])
+    removed = torch.zeros(shape, dtype=torch.float64)
+    removed[row, ..., column] = -torch.inf
+    expected = log_partition(neg, removed if base is None else removed + base, 0.5)
+    found = log_partition(neg, base, 0.5, (row, column))
+    torch.testing.assert_close(found, expected)
+    assert (found[2] == -torch.inf).all()
+    direction = torch.randn_like(found)
+    torch.testing.assert_close(*(torch.autograd.grad(part, neg, direction)[0] for part in (found, expected)))
+    assert torch.autograd.gradcheck(lambda n: log_partition(n, base, 0.5, (row, column))[:2], neg)
+
+
+@pytest.mark.parametrize("readout", [SelectReadout(), ExpectedReadout(SoftmaxSelector())], ids=["one", "each"])
+@pytest.mark.parametrize("sampler", [AllItemsSampler, UniformSampler])
+def test_the_loss_is_that_of_each_row_alone(readout, sampler):
+    graph = HeteroData({"user": {"num_nodes": 4}, "item": {"num_nodes": 3}})
+    graph["user", "interacts", "item"].edge_index = torch.tensor([[0], [0]])
+    options = {} if sampler is AllItemsSampler else {"num_negatives": 8, "shared": True}
+    positive = torch.tensor([2, 0, 2, 1])
+    negatives = sampler(graph, reject_known=False, **options)(torch.arange(4), positive)
+    interests, items = torch.randn(4, 2, 5, dtype=torch.float64), torch.randn(3, 5, dtype=torch.float64)
+    loss = MultiInterestLoss(readout, SampledSoftmaxLoss())
+    rows = []
+    for row in range(4):
+        kept = negatives.item[negatives.item != positive[row]]
+        one = Representations(interests[row : row + 1], items)
+        rows.append(loss(one, positive[row : row + 1], Negatives(kept, excludes_known=True)))
+    found = loss(Representations(interests, items), positive, negatives)
+    torch.testing.assert_close(found, torch.stack(rows).mean())
+
+
+def test_a_weighting_that_compares_negatives_sees_what_does_not_count():
+    items, positive = torch.randn(3, 5, dtype=torch.float64), torch.tensor([1])
+    loss = MultiInterestLoss(SelectReadout(), SampledSoftmaxLoss(), HardNegativeWeighting(0.5))
+    out = Representations(torch.randn(1, 2, 5, dtype=torch.float64), items)
+    found = loss(out, positive, Negatives(torch.tensor([0, 1, 2, 1])))
+    torch.testing.assert_close(found, loss(out, positive, Negatives(torch.tensor([0, 2]))))
