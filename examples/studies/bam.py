@@ -16,8 +16,9 @@ import sys
 from collections.abc import Mapping
 
 from ask import main
+from components import component
 from figures import lines, scatter, stacked
-from question import METRIC, Cell, Options, Question, Study
+from question import METRIC, Cell, Question, Study
 
 from graphmi.data import Dataset
 from graphmi.experiment import Experiment, Trained
@@ -37,14 +38,13 @@ def measure(experiment: Experiment, dataset: Dataset, trained: Trained) -> Mappi
 
 def softmax(similarity: str = "InnerProduct", *, detach: bool = False, **arguments: object) -> dict[str, object]:
     """Return the selector whose weights are the probabilities of BaM's draw, which learn unless they are detached."""
-    affinity = {"class_path": f"graphmi.nn.{similarity}", "init_args": arguments}
-    options = {"temperature": 1.0, "similarity": affinity, "detach_weights": detach}
-    return {"class_path": "graphmi.nn.SoftmaxSelector", "init_args": options}
+    affinity = component("nn", similarity, **arguments)
+    return component("nn", "SoftmaxSelector", temperature=1.0, similarity=affinity, detach_weights=detach)
 
 
 def expected(selector: Mapping[str, object]) -> dict[str, object]:
     """Return the readout whose loss is the expectation over the draw."""
-    return {"class_path": "graphmi.nn.ExpectedReadout", "init_args": {"selector": selector}}
+    return component("nn", "ExpectedReadout", selector=selector)
 
 
 SELECTED = {
@@ -66,10 +66,7 @@ TEMPERATURES = {
     DRAWN: SELECTED[DRAWN],
 }
 PROJECTED = softmax("ProjectedInnerProduct", embedding_dim=64, projected_dim=16)
-LONG: Options = {
-    "class_path": "graphmi.nn.JointReadout",
-    "init_args": {"readouts": [expected(softmax()), {"class_path": "graphmi.nn.LogSumExpReadout"}]},
-}
+LONG = component("nn", "JointReadout", readouts=[expected(softmax()), component("nn", "LogSumExpReadout")])
 EXPECTED = {
     DRAWN: SELECTED[DRAWN],
     "BaM-p, expected": Cell("bam", {"loss__readout": expected(softmax())}),

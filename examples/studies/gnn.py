@@ -14,15 +14,11 @@ Within an objective all cells have the same learning rate and batches; validatio
 import sys
 from collections.abc import Mapping
 
-import torch
 from ask import main
+from components import component, regularizers
 from figures import lines
+from measures import kept
 from question import METRIC, Cell, Options, Question, Study
-
-from graphmi.asking import device_of, evaluating
-from graphmi.data import Dataset
-from graphmi.experiment import Experiment, Trained
-from graphmi.typing import Batch
 
 OBJECTIVES: dict[str, Options] = {
     "BPR": {"loader__batch_size": 8192, "trainer__learning_rate": 0.03},
@@ -85,25 +81,9 @@ def paired(cells: Mapping[str, Cell]) -> dict[str, str]:
 
 def regularized(preset: str, weight: float, gamma: float) -> Cell:
     """Return a preset with the regularizer on alignment and uniformity beside its own; it compares whole batches."""
-    parts = [(1e-4, {"class_path": "EmbeddingNorm"})]
-    if weight:
-        parts.append((weight, {"class_path": "AlignmentUniformity", "init_args": {"gamma": gamma}}))
-    given = [{"weight": one, "regularizer": part} for one, part in parts]
-    return cell(preset, loss__regularizers=given, loader__batch_size=2048, trainer__learning_rate=0.01)
-
-
-@torch.no_grad()
-def measure(experiment: Experiment, dataset: Dataset, trained: Trained) -> Mapping[str, float]:
-    """Return how many interests users keep, and how that goes with their diversity, where the model says it."""
-    device = device_of(trained.model)
-    with evaluating(trained.model):
-        mask = trained.model(Batch(user=torch.arange(dataset.num_users, device=device))).interest_mask
-    if mask is None:
-        return {}
-    kept = mask.sum(1).cpu().double()
-    known = ~trained.diversity.isnan()
-    correlation = torch.corrcoef(torch.stack([kept, trained.diversity.double()])[:, known])[0, 1]
-    return {"kept": float(kept.mean()), "kept-diversity correlation": float(correlation.nan_to_num())}
+    compared = component("losses", "AlignmentUniformity", gamma=gamma)
+    given = regularizers((1e-4, component("losses", "EmbeddingNorm")), (weight, compared))
+    return cell(preset, **given, loader__batch_size=2048, trainer__learning_rate=0.01)
 
 
 BOTH = presets("lightgcn", "interest-gcn", "lightgcn-softmax", "interest-gcn-softmax")
@@ -127,6 +107,7 @@ ALIGNMENT = {
     for name in ("lightgcn", "interest-gcn")
     for weight, gamma in ((0.0, 0.0), *PENALTIES)
 }
+DRIFT = both("drift", split="LeaveOneOut", groups__measure="drift")
 TIME = {name: one for ending, split in SPLITS.items() for name, one in both(ending, split=split).items()}
 
 
@@ -201,6 +182,9 @@ STUDY = Study(
         "time": Question(
             "Do several interests help to tell what comes later?", TIME, paired(TIME), BY_DIVERSITY, data=DATA
         ),
+        "drift": Question(  # its groups go from steady to drifting users
+            "Do several interests help users whose taste drifts?", DRIFT, paired(DRIFT), BY_DIVERSITY, data=DATA
+        ),
     },
     small={
         "split": "RandomSplit",
@@ -210,7 +194,7 @@ STUDY = Study(
         "trainer__patience": 4,
     },
     full={"trainer__epochs": 300, "trainer__patience": 15},
-    measure=measure,
+    measure=kept,
 )
 
 if __name__ == "__main__":

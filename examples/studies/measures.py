@@ -1,4 +1,4 @@
-"""What studies measure of a trained model beyond its test: cold users and items, and the cost of a training step."""
+"""What studies measure of a trained model beyond its test: cold users and items, kept interests, cost of a step."""
 
 import time
 from collections.abc import Mapping
@@ -9,10 +9,11 @@ import torch
 from question import METRIC
 from torch import Tensor
 
+from graphmi.asking import device_of, evaluating
 from graphmi.data import Dataset, Histories
 from graphmi.evaluator import Evaluator
 from graphmi.experiment import Experiment, Trained
-from graphmi.typing import HistoryReader
+from graphmi.typing import Batch, HistoryReader
 
 LENGTHS = (1, 2, 5)
 
@@ -35,6 +36,20 @@ def cold(dataset: Dataset, trained: Trained) -> Mapping[str, float]:
         | dict(zip(("rare targets", "common targets"), _ends(values, popularity), strict=True))
         | _short(dataset, trained)
     )
+
+
+@torch.no_grad()
+def kept(experiment: Experiment, dataset: Dataset, trained: Trained) -> Mapping[str, float]:
+    """Return how many interests users keep, and how that goes with their diversity, where the model says it."""
+    device = device_of(trained.model)
+    with evaluating(trained.model):
+        mask = trained.model(Batch(user=torch.arange(dataset.num_users, device=device))).interest_mask
+    if mask is None:
+        return {}
+    number = mask.sum(1).cpu().double()
+    known = ~trained.diversity.isnan()
+    correlation = torch.corrcoef(torch.stack([number, trained.diversity.double()])[:, known])[0, 1]
+    return {"kept": float(number.mean()), "kept-diversity correlation": float(correlation.nan_to_num())}
 
 
 def speed(experiment: Experiment, dataset: Dataset, steps: int = 12) -> Mapping[str, float]:

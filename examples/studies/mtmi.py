@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ask import main
+from components import component, regularizers
 from figures import bars, curves, lines
 from measures import LENGTHS, cold, speed
 from question import COLUMNS, METRIC, Cell, Options, Question, Study
@@ -33,35 +34,30 @@ def measure(experiment: Experiment, dataset: Dataset, trained: Trained) -> Mappi
     return {**cold(dataset, trained), **speed(experiment, dataset)}
 
 
-def part(module: str, name: str, **arguments: object) -> dict[str, object]:
-    """Return a component with its arguments."""
-    return {"class_path": f"graphmi.{module}.{name}", "init_args": arguments}
-
-
 def extractors(size: int) -> dict[str, Options]:
     """Return the extractors with this many interests."""
     attention, routing = "SelfAttentiveExtractor", "DynamicRoutingExtractor"
     separate = {"shared_map": False, "random_logits": False, "dynamic_interests": False}
     return {
-        "towers": part("nn", "UserTowers", num_interests=size),
-        "attentive towers": part(
-            "nn", "UserTowers", num_interests=size, extractor=part("nn", attention, num_interests=1)
+        "towers": component("nn", "UserTowers", num_interests=size),
+        "attentive towers": component(
+            "nn", "UserTowers", num_interests=size, extractor=component("nn", attention, num_interests=1)
         ),
-        "self-attention": part("nn", attention, num_interests=size),
-        "dynamic routing": part("nn", routing, num_interests=size, **separate),
-        "MIND's routing": part("nn", routing, num_interests=size),
+        "self-attention": component("nn", attention, num_interests=size),
+        "dynamic routing": component("nn", routing, num_interests=size, **separate),
+        "MIND's routing": component("nn", routing, num_interests=size),
     }
 
 
 def loader(name: str, **arguments: object) -> Options:
     """Return the option for a loader."""
-    return {"loader": part("data", name, **arguments)}
+    return {"loader": component("data", name, **arguments)}
 
 
 def softmax(readout: dict[str, object]) -> Options:
     """Return the option for a softmax loss at temperature 0.1."""
-    objective = part("losses", "SampledSoftmaxLoss", temperature=0.1)
-    return {"loss": part("losses", "MultiInterestLoss", readout=readout, objective=objective)}
+    objective = component("losses", "SampledSoftmaxLoss", temperature=0.1)
+    return {"loss": component("losses", "MultiInterestLoss", readout=readout, objective=objective)}
 
 
 def distances(objective: str, weighting: object = 1.0, beta: float = 0.1, **options: object) -> Cell:
@@ -73,22 +69,22 @@ def distances(objective: str, weighting: object = 1.0, beta: float = 0.1, **opti
         beta: Weight of the repulsion.
         options: Further options.
     """
-    distance = part("nn", "NegativeDistance")
+    distance = component("nn", "NegativeDistance")
     selector = (
-        part("nn", "ArgmaxSelector", similarity=distance)
+        component("nn", "ArgmaxSelector", similarity=distance)
         if weighting == "nearest"
-        else part("nn", "InverseDistanceSelector", alpha=weighting, detach_weights=options.pop("detach", False))
+        else component("nn", "InverseDistanceSelector", alpha=weighting, detach_weights=options.pop("detach", False))
     )
-    readout = part("nn", "SelectReadout", selector=selector, anchor="candidate", similarity=distance)
-    loss = {"triplet": part("losses", "TripletLoss", margin=0.5)}
-    loss["softmax"] = part("losses", "SampledSoftmaxLoss", temperature=0.1)
-    repulsion = [{"weight": beta, "regularizer": part("losses", "InterestRepulsion")}] if beta else []
-    whole = part("losses", "MultiInterestLoss", readout=readout, objective=loss[objective], regularizers=repulsion)
-    return Cell("mtmi", {"loss": whole, **options})
+    readout = component("nn", "SelectReadout", selector=selector, anchor="candidate", similarity=distance)
+    loss = {"triplet": component("losses", "TripletLoss", margin=0.5)}
+    loss["softmax"] = component("losses", "SampledSoftmaxLoss", temperature=0.1)
+    whole = component("losses", "MultiInterestLoss", readout=readout, objective=loss[objective])
+    repulsion = regularizers((beta, component("losses", "InterestRepulsion")))
+    return Cell("mtmi", {"loss": whole, **repulsion, **options})
 
 
 BOTH = ("triplet", "softmax")
-SOFTMAX = softmax(part("nn", "LogSumExpReadout", temperature=0.1))
+SOFTMAX = softmax(component("nn", "LogSumExpReadout", temperature=0.1))
 TOWERS = {
     name: Cell("mtmi", {"model__extractor": extractor, **SOFTMAX})
     for name, extractor in {**extractors(4), "one tower": extractors(1)["towers"]}.items()

@@ -14,13 +14,14 @@ several tastes.
 import sys
 
 from ask import main
+from components import component, regularizers
 from question import Cell, Options, Question, Study
 
 TEMPERATURE = 0.1
 SERVED: Options = {"loss__readout__anchor": "candidate"}  # one interest needs no selection
 LOG_SUM_EXP: Options = {"loss__readout": "LogSumExpReadout", "loss__readout__temperature": TEMPERATURE}
 DRAWN: Options = {"loss__readout__selector": "SampledSelector", "loss__readout__selector__temperature": 1 / TEMPERATURE}
-REPULSION = {"weight": 0.1, "regularizer": {"class_path": "InterestRepulsion"}}
+REPULSION = regularizers((0.1, component("losses", "InterestRepulsion")))
 
 
 def attention(num_interests: int, **options: object) -> Options:
@@ -44,7 +45,7 @@ WAYS: dict[str, Options] = {
     "four, drawn": attention(4, **DRAWN),
     "four, as served": attention(4, **SERVED),
     "four, log-sum-exp": attention(4, **LOG_SUM_EXP),
-    "four, repelled": attention(4, **LOG_SUM_EXP, loss__regularizers=[REPULSION]),
+    "four, repelled": attention(4, **LOG_SUM_EXP, **REPULSION),
     **{f"recent {number}": recent(number) for number in (2, 4, 8)},
 }
 SPLITS = {"next": "LeaveOneOut", "many": "HeldOutUsers"}

@@ -15,6 +15,7 @@ split is drawn anew with seed 0. Everything is kept under ``--out``.
 import sys
 
 import optuna
+from components import component, regularizers
 from question import Options
 from steps import parser, runs_of, step
 from tuned import Arm, Space, TunedComparison
@@ -39,7 +40,7 @@ def bpr(trial: optuna.Trial) -> Options:
     penalty = trial.suggest_float("penalty", 1e-5, 1e-2, log=True)
     return {
         "model__num_layers": trial.suggest_int("model__num_layers", 2, 4),
-        "loss__regularizers": [{"weight": penalty, "regularizer": {"class_path": "EmbeddingNorm"}}],
+        **regularizers((penalty, component("losses", "EmbeddingNorm"))),
         "trainer__learning_rate": trial.suggest_float("trainer__learning_rate", 1e-3, 2e-2, log=True),
         "loader__batch_size": 8192,
         "trainer__epochs": 150,

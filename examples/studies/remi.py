@@ -16,6 +16,7 @@ from collections.abc import Mapping
 
 import torch
 from ask import main
+from components import component, regularizers
 from figures import curves, gains, lines
 from question import COLUMNS, METRIC, Cell, Options, Question, Study
 
@@ -48,9 +49,8 @@ def remi(beta: float = BETA, penalty: float = PENALTY, line: str = "", **options
 
 
 def regularizer(name: str, weight: float, **arguments: object) -> Options:
-    """Return the options of a loss with this regularizer alone, with none where the weight is 0."""
-    part = {"class_path": f"graphmi.losses.{name}", "init_args": arguments}
-    return {"loss__regularizers": [{"weight": weight, "regularizer": part}] if weight else []}
+    """Return the options of a loss with this regularizer alone."""
+    return regularizers((weight, component("losses", name, **arguments)))
 
 
 def parts(ending: str = "", **options: object) -> dict[str, Cell]:

@@ -19,6 +19,7 @@ under ``--out``.
 import sys
 
 import optuna
+from components import component, regularizers
 from question import Options
 from steps import parser, runs_of, step
 from tuned import Arm, TunedComparison
@@ -92,8 +93,7 @@ def log_sum_exp(trial: optuna.Trial) -> Options:
 def repelled(trial: optuna.Trial) -> Options:
     """As :func:`log_sum_exp`, and the interests of a user are pushed apart."""
     weight = trial.suggest_float("repulsion", 0.03, 0.3, log=True)
-    penalty = {"weight": weight, "regularizer": {"class_path": "InterestRepulsion"}}
-    return {**log_sum_exp(trial), "loss__regularizers": [penalty]}
+    return {**log_sum_exp(trial), **regularizers((weight, component("losses", "InterestRepulsion")))}
 
 
 FIRST: Options = {"dropout": 0.4, "temperature": 0.1, "learning_rate": 2e-3}
