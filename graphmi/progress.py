@@ -1,11 +1,12 @@
 """What training shows on a terminal."""
 
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-__all__ = ["TrainingProgress", "bars"]
+__all__ = ["ShownBars", "TrainingProgress", "bars"]
 
 
 def bars(enabled: bool, console: Console) -> Progress:
@@ -23,10 +24,30 @@ def bars(enabled: bool, console: Console) -> Progress:
     )
 
 
-class TrainingProgress:
-    """Two bars, epochs and steps, with loss, validation metric and throughput; silent where nobody watches.
+class ShownBars:
+    """A context manager with bars that are shown while it is open.
 
-    Used as a context manager.
+    Args:
+        enabled: False shows nothing, on a terminal too.
+        console: Where to write; standard error when omitted.
+    """
+
+    def __init__(self, enabled: bool = True, console: Console | None = None) -> None:
+        self._console = Console(stderr=True) if console is None else console
+        self._bars = bars(enabled, self._console)
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+
+class TrainingProgress(ShownBars):
+    """Two bars, epochs and steps, with loss, validation metric and throughput; silent where nobody watches.
 
     Args:
         epochs: Number of epochs in all.
@@ -39,18 +60,9 @@ class TrainingProgress:
     def __init__(
         self, epochs: int, steps: int, *, finished: int = 0, enabled: bool = True, console: Console | None = None
     ) -> None:
-        self._bars = bars(enabled, Console(stderr=True) if console is None else console)
+        super().__init__(enabled, console)
         self._epochs = self._bars.add_task("epochs", total=epochs, completed=finished, text="")
         self._steps = self._bars.add_task("steps", total=steps, text="")
-
-    def __enter__(self) -> "TrainingProgress":
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bars.stop()
 
     def step(self, steps: int, loss: float) -> None:
         """Show that ``steps`` steps of the epoch are done, at this mean loss."""

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 
 from torch import Tensor
 
+from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.conv import MultiInterestConv
-from graphmi.nn.sparse import Adjacency
 
 __all__ = ["carried_to"]
 

@@ -4,8 +4,8 @@ import torch
 from torch import nn
 from torch_geometric.data import HeteroData
 
+from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.conv import EdgeWeight
-from graphmi.nn.sparse import Adjacency
 
 __all__ = ["EdgeBuffers", "user_item_adjacency"]
 

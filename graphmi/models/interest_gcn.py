@@ -14,8 +14,8 @@ from graphmi.models.graph import EdgeBuffers, user_item_adjacency
 from graphmi.models.lookup import Lookup
 from graphmi.models.sampled import as_layers, per_hop, read_hops
 from graphmi.neighbors import Hops, sample_hops
+from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.conv import EdgeWeight, LightGCNWeight, MultiInterestConv
-from graphmi.nn.sparse import Adjacency
 from graphmi.typing import Batch, Contributions, Representations
 
 __all__ = ["InterestGCN"]

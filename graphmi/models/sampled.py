@@ -8,7 +8,7 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from graphmi.neighbors import Hop, Hops
-from graphmi.nn.sparse import Adjacency
+from graphmi.nn.adjacency import Adjacency
 
 __all__ = ["as_layers", "per_hop", "read_hops"]
 

@@ -1,5 +1,6 @@
 """Layers: graph convolutions, encoders and extractors of histories, selectors and readouts. They know tensors only."""
 
+from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.conv import (
     CAGCNWeight,
     CenterAggregator,
@@ -40,7 +41,7 @@ from graphmi.nn.select import (
     SoftmaxSelector,
 )
 from graphmi.nn.similarity import Cosine, InnerProduct, NegativeDistance, ProjectedInnerProduct, Similarity
-from graphmi.nn.sparse import Adjacency, propagate
+from graphmi.nn.sparse import propagate
 from graphmi.nn.sparse_table import SparseTable
 
 __all__ = [

@@ -1,19 +1,17 @@
 """What a search shows on a terminal."""
 
-from types import TracebackType
-
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
-from graphmi.progress import bars
+from graphmi.progress import ShownBars
 
 __all__ = ["SearchProgress"]
 
 
-class SearchProgress:
+class SearchProgress(ShownBars):
     """Two bars, trials and the epochs of the one that runs, and a line for each trial that has ended.
 
-    Used as a context manager. Where nobody watches, only the lines are written.
+    Where nobody watches, only the lines are written.
 
     Args:
         trials: Number of trials in all.
@@ -23,20 +21,10 @@ class SearchProgress:
     """
 
     def __init__(self, trials: int, metric: str, *, enabled: bool = True, console: Console | None = None) -> None:
-        self._console = Console(stderr=True) if console is None else console
+        super().__init__(enabled, console)
         self._metric = metric
-        self._bars = bars(enabled, self._console)
         self._trials = self._bars.add_task("trials", total=trials, text="")
         self._epochs = self._bars.add_task("epochs", total=None, text="")
-
-    def __enter__(self) -> "SearchProgress":
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bars.stop()
 
     def begin(self, trials: int) -> None:
         """Show that so many trials have begun before."""

@@ -5,7 +5,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from graphmi.nn.sparse import Adjacency, edge_dot, propagate
+from graphmi.nn.adjacency import Adjacency
+from graphmi.nn.sparse import edge_dot, propagate
 
 __all__ = ["CenterAggregator"]
 

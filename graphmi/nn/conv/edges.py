@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from graphmi.nn.sparse import Adjacency, as_adjacency
+from graphmi.nn.adjacency import Adjacency, as_adjacency
 
 __all__ = ["node_pair", "prepare"]
 

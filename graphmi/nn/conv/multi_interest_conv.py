@@ -4,10 +4,10 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.conv.center_aggregator import CenterAggregator
 from graphmi.nn.conv.edges import node_pair, prepare
 from graphmi.nn.conv.virtual_interest_generator import VirtualInterestGenerator
-from graphmi.nn.sparse import Adjacency
 
 __all__ = ["MultiInterestConv"]
 

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.utils import softmax
 
+from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.conv.edges import node_pair, prepare
-from graphmi.nn.sparse import Adjacency, propagate
+from graphmi.nn.sparse import propagate
 
 __all__ = ["VirtualInterestGenerator"]
 

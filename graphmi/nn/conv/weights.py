@@ -7,7 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from graphmi.nn.sparse import Adjacency, propagate
+from graphmi.nn.adjacency import Adjacency
+from graphmi.nn.sparse import propagate
 
 __all__ = ["CAGCNWeight", "EdgeWeight", "LightGCNWeight"]
 
