@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from graphmi.data.categories import Categories
-from graphmi.data.clean import clean_categories, clean_ids, clean_time, clean_weight, to_series
+from graphmi.data.clean import clean_categories, clean_ids, clean_time, clean_weight
 from graphmi.data.columns import choose_columns, column_names, select_columns
 from graphmi.data.errors import DataError
 from graphmi.data.fingerprint import digest
+from graphmi.data.labels import read_categories, read_titles
 from graphmi.data.vocabulary import Values, Vocabulary
 from graphmi.sorting import sort_rows
 
@@ -191,10 +192,7 @@ class Interactions:
         Raises:
             DataError: If an item is unknown, or a category is missing.
         """
-        table = self._item_table(items, categories, ignore_unknown).unique().sort("item", "value")
-        names = table["value"].unique().sort()
-        codes = Vocabulary(names).encode(table["value"])
-        return replace(self, categories=Categories(table["item"].to_torch(), codes, tuple(names)))
+        return replace(self, categories=read_categories(self.items, items, categories, ignore_unknown))
 
     def with_titles(
         self, items: Values, titles: Sequence[str] | pl.Series, *, ignore_unknown: bool = False
@@ -209,10 +207,7 @@ class Interactions:
         Raises:
             DataError: If an item is unknown, or a title is missing.
         """
-        table = self._item_table(items, titles, ignore_unknown)
-        known = dict(zip(table["item"], table["value"], strict=True))
-        ids = self.items.ids.cast(pl.String)
-        return replace(self, titles=tuple(known.get(index, name) for index, name in enumerate(ids)))
+        return replace(self, titles=read_titles(self.items, items, titles, ignore_unknown))
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of ids, rows, times, weights and categories, equal on every machine."""
@@ -228,18 +223,6 @@ class Interactions:
             None if labels is None else labels.category,
             None if labels is None else pl.Series(labels.names, dtype=pl.String),
         )
-
-    def _item_table(self, items: Values, values: Sequence[str] | pl.Series, ignore_unknown: bool) -> pl.DataFrame:
-        table = pl.DataFrame({"item": to_series(items, "the item ids"), "value": to_series(values, "the values")})
-        table = table.with_columns(pl.col("value").cast(pl.String))
-        if table["value"].null_count():
-            raise DataError(f"{table['value'].null_count():,} items have a missing value; leave those rows out")
-        if ignore_unknown:
-            table = table.filter(pl.Series(self.items.contains(table["item"]).numpy()))
-        try:
-            return table.with_columns(item=pl.Series(self.items.encode(table["item"]).numpy()))
-        except DataError as error:
-            raise DataError(f"{error}, which has the items with interactions; ignore_unknown=True skips them") from None
 
 
 def _renumber(index: Tensor, size: int) -> tuple[Tensor, Tensor]:
