@@ -97,6 +97,8 @@ class MultiInterestLoss(Loss):
         return unique_names([(type(self.objective).__name__, total), *penalties])
 
     def _objective(self, out: Representations, positive: Tensor, negatives: Negatives) -> Tensor:
+        if self._by_products(out, negatives):
+            return self._of_products(out, positive, negatives)
         at_once = _cheaper_at_once(out, negatives)
         scores = self.readout(
             out.interests,
@@ -108,16 +110,47 @@ class MultiInterestLoss(Loss):
             scores = _pick(scores, negatives.item)
         if negatives.block_size is not None:
             return self._in_blocks(scores, out.items, positive, negatives)
-        objective, valid, hits = self.objective.for_catalogue(len(out.items)), negatives.valid, None
-        if not negatives.excludes_known:
-            if objective.takes_hits and self.weighting.one_by_one:
-                hits = accidental_hits(positive, negatives)
-            if hits is None:
-                other = negatives.item != positive.unsqueeze(-1)  # [batch, num_negatives]
-                valid = other if valid is None else valid & other
-        few = {} if hits is None else {"hits": hits}
-        loss: Tensor = objective(scores.pos, scores.neg, self._correction(scores, negatives, valid), **few)
+        valid, hits = self._valid(positive, negatives)
+        correction = self._correction(scores, negatives, valid)
+        objective = self.objective.for_catalogue(len(out.items))
+        if hits is None:
+            loss: Tensor = objective(scores.pos, scores.neg, correction)
+        else:
+            loss = objective.compare(scores.pos, objective.partition(scores.neg, correction, hits))
         return loss if scores.weight is None else scores.combine(loss, scores.weight)
+
+    def _of_products(self, out: Representations, positive: Tensor, negatives: Negatives) -> Tensor:
+        """Return the objective where :meth:`_by_products`."""
+        vectors = _negative_vectors(out.items, negatives)
+        scores = self.readout(out.interests, gather(out.items, positive).unsqueeze(1), vectors[:0], out.interest_mask)
+        valid, hits = self._valid(positive, negatives)
+        correction = self._correction(scores, negatives, valid)
+        partition = self.objective.partition_of_products(scores.query, vectors, correction, hits)
+        return self.objective.compare(scores.pos, partition)
+
+    def _by_products(self, out: Representations, negatives: Negatives) -> bool:
+        """Tell whether the loss can do without the single scores of negatives, inner products with one vector."""
+        return (
+            self.objective.softmax
+            and self.readout.gives_query
+            and isinstance(self.weighting, UniformWeighting)
+            and isinstance(out.items, Tensor)
+            and out.items.size(-1) == out.interests.size(-1)
+            and negatives.item.dim() == 1
+            and negatives.block_size is None
+        )
+
+    def _valid(self, positive: Tensor, negatives: Negatives) -> tuple[Tensor | None, tuple[Tensor, Tensor] | None]:
+        """Return which negatives count, ``[batch, num_negatives]`` or ``None`` for all, but for a few hits."""
+        valid = negatives.valid
+        if negatives.excludes_known:
+            return valid, None
+        single = self.objective.softmax and self.weighting.one_by_one
+        hits = accidental_hits(positive, negatives) if single else None
+        if hits is not None:
+            return valid, hits
+        other = negatives.item != positive.unsqueeze(-1)  # [batch, num_negatives]
+        return other if valid is None else valid & other, None
 
     def _shared(self, out: Representations, positive: Tensor, negatives: Negatives, row: Tensor) -> Tensor | None:
         """Return the objective with the negatives scored once per user, or ``None`` where that is not possible."""

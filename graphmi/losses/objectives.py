@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphmi.losses.partition import log_partition, negative_weights
+from graphmi.losses.products import partition_of_products
 
 __all__ = ["BCELoss", "BPRLoss", "GBCELoss", "Objective", "SampledSoftmaxLoss", "TripletLoss"]
 
@@ -23,11 +24,11 @@ class Objective(nn.Module, ABC):
     """A loss per user from the scores of its positive and negatives.
 
     Attributes:
-        takes_hits: True where :meth:`forward` takes the few negatives that do not count as ``hits``, rows and columns
-            of ``neg``, and not only as corrections of ``-inf``.
+        softmax: True where the loss depends on the negatives by their log-sum-exp alone, so that there is a
+            :meth:`partition`.
     """
 
-    takes_hits: bool = False
+    softmax: bool = False
 
     @abstractmethod
     def forward(self, pos: Tensor, neg: Tensor, correction: Tensor | None = None) -> Tensor:
@@ -52,10 +53,17 @@ class Objective(nn.Module, ABC):
             correction = correction.expand_as(neg).index_select(0, row)
         return self(pos, neg.index_select(0, row), correction)  # type: ignore[no-any-return]
 
-    def partition(self, neg: Tensor, correction: Tensor | None = None) -> Tensor:
+    def partition(
+        self, neg: Tensor, correction: Tensor | None = None, hits: tuple[Tensor, Tensor] | None = None
+    ) -> Tensor:
         """Return all that :meth:`compare` needs to know of the negatives, ``[...]``.
 
         The values of several blocks of negatives make that of all by their log-sum-exp.
+
+        Args:
+            neg: ``[..., num_negatives]``.
+            correction: Broadcast to ``neg``.
+            hits: Rows and columns of the few negatives that do not count.
 
         Raises:
             ValueError: The loss depends on the negatives in another way.
@@ -64,6 +72,16 @@ class Objective(nn.Module, ABC):
             f"{type(self).__name__} cannot take its negatives in blocks: use SampledSoftmaxLoss, or AllItemsSampler "
             "without 'block_size'"
         )
+
+    def partition_of_products(
+        self,
+        query: Tensor,
+        vectors: Tensor,
+        correction: Tensor | None = None,
+        hits: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
+        """Return the :meth:`partition` of the inner products of ``[batch, dim]`` and ``[num_negatives, dim]``."""
+        return self.partition(query @ vectors.T, correction, hits)
 
     def compare(self, pos: Tensor, partition: Tensor) -> Tensor:
         """Return the loss of each row, ``[...]``, from the positive scores and the :meth:`partition`."""
@@ -106,7 +124,7 @@ class SampledSoftmaxLoss(Objective):
         ValueError: The temperature is not positive.
     """
 
-    takes_hits = True
+    softmax = True
 
     def __init__(self, temperature: float = 1.0) -> None:
         super().__init__()
@@ -114,23 +132,29 @@ class SampledSoftmaxLoss(Objective):
             raise ValueError(f"'temperature' must be positive (got {temperature})")
         self.temperature = temperature
 
-    def forward(
-        self,
-        pos: Tensor,
-        neg: Tensor,
-        correction: Tensor | None = None,
-        hits: tuple[Tensor, Tensor] | None = None,
-    ) -> Tensor:
+    def forward(self, pos: Tensor, neg: Tensor, correction: Tensor | None = None) -> Tensor:
         """Return the loss of each row, ``[...]``; 0 where no negative is left."""
-        return self.compare(pos, log_partition(neg, correction, self.temperature, hits))
+        return self.compare(pos, self.partition(neg, correction))
 
     def grouped(self, pos: Tensor, neg: Tensor, correction: Tensor | None, row: Tensor) -> Tensor:
         """Return the loss of each positive; the sum over the negatives is taken once per row of ``neg``."""
         return self.compare(pos, self.partition(neg, correction).index_select(0, row))
 
-    def partition(self, neg: Tensor, correction: Tensor | None = None) -> Tensor:
+    def partition(
+        self, neg: Tensor, correction: Tensor | None = None, hits: tuple[Tensor, Tensor] | None = None
+    ) -> Tensor:
         """Return the log-partition of the negatives, ``[...]``."""
-        return log_partition(neg, correction, self.temperature)
+        return log_partition(neg, correction, self.temperature, hits)
+
+    def partition_of_products(
+        self,
+        query: Tensor,
+        vectors: Tensor,
+        correction: Tensor | None = None,
+        hits: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
+        """Return the log-partition of the inner products without writing these down, ``[batch]``."""
+        return partition_of_products(query, vectors, correction, self.temperature, hits)
 
     def compare(self, pos: Tensor, partition: Tensor) -> Tensor:
         """Return the loss of each row, ``[...]``."""

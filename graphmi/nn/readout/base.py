@@ -30,6 +30,8 @@ class Scores(NamedTuple):
             readout reads its weights otherwise.
         score: Scores further items as it did the negatives, ``[num_items, dim]`` to what ``neg`` is for them; ``None``
             where a readout does not offer it, and its negatives cannot be taken in blocks.
+        query: The vectors whose inner products with those of the negatives are ``neg``, ``[batch, dim]``; ``None``
+            where scores are something else.
     """
 
     pos: Tensor
@@ -37,10 +39,15 @@ class Scores(NamedTuple):
     weight: Tensor | None = None
     combine: Callable[[Tensor, Tensor], Tensor] = weighted_sum
     score: Callable[[Tensor], Tensor] | None = None
+    query: Tensor | None = None
 
 
 class Readout(nn.Module, ABC):
     """Scores the positive and the negatives of each user.
+
+    Attributes:
+        gives_query: True where scores are inner products of a single vector per user and, with one vector per item,
+            :class:`Scores` name it.
 
     Shapes:
         - interests: ``[batch, num_interests, dim]``
@@ -48,6 +55,8 @@ class Readout(nn.Module, ABC):
         - negative: ``[num_negatives, dim]`` shared by the batch, or ``[batch, num_negatives, dim]``
         - interest_mask: ``[batch, num_interests]``, False where an interest is inactive
     """
+
+    gives_query: bool = False
 
     @abstractmethod
     def forward(

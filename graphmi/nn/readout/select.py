@@ -38,6 +38,7 @@ class SelectReadout(Readout):
         self.selector = selector if selector is not None else ArgmaxSelector()
         self.anchor = anchor
         self.similarity = similarity if similarity is not None else InnerProduct()
+        self.gives_query = anchor == "positive" and type(self.similarity) is InnerProduct
 
     def forward(
         self, interests: Tensor, positive: Tensor, negative: Tensor, interest_mask: Tensor | None = None
@@ -46,10 +47,16 @@ class SelectReadout(Readout):
         score: Callable[[Tensor], Tensor]
         if self.anchor == "candidate":
             score = partial(self._best, interests, interest_mask)
-        else:
-            weights = self.selector(interests, positive, interest_mask)  # [batch, num_interests, 1]
-            score = self._scorer(interests, weights, positive.size(-1))
-        return Scores(score(positive).squeeze(-1), score(negative), score=score)
+            return Scores(score(positive).squeeze(-1), score(negative), score=score)
+        weights = self.selector(interests, positive, interest_mask)  # [batch, num_interests, 1]
+        linear = self.similarity.linear and positive.size(-1) == interests.size(-1)
+        if not (self.selector.hard or linear):
+            score = lambda items: (weights * self.similarity(interests, items)).sum(1)  # noqa: E731
+            return Scores(score(positive).squeeze(-1), score(negative), score=score)
+        mixed = (weights * interests).sum(1, keepdim=True)  # num_interests times fewer scores
+        score = lambda items: self.similarity(mixed, items).squeeze(1)  # noqa: E731
+        query = mixed.squeeze(1) if linear and self.gives_query else None
+        return Scores(score(positive).squeeze(-1), score(negative), score=score, query=query)
 
     def grouped(
         self,
@@ -77,11 +84,3 @@ class SelectReadout(Readout):
 
     def _best(self, interests: Tensor, interest_mask: Tensor | None, items: Tensor) -> Tensor:
         return self.selector.score(interests, items, self.similarity, interest_mask)
-
-    def _scorer(self, interests: Tensor, weights: Tensor, width: int) -> Callable[[Tensor], Tensor]:
-        """Return what scores items of this width by the interests in these weights, ``[batch, num_items]``."""
-        linear = self.similarity.linear and width == interests.size(-1)
-        if self.selector.hard or linear:  # mix the interests first: num_interests times fewer scores
-            mixed = (weights * interests).sum(1, keepdim=True)  # [batch, 1, dim]
-            return lambda items: self.similarity(mixed, items).squeeze(1)
-        return lambda items: (weights * self.similarity(interests, items)).sum(1)
