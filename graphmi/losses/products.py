@@ -10,7 +10,7 @@ from graphmi.losses.partition import log_partition
 
 __all__ = ["partition_of_products"]
 
-_BLOCK = 2**17  # products at a time on the CPU: half of the cache of a core
+_BLOCK = 2**18  # products at a time on the CPU: the cache of a core
 
 
 def partition_of_products(

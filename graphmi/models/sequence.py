@@ -9,6 +9,7 @@ from torch_geometric.data import HeteroData
 
 from graphmi.nn.encode import Encoder, IdentityEncoder
 from graphmi.nn.extract import Extractor, SelfAttentiveExtractor
+from graphmi.nn.extract.packed import at_real_positions
 from graphmi.nn.item_tower import ItemTower, TowerTable
 from graphmi.nn.sparse_table import SparseTable
 from graphmi.typing import Batch, Contributions, ItemTable, Representations
@@ -179,5 +180,5 @@ class SequenceModel(nn.Module):
         if batch.history.size(1) > self.max_length:
             raise ValueError(f"histories may have {self.max_length} items, 'max_length' (got {batch.history.size(1)})")
         # What pads is read as the first item of its history, so that no other item gets a gradient of zeros.
-        x = self.dropout(self.embedding(batch.history.where(batch.mask, batch.history[:, :1])))
-        return x * batch.mask.unsqueeze(-1), batch.mask
+        history = batch.history.where(batch.mask, batch.history[:, :1])
+        return at_real_positions(lambda item, _: self.dropout(self.embedding(item)), history, batch.mask), batch.mask

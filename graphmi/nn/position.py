@@ -31,7 +31,11 @@ class Positions(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the vectors with those of their positions added."""
-        length, max_length = x.size(1), self.weight.size(0)
+        return x + self.first(x.size(1))
+
+    def first(self, length: int) -> Tensor:
+        """Return the vectors of the first positions, ``[length, dim]``."""
+        max_length = self.weight.size(0)
         if length > max_length:
             raise ValueError(f"the history has {length} positions, but 'max_length' is {max_length}")
-        return x + self.weight[:length]
+        return self.weight[:length]

@@ -16,7 +16,7 @@ def vectors(*shape, seed=0):
     return torch.randn(*shape, dtype=torch.float64, generator=generator)
 
 
-@pytest.mark.parametrize("block", [1, 10, 2**17])
+@pytest.mark.parametrize("block", [1, 10, 2**18])
 @pytest.mark.parametrize("correction", CORRECTIONS.values(), ids=CORRECTIONS)
 @pytest.mark.parametrize("hits", HITS.values(), ids=HITS)
 def test_is_the_log_partition_of_the_products(monkeypatch, block, correction, hits):

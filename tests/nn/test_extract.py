@@ -84,9 +84,12 @@ class TestEveryExtractor:
 def test_only_real_positions_are_computed():
     x, mask = histories()
     seen = []
-    out = at_real_positions(lambda each: seen.append(each) or 2 * each, x, mask)
-    assert torch.cat(seen).equal(x[mask])
+    out = at_real_positions(lambda each, place: seen.append((each, place)) or 2 * each, x, mask)
+    assert len(seen) == 1
+    assert seen[0][0].equal(x[mask])
+    assert seen[0][1].equal(torch.arange(x.size(1)).expand_as(mask)[mask])
     assert out[mask].equal(2 * x[mask])
+    assert not out[~mask].any()
 
 
 class TestSets:

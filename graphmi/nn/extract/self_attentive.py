@@ -1,11 +1,13 @@
 """Several interests by self-attention over a history."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphmi.nn.extract.base import Extractor, Interests
 from graphmi.nn.extract.packed import at_real_positions
 from graphmi.nn.extract.prefix import prefix_attention
+from graphmi.nn.extract.tanh_layers import tanh_layers
 from graphmi.nn.position import Positions
 from graphmi.nn.ranges import at_least_one
 
@@ -79,5 +81,11 @@ class SelfAttentiveExtractor(Extractor):
         return logits.softmax(-1).masked_fill(padding, 0.0)
 
     def _logits(self, x: Tensor, mask: Tensor) -> Tensor:
-        logits = at_real_positions(lambda each: self.attention(self.hidden(each).tanh_()), self.position(x), mask)
-        return logits.transpose(1, 2)  # [batch, num_interests, length]
+        """Return the logits, 0 at padding, ``[batch, num_interests, length]``."""
+        positions = self.position.first(mask.size(1)) if isinstance(self.position, Positions) else None
+
+        def network(each: Tensor, place: Tensor) -> Tensor:
+            each = each if positions is None else each + F.embedding(place, positions)
+            return tanh_layers(each, self.hidden.weight, self.attention.weight)
+
+        return at_real_positions(network, x, mask).transpose(1, 2)
