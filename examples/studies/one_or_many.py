@@ -2,9 +2,9 @@
 
 A transformer of one layer, trained on all prefixes by a sampled softmax on cosines. One interest is read by
 self-attention or from the last position; several by self-attention, selected in every way that the library has, or
-from the last positions (*recent*), one interest each. ``next`` asks for the next item of every user (leave-one-out),
-``many`` for the last fifth of the histories of held-out users, as ComiRec and REMI do, where a list has room for
-several tastes.
+from the last positions (*recent*), one interest each; *routed* is self-attention with a prior that gives interests
+different items (``routed.py``). ``next`` asks for the next item of every user (leave-one-out), ``many`` for the last
+fifth of the histories of held-out users, as ComiRec and REMI do, where a list has room for several tastes.
 
     python examples/studies/one_or_many.py next            # small: MovieLens-100K, three seeds
     python examples/studies/one_or_many.py many --full --data ml-1m
@@ -21,6 +21,12 @@ TEMPERATURE = 0.1
 SERVED: Options = {"loss__readout__anchor": "candidate"}  # one interest needs no selection
 LOG_SUM_EXP: Options = {"loss__readout": "LogSumExpReadout", "loss__readout__temperature": TEMPERATURE}
 DRAWN: Options = {"loss__readout__selector": "SampledSelector", "loss__readout__selector__temperature": 1 / TEMPERATURE}
+EXPECTED: Options = {  # of the draw; no gradient goes through its probabilities, as none goes through a draw
+    "loss__readout": "ExpectedReadout",
+    "loss__readout__selector": "SoftmaxSelector",
+    "loss__readout__selector__temperature": 1 / TEMPERATURE,
+    "loss__readout__selector__detach_weights": True,
+}
 REPULSION = regularizers((0.1, component("losses", "InterestRepulsion")))
 
 
@@ -46,6 +52,16 @@ WAYS: dict[str, Options] = {
     "four, as served": attention(4, **SERVED),
     "four, log-sum-exp": attention(4, **LOG_SUM_EXP),
     "four, repelled": attention(4, **LOG_SUM_EXP, **REPULSION),
+    "four, mixture": attention(4, loss__readout="MixtureReadout"),
+    "four, expected": attention(4, **EXPECTED),
+    **{f"{word}, log-sum-exp": attention(number, **LOG_SUM_EXP) for word, number in (("two", 2), ("eight", 8))},
+    **{
+        f"four, log-sum-exp at {temperature:g}": attention(
+            4, **LOG_SUM_EXP | {"loss__readout__temperature": temperature}
+        )
+        for temperature in (0.05, 0.2)
+    },
+    "four, routed": attention(4, model__extractor="routed.RoutedExtractor", **LOG_SUM_EXP),
     **{f"recent {number}": recent(number) for number in (2, 4, 8)},
 }
 SPLITS = {"next": "LeaveOneOut", "many": "HeldOutUsers"}
