@@ -1,0 +1,40 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from graphmi.nn.extract import tanh_layers as module
+from graphmi.nn.extract.tanh_layers import tanh_layers
+
+
+def variables(num=7, dim=3, hidden=5, out=2, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(0)
+    shapes = (num, dim), (hidden, dim), (out, hidden)
+    return [torch.randn(shape, dtype=dtype, generator=generator).requires_grad_() for shape in shapes]
+
+
+def plain(x, first, second):
+    return F.linear(F.linear(x, first).tanh(), second)
+
+
+@pytest.mark.parametrize("block", [1, 10, 2**18])
+@pytest.mark.parametrize("num", [0, 1, 7])
+def test_are_the_layers_whatever_the_blocks(monkeypatch, block, num):
+    monkeypatch.setattr(module, "_BLOCK", block)
+    inputs = variables(num)
+    found, expected = tanh_layers(*inputs), plain(*inputs)
+    torch.testing.assert_close(found, expected)
+    direction = torch.randn_like(expected)
+    gradients = (torch.autograd.grad(part, inputs, direction) for part in (found, expected))
+    for part, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(part, other)
+
+
+def test_gradients(monkeypatch):
+    monkeypatch.setattr(module, "_BLOCK", 10)
+    assert torch.autograd.gradcheck(tanh_layers, variables())
+
+
+def test_autocast_is_as_for_any_layer():
+    inputs = variables(dtype=torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(tanh_layers(*inputs), plain(*inputs))
