@@ -8,7 +8,9 @@ to the first row of a group. *Published* is the algorithm of the public code of 
 every row are another objective.
 
 The parts of a step, forward and backward: the extractor for all prefixes in one pass and each prefix laid out as a
-history of its own (histories of 50), and the log-sum-exp of 2,048 x 4 interests over all items, ours and torch's.
+history of its own (histories of 50), and the log-sum-exp of 2,048 x 4 interests over all items, ours and torch's. What
+no step can do without: the matrix products of the extractor's two layers (9,000 real positions in a batch of 128) and
+of the scores of the negatives, forth and back, alone.
 """
 
 import time
@@ -81,6 +83,18 @@ def log_sum_exp(*, own: bool) -> Callable[[], None]:
     return run
 
 
+def products(positions: int, targets: int) -> Callable[[], None]:
+    """Return the matrix products of a step: three per layer of the extractor, and three of the negatives."""
+    shapes = [(positions, DIM, 4 * DIM), (positions, 4 * DIM, 4), (targets, DIM, NEGATIVES)]
+    factors = [(torch.randn(n, k), torch.randn(k, m), torch.randn(n, m)) for n, k, m in shapes]
+
+    def run() -> None:
+        for left, right, out in factors:
+            left.T @ out, out @ right.T, torch.mm(left, right, out=out)
+
+    return run
+
+
 def run(repeats: int = 9) -> list[Row]:
     """Measure every alternative in alternation."""
     torch.manual_seed(0)
@@ -105,6 +119,8 @@ def run(repeats: int = 9) -> list[Row]:
         "step: all prefixes of 50, full softmax": (graphmi(short, PrefixLoader(train, 2_048), everything), 2_048),
         "extractor: all prefixes in one pass": (extraction(extractor, windows, one_pass=True), len(windows.positive)),
         "extractor: each prefix as a history": (extraction(extractor, windows, one_pass=False), len(windows.positive)),
+        "products: 1,280 shared": (products(9_000, 128), 128),
+        "products: all prefixes, 1,280 shared": (products(2_048, 2_048), 2_048),
         "log-sum-exp: graphmi": (log_sum_exp(own=True), 2_048),
         "log-sum-exp: torch": (log_sum_exp(own=False), 2_048),
     }
