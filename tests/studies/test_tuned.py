@@ -2,7 +2,9 @@
 
 import json
 import sys
+from importlib import import_module
 
+import optuna
 import pytest
 
 from graphmi.cli import answer
@@ -115,3 +117,17 @@ def test_a_given_split(monkeypatch, tmp_path):
         comparison = random_split.main()
         assert comparison.runs.study.small["split"] == split
     assert comparison.runs.folder.parts == ("runs", "random-split", "ml-100k")
+
+
+@pytest.mark.parametrize("name", ["sequences", "random_split", "last_item"])
+def test_every_arm_is_valid(name, monkeypatch):
+    from question import Cell
+
+    comparison = import_module(name)
+    monkeypatch.setattr(comparison, "step", lambda comparison, arguments: comparison)
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", "table", "--data", DATA])
+    comparison = comparison.main()
+    for arm in comparison.arms.values():
+        options = {} if arm.space is None else arm.space(optuna.create_study().ask())
+        comparison.runs.config(Cell(arm.preset, options), seed=0).experiment()
+    assert {*comparison.pairs, *comparison.pairs.values()} <= {*comparison.arms}
