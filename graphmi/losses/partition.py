@@ -73,7 +73,7 @@ class _LogPartition(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         terms, total = ctx.saved_tensors  # type: ignore[attr-defined]
-        share = grad.unsqueeze(-1) / total.clamp_min(torch.finfo(total.dtype).tiny)  # 0 where nothing is left
+        share = (grad.unsqueeze(-1) / total).where(total > torch.finfo(total.dtype).tiny, 0)  # 0 where nothing is left
         for_neg, for_correction, *_ = ctx.needs_input_grad  # type: ignore[attr-defined]
         grad_neg = terms * (share * ctx.scale) if for_neg else None  # type: ignore[attr-defined]
         grad_correction = (terms * share).sum_to_size(ctx.correction_shape) if for_correction else None  # type: ignore[attr-defined]

@@ -72,7 +72,7 @@ class _PartitionOfProducts(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         left, right, terms, total = ctx.saved_tensors  # type: ignore[attr-defined]
-        share = ctx.scale * grad.unsqueeze(-1) / total.clamp_min(torch.finfo(total.dtype).tiny)  # type: ignore[attr-defined]
+        share = (ctx.scale * grad.unsqueeze(-1) / total).where(total > 0, 0)  # type: ignore[attr-defined]
         return (terms @ right) * share, ((left * share).T @ terms).T, None, None, None
 
 

@@ -32,9 +32,9 @@ def test_is_the_log_partition_of_the_products(monkeypatch, block, correction, hi
     kept = scores.isfinite().any(1)
     torch.testing.assert_close(found[kept], scores[kept].logsumexp(1))
     assert (found[~kept] == -torch.inf).all()
-    direction = vectors(7, seed=3)
+    direction = 100 * vectors(7, seed=3)
     expected = torch.autograd.grad((direction[kept] * scores[kept].logsumexp(1)).sum(), variables)
-    gradients = torch.autograd.grad((direction * found)[kept].sum(), variables)
+    gradients = torch.autograd.grad(found, variables, direction)  # rows with nothing left add nothing
     for part, other in zip(gradients, expected, strict=True):
         torch.testing.assert_close(part, other)
 

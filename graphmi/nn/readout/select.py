@@ -51,10 +51,10 @@ class SelectReadout(Readout):
         weights = self.selector(interests, positive, interest_mask)  # [batch, num_interests, 1]
         linear = self.similarity.linear and positive.size(-1) == interests.size(-1)
         if not (self.selector.hard or linear):
-            score = lambda items: (weights * self.similarity(interests, items)).sum(1)  # noqa: E731
+            score = partial(self._weighted, interests, weights)
             return Scores(score(positive).squeeze(-1), score(negative), score=score)
         mixed = (weights * interests).sum(1, keepdim=True)  # num_interests times fewer scores
-        score = lambda items: self.similarity(mixed, items).squeeze(1)  # noqa: E731
+        score = partial(self._mixed, mixed)
         query = mixed.squeeze(1) if linear and self.gives_query else None
         return Scores(score(positive).squeeze(-1), score(negative), score=score, query=query)
 
@@ -84,3 +84,11 @@ class SelectReadout(Readout):
 
     def _best(self, interests: Tensor, interest_mask: Tensor | None, items: Tensor) -> Tensor:
         return self.selector.score(interests, items, self.similarity, interest_mask)
+
+    def _weighted(self, interests: Tensor, weights: Tensor, items: Tensor) -> Tensor:
+        scores: Tensor = weights * self.similarity(interests, items)
+        return scores.sum(1)
+
+    def _mixed(self, mixed: Tensor, items: Tensor) -> Tensor:
+        scores: Tensor = self.similarity(mixed, items)
+        return scores.squeeze(1)
