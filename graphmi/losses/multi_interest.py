@@ -1,16 +1,17 @@
 """The composition of readout, weighting, objective and regularizers."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from graphmi.losses.base import Loss, unique_names
 from graphmi.losses.blocks import partition_in_blocks
-from graphmi.losses.gather import gather
+from graphmi.losses.gather import cheaper_at_once, gather, negative_vectors, pick
 from graphmi.losses.hits import accidental_hits
 from graphmi.losses.objectives import Objective
+from graphmi.losses.pairs import multiplicity, pair_by_pair
 from graphmi.losses.regularizers import Regularizer
 from graphmi.losses.weighting import UniformWeighting, Weighting
 from graphmi.nn.readout import Readout, Scores
@@ -99,15 +100,15 @@ class MultiInterestLoss(Loss):
     def _objective(self, out: Representations, positive: Tensor, negatives: Negatives) -> Tensor:
         if self._by_products(out, negatives):
             return self._of_products(out, positive, negatives)
-        at_once = _cheaper_at_once(out, negatives)
+        at_once = cheaper_at_once(out, negatives)
         scores = self.readout(
             out.interests,
             gather(out.items, positive).unsqueeze(1),
-            out.items if at_once else _negative_vectors(out.items, negatives),
+            out.items if at_once else negative_vectors(out.items, negatives),
             out.interest_mask,
         )
         if at_once:
-            scores = _pick(scores, negatives.item)
+            scores = pick(scores, negatives.item)
         if negatives.block_size is not None:
             return self._in_blocks(scores, out.items, positive, negatives)
         valid, hits = self._valid(positive, negatives)
@@ -121,7 +122,7 @@ class MultiInterestLoss(Loss):
 
     def _of_products(self, out: Representations, positive: Tensor, negatives: Negatives) -> Tensor:
         """Return the objective where :meth:`_by_products`."""
-        vectors = _negative_vectors(out.items, negatives)
+        vectors = negative_vectors(out.items, negatives)
         scores = self.readout(out.interests, gather(out.items, positive).unsqueeze(1), vectors[:0], out.interest_mask)
         valid, hits = self._valid(positive, negatives)
         correction = self._correction(scores, negatives, valid)
@@ -156,7 +157,7 @@ class MultiInterestLoss(Loss):
         """Return the objective with the negatives scored once per user, or ``None`` where that is not possible."""
         if not negatives.excludes_known or negatives.pos_log_q is not None:
             return None
-        vectors = gather(out.items, positive), _negative_vectors(out.items, negatives)
+        vectors = gather(out.items, positive), negative_vectors(out.items, negatives)
         column = positive if negatives.all_items and negatives.block_size is None else None
         scores = self.readout.grouped(out.interests, *vectors, row, out.interest_mask, column)
         if scores is None:
@@ -213,7 +214,7 @@ class MultiInterestLoss(Loss):
                 f"'user_balance' = {self.user_balance} weighs the positives of whole users: use a UserLoader or a "
                 "PrefixLoader, or 0"
             )
-        return _multiplicity(owner).double() ** -self.user_balance
+        return multiplicity(owner).double() ** -self.user_balance
 
     def _correction(self, scores: Scores, negatives: Negatives, valid: Tensor | None) -> Tensor | None:
         log_q, pos_log_q = negatives.log_q, negatives.pos_log_q
@@ -225,52 +226,3 @@ class MultiInterestLoss(Loss):
             pos_log_q = None if pos_log_q is None else pos_log_q.unsqueeze(1)
         correction: Tensor | None = self.weighting(scores.neg, log_q, valid, pos_log_q)
         return correction
-
-
-def _cheaper_at_once(out: Representations, negatives: Negatives) -> bool:
-    """Tell whether the scores of all items take less memory than the vectors of each user's own negatives.
-
-    One matrix product and picking from it is then many times as fast as gathering these vectors.
-    """
-    items, item = out.items, negatives.item
-    if item.dim() != 2 or not isinstance(items, Tensor):
-        return False
-    return len(items) * out.interests.size(1) <= item.size(1) * items.size(1)
-
-
-def _pick(scores: Scores, item: Tensor) -> Scores:
-    """Return the scores of each user's own negatives ``[batch, num_negatives]``, out of those of all items."""
-    index = item if scores.neg.dim() == 2 else item.unsqueeze(1).expand(-1, scores.neg.size(1), -1)
-    return scores._replace(neg=scores.neg.gather(-1, index))
-
-
-def _negative_vectors(items: Tensor | ItemTable, negatives: Negatives) -> Tensor:
-    """Return the vectors that are scored at once: none where blocks of them follow."""
-    if negatives.block_size is not None:
-        return gather(items, negatives.item[:0])
-    if negatives.all_items and isinstance(items, Tensor):
-        return items
-    return gather(items, negatives.item)
-
-
-def pair_by_pair(out: Representations, negatives: Negatives, row: Tensor) -> tuple[Representations, Negatives]:
-    """Repeat what belongs to a user for each of its positives, so that there is one positive per row."""
-
-    def repeat(part: Tensor | None) -> Tensor | None:
-        return None if part is None else part.index_select(0, row)
-
-    return replace(
-        out,
-        interests=out.interests.index_select(0, row),
-        routing=repeat(out.routing),
-        mask=repeat(out.mask),
-        interest_mask=repeat(out.interest_mask),
-        routing_variance=repeat(out.routing_variance),
-        ego_users=repeat(out.ego_users),
-    ), negatives.take(row)
-
-
-def _multiplicity(owner: Tensor) -> Tensor:
-    """Count how often the value of each entry occurs, ``[num]``, without waiting for the device."""
-    ordered = owner.sort().values
-    return torch.searchsorted(ordered, owner, right=True) - torch.searchsorted(ordered, owner)
