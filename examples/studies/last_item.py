@@ -34,7 +34,7 @@ def softmax(trial: optuna.Trial) -> Options:
         "model__num_layers": trial.suggest_int("num_layers", 1, 3),
         "loss__objective__temperature": trial.suggest_float("temperature", 0.08, 0.3, log=True),
         "loss__user_balance": trial.suggest_float("user_balance", 0.0, 1.0),
-        "trainer__learning_rate": trial.suggest_float("learning_rate", 2e-3, 3e-2, log=True),
+        "trainer__learning_rate": trial.suggest_float("learning_rate", 1e-3, 3e-2, log=True),
     }
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from graphmi.losses.base import Loss, unique_names
 from graphmi.losses.blocks import partition_in_blocks
+from graphmi.losses.distinct import distinct
 from graphmi.losses.gather import cheaper_at_once, gather, negative_vectors, pick
 from graphmi.losses.hits import accidental_hits
 from graphmi.losses.objectives import Objective
@@ -122,6 +123,7 @@ class MultiInterestLoss(Loss):
 
     def _of_products(self, out: Representations, positive: Tensor, negatives: Negatives) -> Tensor:
         """Return the objective where :meth:`_by_products`."""
+        negatives = distinct(negatives)
         vectors = negative_vectors(out.items, negatives)
         scores = self.readout(out.interests, gather(out.items, positive).unsqueeze(1), vectors[:0], out.interest_mask)
         valid, hits = self._valid(positive, negatives)

@@ -53,7 +53,9 @@ class _PartitionOfProducts(torch.autograd.Function):
         total, largest = left.new_empty(len(left), 1), left.new_empty(len(left), 1)
         size = max(_BLOCK // max(len(right), 1), 1) if left.device.type == "cpu" else len(left)
         blocks = [torch.split(part, size) for part in (left * scale, terms, total, largest)]
-        added = [None] * len(blocks[0]) if correction is None else torch.split(correction.expand_as(terms), size)
+        added = (
+            [None] * len(blocks[0]) if correction is None else torch.split(correction.to(terms).expand_as(terms), size)
+        )
         columns = right.T.contiguous()  # a faster product
         for rows, out, sums, most, plus, few in zip(*blocks, added, _of_blocks(hits, size, len(added)), strict=True):
             torch.mm(rows, columns, out=out)
