@@ -119,14 +119,22 @@ class Experiment:
             hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(evaluated)}"
             raise ValueError(f"'monitor' is '{monitor}', which is not evaluated ({hint})")
 
+    def interactions(self) -> Interactions:
+        """Read and filter the data; in several processes all must call it.
+
+        Raises:
+            DataError: If the data is unknown or cannot be used.
+        """
+        with self.trainer.leading():
+            return self.filter(open_data(self.data, **self.columns))
+
     def dataset(self) -> Dataset:
         """Read, filter and split the data; in several processes all must call it.
 
         Raises:
             DataError: If the data is unknown or cannot be used.
         """
-        with self.trainer.leading():
-            return self.split(self.filter(open_data(self.data, **self.columns)))
+        return self.split(self.interactions())
 
     def build(self, dataset: Dataset) -> nn.Module:
         """Return the untrained model of a dataset, on the device of the trainer."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from graphmi.config import read_config
-from graphmi.data import Dataset
+from graphmi.data import Dataset, Interactions
 from graphmi.experiment import Experiment
 from graphmi.result import check_data, describe_data
 from graphmi.run import RunFolder
@@ -20,12 +20,14 @@ class Restored:
     Attributes:
         folder: Where it lies.
         experiment: What was run; its device is the one that is here.
-        dataset: The data of the run.
+        interactions: All data of the run, targets included.
+        dataset: The same, split.
         model: The model with the weights of its best epoch, in evaluation mode.
     """
 
     folder: RunFolder
     experiment: Experiment
+    interactions: Interactions
     dataset: Dataset
     model: nn.Module
 
@@ -43,8 +45,9 @@ def restore(folder: RunFolder) -> Restored:
     # A run that was trained elsewhere is asked on the device that is here.
     experiment = read_config(folder.read_config(), arguments=["--trainer.accelerator=auto"]).experiment()
     weights = folder.read_tensors("model")
-    dataset = experiment.dataset()
+    interactions = experiment.interactions()
+    dataset = experiment.split(interactions)
     check_data(folder, describe_data(experiment, dataset))
     model = experiment.build(dataset)
     model.load_state_dict(weights)
-    return Restored(folder, experiment, dataset, model.eval())
+    return Restored(folder, experiment, interactions, dataset, model.eval())

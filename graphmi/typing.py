@@ -9,7 +9,16 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-__all__ = ["Batch", "Contributions", "Decomposable", "HistoryReader", "ItemTable", "Negatives", "Representations"]
+__all__ = [
+    "Batch",
+    "Contributions",
+    "Decomposable",
+    "FoldsIn",
+    "HistoryReader",
+    "ItemTable",
+    "Negatives",
+    "Representations",
+]
 
 
 @runtime_checkable
@@ -163,4 +172,13 @@ class Decomposable(Protocol):
 
         What does not depend on the users is computed once, with the parameters as they are.
         """
+        ...
+
+
+@runtime_checkable
+class FoldsIn(Protocol):
+    """A model that does not read histories, but can tell of new users by their items."""
+
+    def fold_in(self, history: Tensor, mask: Tensor) -> Representations:
+        """Return what users with these items are like, ``[batch, length]`` and True where they are real."""
         ...

@@ -10,12 +10,14 @@ from torch_geometric.data import HeteroData
 
 from graphmi.models.arrangement import Arrangement, Score
 from graphmi.models.carried import carried_to
+from graphmi.models.fold_in import Readers, fold_in, require_readable
 from graphmi.models.graph import EdgeBuffers, user_item_adjacency
 from graphmi.models.lookup import Lookup
 from graphmi.models.sampled import as_layers, per_hop, read_hops
 from graphmi.neighbors import Hops, sample_hops
 from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.conv import EdgeWeight, LightGCNWeight, MultiInterestConv
+from graphmi.nn.ranges import at_least_one
 from graphmi.typing import Batch, Contributions, Representations
 
 __all__ = ["InterestGCN"]
@@ -70,9 +72,13 @@ class InterestGCN(nn.Module):
             ``center="edge_dot"``.
         sparse: Give the centers sparse gradients, so that a step on drawn neighbourhoods costs what it draws, whatever
             the number of nodes; needs an optimizer such as :class:`graphmi.optim.LazyAdam`.
+        max_length: Most items that a user is read by in evaluation, at least 1: the latest that are known then, those
+            of validation in the test too, in place of its training items, see :func:`graphmi.models.fold_in.fold_in`.
+            For the next item few of them say more than all. Needs layers, LightGCN's weights and a ``center`` other
+            than ``"edge_dot"``. graphmi's own.
 
     Shapes:
-        - **input:** a batch of users ``[batch]``
+        - **input:** a batch of users ``[batch]``, with ``max_length`` and in evaluation with their histories
         - **output:** ``interests [batch, num_interests, dim]``, ``items [num_items, dim]`` (``"pair_max"``:
           ``num_interests * dim``; ``"symmetric"``: twice that, and twice the interests' ``dim``)
 
@@ -108,6 +114,7 @@ class InterestGCN(nn.Module):
         init_std: float = 0.1,
         num_neighbors: int | Sequence[int] | None = None,
         sparse: bool = False,
+        max_length: int | None = None,
     ) -> None:
         super().__init__()
         if embedding_dim < 1:
@@ -122,6 +129,7 @@ class InterestGCN(nn.Module):
         adjacency = user_item_adjacency(graph, LightGCNWeight() if weight is None else weight)
         self.num_users, self.num_items = int(graph["user"].num_nodes), int(graph["item"].num_nodes)
         self.attention, self.center = attention, center
+        self.lightgcn = weight is None or isinstance(weight, LightGCNWeight)
         self.num_interests = num_interests
         self.arrangement = Arrangement(score, normalize, dynamic_interests)
         self.edges = EdgeBuffers(adjacency)
@@ -139,11 +147,17 @@ class InterestGCN(nn.Module):
             for _ in range(min(num_layers, 1) if share_interests else num_layers)
         ]
         self.convs = nn.ModuleList(convs * num_layers if share_interests else convs)
+        if max_length is not None:
+            at_least_one(max_length=max_length)
+            require_readable(num_layers, self.lightgcn, center)
+            self.max_length = max_length  # only then it reads histories
 
     def forward(self, batch: Batch) -> Representations:
         """Return the interests of the users of the batch and the vectors of all items."""
         if self.training and self.num_neighbors is not None:
             return self._drawn(batch)
+        if not self.training and batch.history is not None and batch.mask is not None:
+            return self._latest(batch.user, batch.history, batch.mask)
         virtuals, centers = self.propagate()
         return self.arrangement.represent(
             virtuals, centers, self.embedding.weight, batch.user, slice(self.num_users, None)
@@ -173,6 +187,40 @@ class InterestGCN(nn.Module):
         users, items = slice(num_users), slice(num_users, num_users + num_items)
         virtuals, centers = self._over(drawn)
         return self.arrangement.represent(virtuals, centers, centers[0], users, items)
+
+    @torch.no_grad()
+    def fold_in(self, history: Tensor, mask: Tensor) -> Representations:
+        """Return what users who are not in the graph are like by their items alone, and the vectors of all items.
+
+        They hear from their items as users of the graph do, see :func:`graphmi.models.fold_in.fold_in`; what they miss
+        is a center of their own.
+
+        Args:
+            history: Items of each user, ``[batch, length]``.
+            mask: True where they are real, ``[batch, length]``.
+
+        Raises:
+            ValueError: As for ``max_length``.
+        """
+        nobody = self.embedding.weight.new_zeros(len(history), self.embedding.embedding_dim)
+        return self._by_items(Readers(history, mask, nobody, nobody[:, 0]))
+
+    def _latest(self, user: Tensor, history: Tensor, mask: Tensor) -> Representations:
+        degree = self.edges().rowptr.diff()[user]
+        center = self.embedding(user) * (degree > 0).unsqueeze(1)  # who is not in the graph has none that was trained
+        return self._by_items(Readers(history, mask, center, degree))
+
+    def _by_items(self, readers: Readers) -> Representations:
+        require_readable(len(self.convs), self.lightgcn, self.center)
+        virtuals, centers = self.propagate()
+        items, degree = slice(self.num_users, None), self.edges().rowptr.diff()
+        convs = cast(Iterable[MultiInterestConv], self.convs)
+        found = fold_in(convs, [center[items] for center in centers], degree[items], readers)
+        return Representations(
+            interests=self.arrangement.users(*found, slice(None)),
+            items=self.arrangement.items(virtuals, centers, items),
+            interest_mask=self.arrangement.active(found[0], slice(None)),
+        )
 
     def propagate(self) -> tuple[list[Tensor], list[Tensor]]:
         """Return, for each layer from 0 on, virtual interests ``[num_nodes, num_interests, dim]`` and centers.
@@ -221,17 +269,20 @@ class InterestGCN(nn.Module):
         return vectors.view(*item.shape, vectors.size(-1))
 
     @torch.no_grad()
-    def contributions(self) -> Callable[[Batch], Contributions]:
+    def contributions(self) -> Callable[[Batch], Contributions | None]:
         """Return a function that says through which neighbours the users of a batch came to their interests.
 
         A virtual interest is a mean over layers of sums over neighbours. What a neighbour adds is its center in each
         layer, times edge weight and attention; there the centers know of nodes further away, whose part thus counts
-        for the neighbour that it came through. What is left is the user's own center.
+        for the neighbour that it came through. What is left is the user's own center. With ``max_length`` a user is
+        read by other items than its neighbours, and the function returns ``None``.
         """
         return partial(self._contributions, *self.propagate())
 
     @torch.no_grad()
-    def _contributions(self, virtuals: list[Tensor], centers: list[Tensor], batch: Batch) -> Contributions:
+    def _contributions(self, virtuals: list[Tensor], centers: list[Tensor], batch: Batch) -> Contributions | None:
+        if batch.history is not None:
+            return None
         convs = cast(Iterable[MultiInterestConv], self.convs)
         virtual, center, row, node = carried_to(batch.user, convs, virtuals, centers, self.edges())
         own = centers[0][batch.user] / len(centers)

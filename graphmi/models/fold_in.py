@@ -1,0 +1,85 @@
+"""Users of a graph model by some of their items: the latest ones, or those of somebody who was not in the graph."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from graphmi.nn.adjacency import Adjacency
+from graphmi.nn.conv import MultiInterestConv
+
+__all__ = ["Readers", "fold_in", "require_readable"]
+
+
+@dataclass(frozen=True)
+class Readers:
+    """Users and what they are read by.
+
+    Attributes:
+        history: Items of each user, ``[batch, length]``; an item that comes several times counts once.
+        mask: True where they are real, ``[batch, length]``.
+        center: The user's own center, ``[batch, dim]``, 0 for who has none.
+        degree: Items of each user in the graph, ``[batch]``, 0 for who is not in it.
+    """
+
+    history: Tensor
+    mask: Tensor
+    center: Tensor
+    degree: Tensor
+
+
+def fold_in(
+    convs: Iterable[MultiInterestConv], centers: Sequence[Tensor], degree: Tensor, readers: Readers
+) -> tuple[list[Tensor], list[Tensor]]:
+    r"""Return the virtual interests and centers that layers give to users, for each layer from 0 on.
+
+    A user :math:`u` hears from the :math:`n` items that it is read by as it would in the graph; items do not hear from
+    it. They stand for all its :math:`d_u` items there: LightGCN's weight :math:`1 / \sqrt{d_u d_i}` is multiplied by
+    :math:`d_u / n`. For who is not in the graph :math:`d_u = n`.
+
+    Args:
+        convs: The layers.
+        centers: Centers of the items for each layer from 0 on, ``[num_items, dim]``.
+        degree: Users of each item in the graph, ``[num_items]``; an item without any counts as having one.
+        readers: The users.
+
+    Returns:
+        ``[batch, num_interests, dim]`` and ``[batch, dim]`` for each layer.
+    """
+    num_items, batch = len(degree), len(readers.history)
+    row = torch.arange(batch, device=degree.device).unsqueeze(1)
+    user, item = _divmod(torch.unique((row * num_items + readers.history)[readers.mask]), num_items)
+    number = user.bincount(minlength=batch)
+    stands_for = torch.where(readers.degree > 0, readers.degree, number)
+    weight = (stands_for[user] / degree[item].clamp_min(1)).sqrt() / number[user]
+    adjacency = Adjacency.from_sorted(item, user, weight.to(centers[0]), size=(num_items, batch))
+    virtuals, own = list[Tensor](), [readers.center]
+    for conv, center in zip(convs, centers, strict=False):
+        virtual, next_own = conv((center, own[-1]), adjacency)
+        virtuals.append(virtual)
+        own.append(next_own)
+    return [readers.center.unsqueeze(1).expand_as(virtuals[0]), *virtuals], own
+
+
+def require_readable(num_layers: int, lightgcn: bool, center: str) -> None:
+    """Check that users of a model can be read by some of their items.
+
+    Args:
+        num_layers: Number of its layers.
+        lightgcn: Whether its edges have LightGCN's weights.
+        center: How its layers choose centers.
+
+    Raises:
+        ValueError: If they cannot.
+    """
+    if not (num_layers and lightgcn and center != "edge_dot"):
+        raise ValueError(
+            "users are read by some of their items ('max_length', 'fold_in') through layers, with LightGCN's weights and "
+            f"a 'center' other than 'edge_dot' (got {num_layers} layers, {'these' if lightgcn else 'other'} weights and "
+            f"{center!r})"
+        )
+
+
+def _divmod(pair: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    return pair.div(size, rounding_mode="floor"), pair % size

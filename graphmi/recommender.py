@@ -1,0 +1,241 @@
+"""Recommendations by the ids of the data, for users of the data and for new ones."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+import polars as pl
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from graphmi.asking import device_of, evaluating, question
+from graphmi.data import Histories, Interactions
+from graphmi.data.vocabulary import Values
+from graphmi.retrieval import TopK, diversified, nominate, top_k
+from graphmi.typing import Batch, FoldsIn, HistoryReader, Representations
+
+__all__ = ["Recommendation", "Recommender"]
+
+_USERS = 1024  # users at once
+_POOL = 10  # with variety: so many times the length of the list are candidates
+
+
+class Recommendation(NamedTuple):
+    """One item of a list.
+
+    Attributes:
+        item: Its id in the data.
+        score: The score by which it was found.
+        interest: The interest that found it, from 0.
+    """
+
+    item: str | int
+    score: float
+    interest: int
+
+
+class Recommender:
+    """Lists of items for users, by the ids of the data.
+
+    Args:
+        interactions: What is known of users, with the ids, and the categories of items for ``variety``.
+        model: ``model(Batch(user=ids))`` gives :class:`graphmi.typing.Representations`; it is asked in evaluation mode.
+        k: Length of the lists, at least 1; they are shorter where fewer items are left.
+        among: Ids of the only items that may be recommended; all when omitted.
+        without: Ids of items that may not.
+        repeat: Recommend items that a user knows, too.
+        quota: Most items that one interest may bring, see :func:`graphmi.retrieval.nominate`.
+        variety: How many score points an item loses for each one of its category that stands before it in the list, at
+            least 0, see :func:`graphmi.retrieval.diversified`. The ten times ``k`` best items are candidates.
+
+    Raises:
+        ValueError: If a number is out of its range, no item is left, or ``variety`` has no categories to go by.
+        DataError: If an item is unknown.
+
+    Example:
+        >>> from graphmi.data import LeaveOneOut, planted
+        >>> from graphmi.models import InterestGCN
+        >>> data = planted(num_users=50, num_items=40, num_clusters=4)
+        >>> recommender = Recommender(data, InterestGCN(LeaveOneOut()(data).graph()), k=3)
+        >>> [[first, *rest]] = recommender([7])
+        >>> first.item in data.items.ids.to_list(), first.interest in range(4)
+        (True, True)
+        >>> len(recommender.for_histories([data.items.ids[:2]])[0])
+        3
+    """
+
+    def __init__(
+        self,
+        interactions: Interactions,
+        model: nn.Module,
+        k: int = 10,
+        *,
+        among: Values | None = None,
+        without: Values = (),
+        repeat: bool = False,
+        quota: int | None = None,
+        variety: float = 0.0,
+    ) -> None:
+        for name, value, least in (("k", k, 1), ("quota", quota, 1), ("variety", variety, 0)):
+            if value is not None and not value >= least:
+                raise ValueError(f"'{name}' must be at least {least} (got {value})")
+        if variety and interactions.categories is None:
+            raise ValueError(f"'variety' = {variety} needs categories of the items, and the data has none")
+        self.interactions, self.model, self.device = interactions, model, device_of(model)
+        self.k, self.repeat, self.quota, self.variety = k, repeat, quota, variety
+        self.history = Histories(interactions).to(self.device)
+        allowed = _allowed(interactions, among, without)
+        self.allowed = None if allowed is None else allowed.to(self.device)
+        self.categories = None
+        if variety and interactions.categories is not None:
+            self.categories = interactions.categories.matrix(interactions.num_items).bool().to(self.device)
+
+    def __call__(self, users: Values) -> list[list[Recommendation]]:
+        """Return the list of each user, best first.
+
+        Args:
+            users: User ids of the data.
+
+        Raises:
+            DataError: If a user is unknown.
+        """
+        return [each for _, lists in self._batches(self.interactions.users.encode(users)) for each in lists]
+
+    def for_histories(self, histories: Sequence[Values]) -> list[list[Recommendation]]:
+        """Return the list of each of some users that the data does not have, by what they had so far.
+
+        Models that read histories read these; graph models fold them in (:meth:`InterestGCN.fold_in
+        <graphmi.models.InterestGCN.fold_in>`).
+
+        Args:
+            histories: Item ids of each user, the latest last.
+
+        Raises:
+            ValueError: If a history is empty, or the model knows the users of its training only.
+            DataError: If an item is unknown.
+        """
+        if not isinstance(self.model, HistoryReader | FoldsIn):
+            raise ValueError(
+                f"{type(self.model).__name__} knows the users that it was trained with and no others: take a sequence "
+                "model, or InterestGCN"
+            )
+        items = [self.interactions.items.encode(history) for history in histories]
+        if empty := [number for number, history in enumerate(items, start=1) if not len(history)]:
+            raise ValueError(f"a history needs at least one item, and number {empty[0]} has none")
+        found = []
+        for start in range(0, len(items), _USERS):
+            found += self._of_histories(items[start : start + _USERS])
+        return found
+
+    def table(self, users: Values | None = None, on_users: Callable[[int], None] | None = None) -> pl.DataFrame:
+        """Return the lists of many users as a table with the columns user_id, rank, item_id, score and interest.
+
+        Ranks and interests count from 1.
+
+        Args:
+            users: User ids; all of the data when omitted.
+            on_users: Called with the number of users done so far.
+
+        Raises:
+            DataError: If a user is unknown.
+        """
+        vocabulary = self.interactions.users
+        index = torch.arange(len(vocabulary)) if users is None else vocabulary.encode(users)
+        parts, done = list[pl.DataFrame](), 0
+        for chosen, lists in self._batches(index):
+            rows = [(place, *one) for each in lists for place, one in enumerate(each, start=1)]
+            rank, item, score, interest = zip(*rows, strict=True) if rows else ((), (), (), ())
+            row = torch.arange(len(lists)).repeat_interleave(torch.tensor([len(each) for each in lists]))
+            parts.append(
+                pl.DataFrame(
+                    {
+                        "user_id": vocabulary.ids.gather(chosen[row].numpy()),
+                        "rank": pl.Series(rank, dtype=pl.Int32),
+                        "item_id": pl.Series(item, dtype=self.interactions.items.ids.dtype),
+                        "score": pl.Series(score, dtype=pl.Float32),
+                        "interest": pl.Series(interest, dtype=pl.Int32) + 1,
+                    }
+                )
+            )
+            done += len(chosen)
+            if on_users is not None:
+                on_users(done)
+        return pl.concat(parts)
+
+    def _batches(self, users: Tensor) -> Iterator[tuple[Tensor, list[list[Recommendation]]]]:
+        """Yield some users after the other, with their lists."""
+        for chosen in torch.split(users, _USERS):
+            with evaluating(self.model), torch.no_grad():
+                out = self.model(question(self.model, chosen, self.history, self.device))
+            length = self.history.length[chosen]
+            known, mask = self.history.read(chosen, max(int(length.max()), 1))
+            yield chosen, self._lists(out, known, mask)
+
+    def _of_histories(self, items: list[Tensor]) -> list[list[Recommendation]]:
+        known, latest = self._padded(items), items
+        if isinstance(self.model, HistoryReader):
+            latest = [each[-self.model.max_length :] for each in items]
+        history, mask = self._padded(latest)
+        with evaluating(self.model), torch.no_grad():
+            if isinstance(self.model, FoldsIn):
+                out = self.model.fold_in(history, mask)
+            else:
+                nobody = torch.full((len(items),), -1, device=self.device)
+                out = self.model(Batch(nobody, history=history, mask=mask))
+        return self._lists(out, *known)
+
+    def _padded(self, items: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return items side by side, and which are real, both ``[batch, length]``."""
+        real = pad_sequence([torch.ones_like(each, dtype=torch.bool) for each in items], batch_first=True)
+        return pad_sequence(items, batch_first=True).to(self.device), real.to(self.device)
+
+    @torch.no_grad()
+    def _lists(self, out: Representations, known: Tensor, mask: Tensor) -> list[list[Recommendation]]:
+        """Return the lists of users who know some items, ``[batch, length]``."""
+        items = out.items if self.allowed is None else out.items[self.allowed]
+        size = self.k * _POOL if self.variety else self.k
+        queries, excluded = out.interests, self._excluded(known, mask)
+        if self.quota is None:
+            found = top_k(queries, items, size, exclude=excluded, interest_mask=out.interest_mask)
+        else:
+            found = nominate(queries, items, size, self.quota, exclude=excluded, interest_mask=out.interest_mask)
+        found = found if self.allowed is None else found._replace(ids=self._outside(found.ids))
+        if self.categories is not None:
+            place = diversified(found.scores, self.categories[found.ids.clamp(min=0)], self.k, self.variety)
+            found = TopK(*(part.gather(1, place) for part in found))
+        return self._named(found)
+
+    def _excluded(self, known: Tensor, mask: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Return what users must not see, numbered among the items that are allowed."""
+        if self.repeat:
+            return None
+        if self.allowed is not None:
+            place = torch.searchsorted(self.allowed, known).clamp(max=len(self.allowed) - 1)
+            known, mask = place, mask & (self.allowed[place] == known)
+        return torch.nn.functional.pad(mask.sum(1).cumsum(0), (1, 0)), known[mask]
+
+    def _outside(self, place: Tensor) -> Tensor:
+        """Return items by their numbers among those that are allowed, ``-1`` for none."""
+        allowed: Tensor = self.allowed  # type: ignore[assignment]
+        return allowed[place.clamp(min=0)].masked_fill(place < 0, -1)
+
+    def _named(self, found: TopK) -> list[list[Recommendation]]:
+        left = (found.ids >= 0).cpu()
+        ids = self.interactions.items.decode(found.ids.cpu()[left])
+        rows = map(Recommendation, ids, found.scores.cpu()[left].tolist(), found.interest.cpu()[left].tolist())
+        return [list(islice(rows, number)) for number in left.sum(1).tolist()]
+
+
+def _allowed(interactions: Interactions, among: Values | None, without: Values) -> Tensor | None:
+    """Return the items that may be recommended, ascending; ``None`` for all."""
+    if among is None and not len(without):
+        return None
+    allowed = torch.full((interactions.num_items,), among is None)
+    if among is not None:
+        allowed[interactions.items.encode(among)] = True
+    if len(without):
+        allowed[interactions.items.encode(without)] = False
+    if not allowed.any():
+        raise ValueError("'among' and 'without' leave no item to recommend")
+    return allowed.nonzero().squeeze(1)

@@ -1,0 +1,116 @@
+import pytest
+import torch
+
+from graphmi.config import experiment
+from graphmi.data import HeldOutUsers, Histories, LeaveOneOut, planted
+from graphmi.models import InterestGCN
+from graphmi.nn import CAGCNWeight
+from graphmi.typing import Batch, FoldsIn, HistoryReader
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return LeaveOneOut()(planted(num_users=60, num_items=40, num_clusters=4))
+
+
+def model(dataset, **options):
+    torch.manual_seed(0)
+    return InterestGCN(dataset.graph(), num_interests=3, embedding_dim=8, num_layers=2, **options).double().eval()
+
+
+def ask(made, dataset, users, part="valid"):
+    history, mask = Histories(dataset.known(part)).read(users, made.max_length)
+    return made(Batch(users, history=history, mask=mask))
+
+
+OPTIONS = [
+    {},
+    {"center": "sum", "rescale": True, "temperature": 0.1, "normalize": True, "share_interests": True},
+    {"score": "pair_max", "center": "node_norm", "attention": "sigmoid"},
+    {"attention": "neighbor", "dynamic_interests": True},
+    {"score": "symmetric"},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: ", ".join(options) or "default")
+def test_by_all_training_items_a_user_is_what_it_is_in_the_graph(dataset, options):
+    users = torch.tensor([5, 0, 59])
+    found, expected = (
+        ask(model(dataset, max_length=1000, **options), dataset, users),
+        model(dataset, **options)(Batch(users)),
+    )
+    torch.testing.assert_close(found.interests, expected.interests)
+    torch.testing.assert_close(found.items, expected.items)
+    assert (found.interest_mask is None) == (expected.interest_mask is None)
+    if found.interest_mask is not None:
+        assert torch.equal(found.interest_mask, expected.interest_mask)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["of the graph", "new"])
+def test_the_latest_items_stand_for_all(dataset, known):
+    made, user = model(dataset, max_length=3), 7
+    items = Histories(dataset.test_history).read(torch.tensor([user]), 3)[0][0]
+    assert dataset.valid.item[dataset.valid.user == user] in items  # what validation asked for is known in the test
+    if known:
+        found = ask(made, dataset, torch.tensor([user]), "test").interests[0]
+    else:
+        found = made.fold_in(torch.cat([items, items[:1]]).unsqueeze(0), torch.ones(1, 4).bool()).interests[0]
+    train = dataset.train
+    own_degree = int((train.user == user).sum()) if known else 3
+    centers = made.propagate()[1]
+    expected = centers[0][user].repeat(3, 1) if known else torch.zeros(3, 8, dtype=torch.float64)
+    for layer, conv in enumerate(made.convs):
+        for item in items.tolist():
+            center = centers[layer][60 + item]
+            share = (conv.generator.interest @ center).softmax(0)
+            weight = (own_degree / int((train.item == item).sum())) ** 0.5 / 3
+            expected = expected + weight * share.unsqueeze(1) * center
+    torch.testing.assert_close(found, expected / 3, rtol=1e-6, atol=1e-8)  # the weights are of single precision
+
+
+def test_padding_repetitions_and_nothing_known(dataset):
+    made = model(dataset)
+    history = torch.tensor([[3, 9, 0, 0], [3, 9, 9, 3], [1, 1, 1, 1]])
+    mask = torch.tensor([[True, True, False, False], [True] * 4, [False] * 4])
+    interests = made.fold_in(history, mask).interests
+    torch.testing.assert_close(interests[0], interests[1])
+    assert (interests[2] == 0).all()
+
+
+def test_who_says_so_reads_histories(dataset):
+    assert isinstance(model(dataset, max_length=2), HistoryReader)
+    assert not isinstance(model(dataset), HistoryReader)
+    assert isinstance(model(dataset), FoldsIn)
+
+
+def test_training_does_not_read_them(dataset):
+    made, users = model(dataset, max_length=2).train(), torch.tensor([1, 2])
+    history, mask = Histories(dataset.train).read(users, 2)
+    found = made(Batch(users, history=history, mask=mask)).interests
+    torch.testing.assert_close(found, model(dataset)(Batch(users)).interests)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_layers": 0}, "got 0 layers"),
+        ({"weight": CAGCNWeight()}, "other weights"),
+        ({"center": "edge_dot"}, "'edge_dot'"),
+        ({"max_length": 0}, "'max_length' must be at least 1"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(dataset, options, message):
+    with pytest.raises(ValueError, match=message):
+        InterestGCN(dataset.graph(), **{"max_length": 5, **options})
+
+
+def test_graph_models_serve_users_that_training_did_not_have(tmp_path):
+    small = experiment(
+        "interest-gcn-softmax", "planted", split="HeldOutUsers", model__max_length=50, model__embedding_dim=16,
+        trainer__epochs=4, trainer__progress=False, groups__by="none", replicates=0,
+    )  # fmt: skip
+    dataset = small.dataset()
+    assert isinstance(small.split, HeldOutUsers)
+    trained = small.train(dataset)
+    chance = 20 / dataset.num_items
+    assert trained.test.metrics["recall@20"] > 2 * chance
