@@ -45,7 +45,7 @@ class Recommender:
         among: Ids of the only items that may be recommended; all when omitted.
         without: Ids of items that may not.
         repeat: Recommend items that a user knows, too.
-        quota: Most items that one interest may bring, see :func:`graphmi.retrieval.nominate`.
+        quota: Most items that an interest may bring, see :func:`graphmi.retrieval.nominate`.
         variety: How many score points an item loses for each one of its category that stands before it in the list, at
             least 0, see :func:`graphmi.retrieval.diversified`. The ten times ``k`` best items are candidates.
 

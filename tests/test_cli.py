@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 
+import polars as pl
 import pytest
 import torch
 import yaml
@@ -524,3 +525,41 @@ def test_users_without_training_are_refused_by_models_that_know_users_only(graph
     assert "reads histories" in error
     status, _, _ = graphmi("train", "popularity", *words[:-1], tmp_path / "other")
     assert status == 0
+
+
+def test_recommend_to_users_to_somebody_else_and_to_all_in_a_file(graphmi, trained, tmp_path):
+    run = trained("run", "interest-gcn")
+    status, out, err = graphmi("recommend", run, "--user", "3", "7", "--k", "4")
+    assert (status, err) == (0, "")
+    assert "User 3" in out
+    assert "User 7" in out
+    assert re.search(r"│\s+4 │", out)
+    assert not re.search(r"│\s+5 │", out)
+    status, out, err = graphmi("recommend", run, "--history", "1", "2", "--k", "3", "--variety", "0.5", "--quota", "2")
+    assert (status, err) == (0, "")
+    assert "After 1, 2" in out
+    for name, read in (("lists.csv", pl.read_csv), ("new/lists.parquet", pl.read_parquet)):
+        status, out, err = graphmi("recommend", run, "--out", tmp_path / name, "--k", "5")
+        assert (status, err) == (0, "")
+        assert "300 recommendations for 60 users" in out
+        table = read(tmp_path / name)
+        assert len(table) == 300
+        assert table["user_id"].n_unique() == 60
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "name users with --user"),
+        (["--history", "1", "--user", "2"], "--history is for somebody else"),
+        (["--out", "lists.txt"], "must end with .csv or .parquet"),
+        (["--user", "6000"], "not in the vocabulary: '6000'"),
+        (["--user", "1", "--k", "0"], "'k' must be at least 1 (got 0)"),
+    ],
+)
+def test_recommend_says_what_is_wrong(graphmi, trained, words, sentence):
+    status, out, err = graphmi("recommend", trained(), *words)
+    assert status in (1, 2)
+    assert out == ""
+    assert sentence in err
+    assert err.count("\n") == 1

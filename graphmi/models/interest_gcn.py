@@ -147,6 +147,7 @@ class InterestGCN(nn.Module):
             for _ in range(min(num_layers, 1) if share_interests else num_layers)
         ]
         self.convs = nn.ModuleList(convs * num_layers if share_interests else convs)
+        self.by_latest = max_length is not None
         if max_length is not None:
             at_least_one(max_length=max_length)
             require_readable(num_layers, self.lightgcn, center)
@@ -156,8 +157,8 @@ class InterestGCN(nn.Module):
         """Return the interests of the users of the batch and the vectors of all items."""
         if self.training and self.num_neighbors is not None:
             return self._drawn(batch)
-        if not self.training and batch.history is not None and batch.mask is not None:
-            return self._latest(batch.user, batch.history, batch.mask)
+        if self.by_latest and not self.training:
+            return self._latest(batch)
         virtuals, centers = self.propagate()
         return self.arrangement.represent(
             virtuals, centers, self.embedding.weight, batch.user, slice(self.num_users, None)
@@ -205,10 +206,14 @@ class InterestGCN(nn.Module):
         nobody = self.embedding.weight.new_zeros(len(history), self.embedding.embedding_dim)
         return self._by_items(Readers(history, mask, nobody, nobody[:, 0]))
 
-    def _latest(self, user: Tensor, history: Tensor, mask: Tensor) -> Representations:
-        degree = self.edges().rowptr.diff()[user]
-        center = self.embedding(user) * (degree > 0).unsqueeze(1)  # who is not in the graph has none that was trained
-        return self._by_items(Readers(history, mask, center, degree))
+    def _latest(self, batch: Batch) -> Representations:
+        if batch.history is None or batch.mask is None:
+            raise ValueError(
+                "with 'max_length' users are read by their histories in evaluation, and the batch has none"
+            )
+        degree = self.edges().rowptr.diff()[batch.user]
+        center = self.embedding(batch.user) * (degree > 0).unsqueeze(1)  # that of others was never trained
+        return self._by_items(Readers(batch.history, batch.mask, center, degree))
 
     def _by_items(self, readers: Readers) -> Representations:
         require_readable(len(self.convs), self.lightgcn, self.center)
@@ -281,7 +286,7 @@ class InterestGCN(nn.Module):
 
     @torch.no_grad()
     def _contributions(self, virtuals: list[Tensor], centers: list[Tensor], batch: Batch) -> Contributions | None:
-        if batch.history is not None:
+        if self.by_latest:
             return None
         convs = cast(Iterable[MultiInterestConv], self.convs)
         virtual, center, row, node = carried_to(batch.user, convs, virtuals, centers, self.edges())

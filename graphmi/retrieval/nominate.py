@@ -1,8 +1,7 @@
-"""Lists to which every interest brings some items."""
+"""Lists to which every interest may bring some items."""
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from graphmi.retrieval import keys
 from graphmi.retrieval.blocks import Excluded
@@ -22,18 +21,17 @@ def nominate(
     exclude: Excluded | None = None,
     interest_mask: Tensor | None = None,
 ) -> TopK:
-    """Return the ``k`` best of the ``quota`` best items of each interest.
+    """Return ``k`` items of which no interest has nominated more than ``quota``.
 
-    So no interest has more than ``quota`` items in a list, however much its scores are above those of the others. This
-    is how several interests are usually retrieved: a search for each, and what they find is merged. An item that
-    several interests find is there once, for the one that gives it the highest score. With ``quota >= k`` it is the
-    ranking of :func:`~graphmi.retrieval.top_k`.
+    Interests nominate the best items that are left, whoever has the highest score first, until the list is full or all
+    quotas are. So an item whose best interest has no more places can come in by another one. With ``quota >= k`` it is
+    the ranking of :func:`~graphmi.retrieval.top_k`.
 
     Args:
         queries: Interests, ``[batch, num_interests, dim]``.
         items: Item vectors, as for :func:`~graphmi.retrieval.top_k`.
         k: How many items, at least 1.
-        quota: Most items of each interest, at least 1.
+        quota: Most items that an interest brings, at least 1.
         exclude: Items to leave out, as for :func:`~graphmi.retrieval.top_k`.
         interest_mask: ``[batch, num_interests]``, False where an interest does not count.
 
@@ -45,24 +43,35 @@ def nominate(
     """
     if quota < 1:
         raise ValueError(f"'quota' must be at least 1 (got {quota})")
+    num_rows, num_interests = queries.shape[:2]
+    # No interest gets further than to its k-th item: so many are taken at most.
     found = [
-        rank(
-            queries[:, [interest]],
-            items,
-            quota,
-            exclude=exclude,
-            interest_mask=None if interest_mask is None else interest_mask[:, [interest]],
-        )
-        for interest in range(queries.size(1))
+        rank(queries[:, [one]], items, k, exclude=exclude, interest_mask=_only(interest_mask, one))
+        for one in range(num_interests)
     ]
-    scores, ids = (torch.cat(parts, 1) for parts in zip(*found, strict=True))  # [batch, num_interests * quota]
+    scores, ids = (torch.cat(parts, 1) for parts in zip(*found, strict=True))  # [batch, num_interests * k]
     key = keys.encode(scores, ids.clamp(min=0))  # of equal scores the lower id comes first, then the lower interest
     order = key.argsort(dim=1, descending=True, stable=True)
-    ids = ids.gather(1, order)
-    repeats = (ids.unsqueeze(2) == ids.unsqueeze(1)).tril(-1).any(2)  # an item that stands before
-    key = key.gather(1, order).masked_fill(repeats, keys.EMPTY)
-    kept = key.argsort(dim=1, descending=True, stable=True)[:, :k]
-    scores, ids = keys.decode(key.gather(1, kept))
-    interest = (order.gather(1, kept) // quota).masked_fill(ids < 0, -1)
-    fill = (0, max(k - ids.size(1), 0))
-    return TopK(pad(scores, fill, value=-torch.inf), pad(ids, fill, value=-1), pad(interest, fill, value=-1))
+    scores, ids, interests = scores.gather(1, order), ids.gather(1, order), order // k
+    left = torch.full((num_rows, num_interests), quota, device=ids.device)
+    size = torch.zeros(num_rows, 1, dtype=torch.int64, device=ids.device)  # of the lists so far
+    chosen = torch.full((num_rows, k + 1), -1, device=ids.device)  # ids; the last place takes what is not chosen
+    place = chosen.clone()  # among the nominations
+    for number, (item, interest) in enumerate(zip(torch.split(ids, 1, 1), torch.split(interests, 1, 1), strict=True)):
+        free = (item >= 0) & (left.gather(1, interest) > 0) & (size < k) & (chosen[:, :k] != item).all(1, keepdim=True)
+        target = size.where(free, k)
+        chosen.scatter_(1, target, item)
+        place.scatter_(1, target, number)
+        left.scatter_add_(1, interest, -free.long())
+        size += free
+    place = place[:, :k]
+    none = place < 0
+    return TopK(
+        scores.gather(1, place.clamp(min=0)).masked_fill(none, -torch.inf),
+        chosen[:, :k],
+        interests.gather(1, place.clamp(min=0)).masked_fill(none, -1),
+    )
+
+
+def _only(interest_mask: Tensor | None, interest: int) -> Tensor | None:
+    return None if interest_mask is None else interest_mask[:, [interest]]

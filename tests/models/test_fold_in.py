@@ -83,6 +83,15 @@ def test_who_says_so_reads_histories(dataset):
     assert isinstance(model(dataset), FoldsIn)
 
 
+def test_histories_are_read_with_max_length_only(dataset):
+    users = torch.tensor([1, 2])
+    history, mask = Histories(dataset.train).read(users, 2)
+    plain = model(dataset)
+    assert torch.equal(plain(Batch(users, history=history, mask=mask)).interests, plain(Batch(users)).interests)
+    with pytest.raises(ValueError, match="the batch has none"):
+        model(dataset, max_length=2)(Batch(users))
+
+
 def test_training_does_not_read_them(dataset):
     made, users = model(dataset, max_length=2).train(), torch.tensor([1, 2])
     history, mask = Histories(dataset.train).read(users, 2)

@@ -18,34 +18,44 @@ def test_without_a_limit_it_is_the_ranking(whole):
 
 
 @pytest.mark.parametrize("quota", [1, 2, 4])
-def test_it_is_a_search_for_each_interest_merged(quota):
+def test_interests_take_the_best_that_is_left_while_they_may(quota):
     queries, items = world(1)
     rowptr, col = torch.arange(0, 15, 2), torch.randint(30, (14,), generator=torch.Generator().manual_seed(2))
     mask = torch.ones(7, 3, dtype=torch.bool)
     mask[0, 1] = mask[3, 0] = mask[3, 2] = False
     found = nominate(queries, items, 5, quota, exclude=(rowptr, col), interest_mask=mask)
     for row in range(7):
-        known, best = set(col[rowptr[row] : rowptr[row + 1]].tolist()), {}
-        for interest in range(3):
-            scores = items @ queries[row, interest]
-            order = [item for item in scores.argsort(descending=True).tolist() if item not in known]
-            for item in order[:quota] if mask[row, interest] else []:
-                if item not in best or scores[item] > best[item][0]:
-                    best[item] = (float(scores[item]), interest)
-        ranked = sorted(best, key=lambda item: -best[item][0])[:5]
-        missing = 5 - len(ranked)
-        assert found.ids[row].tolist() == ranked + [-1] * missing
-        assert found.interest[row].tolist() == [best[item][1] for item in ranked] + [-1] * missing
-        torch.testing.assert_close(
-            found.scores[row], torch.tensor([best[item][0] for item in ranked] + [-torch.inf] * missing)
+        known = set(col[rowptr[row] : rowptr[row + 1]].tolist())
+        scores = (queries[row] @ items.T).masked_fill(~mask[row].unsqueeze(1), -torch.inf)
+        used, chosen = [0, 0, 0], list[tuple[int, int]]()
+        while len(chosen) < 5:
+            pairs = [
+                (float(scores[interest, item]), item, interest)
+                for interest in range(3)
+                for item in range(30)
+                if mask[row, interest] and used[interest] < quota and item not in known
+                if item not in [one for one, _ in chosen]
+            ]
+            if not pairs:
+                break
+            _, item, interest = max(pairs)
+            used[interest] += 1
+            chosen.append((item, interest))
+        missing = [-1] * (5 - len(chosen))
+        assert found.ids[row].tolist() == [item for item, _ in chosen] + missing
+        assert found.interest[row].tolist() == [interest for _, interest in chosen] + missing
+        expected = torch.tensor(
+            [float(scores[interest, item]) for item, interest in chosen] + [-torch.inf] * len(missing)
         )
+        torch.testing.assert_close(found.scores[row], expected)
 
 
-def test_no_interest_has_more_than_its_quota():
+def test_copies_of_one_interest_fill_the_list_together():
     queries, items = world(3)
-    queries[:, 0] *= 100  # would have all places
+    queries = queries[:, :1].expand(-1, 3, -1)
     found = nominate(queries, items, 6, 2)
-    assert all((row == interest).sum() <= 2 for row in found.interest for interest in range(3))
+    assert torch.equal(found.ids, top_k(queries, items, 6).ids)
+    assert all((row == interest).sum() == 2 for row in found.interest for interest in range(3))
 
 
 def test_the_quota_is_at_least_one():

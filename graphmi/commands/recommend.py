@@ -1,0 +1,94 @@
+"""The command ``graphmi recommend``."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+from jsonargparse import ArgumentParser
+from rich.console import Console
+from rich.table import Table
+
+from graphmi.data import Interactions
+from graphmi.progress import bars
+from graphmi.recommender import Recommendation, Recommender
+from graphmi.restore import restore
+from graphmi.run import RunFolder
+from graphmi.usage import UsageError, parse
+
+__all__ = ["main"]
+
+_FORMATS = (".csv", ".parquet")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command.
+
+    Args:
+        arguments: The words after ``graphmi recommend``.
+
+    Raises:
+        UsageError: If an option is unknown, or nobody was named.
+        FileNotFoundError: If there is no trained model.
+        ValueError: If the data is not that of the run, or an id is unknown.
+    """
+    parser = ArgumentParser(
+        prog="graphmi recommend",
+        exit_on_error=False,
+        allow_abbrev=False,
+        description="Recommend items to users of the data, to somebody with a history of their own, or to all users in "
+        "a file. All that the data has of a user is known, targets of the test too.",
+    )
+    parser.add_argument("run", type=str, help="The run folder.")
+    parser.add_argument("--user", type=str, nargs="+", help="Ids of users.")
+    parser.add_argument("--history", type=str, nargs="+", help="Ids of the items of somebody else, the latest last.")
+    parser.add_argument("--k", type=int, default=10, help="Length of the lists.")
+    parser.add_argument("--among", type=str, nargs="+", help="Ids of the only items that may be recommended.")
+    parser.add_argument("--without", type=str, nargs="+", default=[], help="Ids of items that may not.")
+    parser.add_argument("--repeat", type=bool, default=False, help="Recommend what users know, too.")
+    parser.add_argument("--quota", type=int, help="Most items of one interest.")
+    parser.add_argument("--variety", type=float, default=0.0, help="Score that an item loses for each of its category.")
+    parser.add_argument("--out", type=str, help="File to write, .csv or .parquet; with all users if none is named.")
+    options = parse(parser, arguments)
+    if not (options.user or options.history or options.out):
+        raise UsageError("name users with --user, items with --history, or a file for all users with --out")
+    if options.history and (options.user or options.out):
+        raise UsageError("--history is for somebody else than --user, and is shown, not written to --out")
+    if options.out and Path(options.out).suffix not in _FORMATS:
+        raise UsageError(f"'--out' must end with {' or '.join(_FORMATS)} (got {options.out})")
+    run = restore(RunFolder(options.run))
+    given = {name: options[name] for name in ("k", "among", "without", "repeat", "quota", "variety")}
+    recommender = Recommender(run.interactions, run.model, **given)
+    if options.out:
+        _write(recommender, options.user, Path(options.out))
+    elif options.history:
+        [found] = recommender.for_histories([options.history])
+        Console().print(_table(f"After {', '.join(options.history)}", found, run.interactions))
+    else:
+        for user, found in zip(options.user, recommender(options.user), strict=True):
+            Console().print(_table(f"User {user}", found, run.interactions))
+
+
+def _write(recommender: Recommender, users: Sequence[str] | None, path: Path) -> None:
+    total = len(recommender.interactions.users) if users is None else len(users)
+    with bars(True, Console(stderr=True)) as shown:
+        task = shown.add_task("users", total=total, text="")
+        table = recommender.table(users, lambda done: shown.update(task, completed=done))
+    part = path.with_name(f".{path.name}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.write_csv(part) if path.suffix == ".csv" else table.write_parquet(part)
+    part.replace(path)
+    Console().print(f"{len(table):,} recommendations for {total:,} users: {path}", highlight=False, soft_wrap=True)
+
+
+def _table(title: str, found: Sequence[Recommendation], data: Interactions) -> Table:
+    table = Table(title=title, title_justify="left")
+    for name in ("rank", "item", "title", "score", "interest"):
+        table.add_column(name, justify="left" if name in ("item", "title") else "right")
+    titles = data.titles
+    place = data.items.encode(pl.Series([one.item for one in found], dtype=data.items.ids.dtype)).tolist()
+    for rank, (one, item) in enumerate(zip(found, place, strict=True), start=1):
+        name = titles[item] if titles else ""
+        table.add_row(str(rank), str(one.item), name, f"{one.score:.4f}", str(one.interest + 1))
+    if not titles:
+        table.columns.pop(2)
+    return table

@@ -1,0 +1,170 @@
+import polars as pl
+import pytest
+import torch
+
+from graphmi.config import experiment
+from graphmi.data import DataError, Histories, Interactions, LeaveOneOut, planted
+from graphmi.models import InterestGCN, Popularity, SequenceModel
+from graphmi.recommender import Recommender
+from graphmi.retrieval import top_k
+from graphmi.typing import Batch
+
+K = 6
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Users and items with ids that are not their indices, one category each."""
+    world = planted(num_users=40, num_items=60, num_clusters=4)
+    frame = pl.DataFrame(
+        {
+            "user_id": [f"u{user:03}" for user in world.user.tolist()],
+            "item_id": (world.item * 7 + 100).numpy(),
+            "time": torch.arange(len(world)).numpy(),
+            "category": [f"c{item % 3}" for item in world.item.tolist()],
+        }
+    )
+    return Interactions.from_frame(frame, category="category")
+
+
+@pytest.fixture(scope="module", params=["graph", "sequence", "popularity"])
+def model(request, data):
+    torch.manual_seed(0)
+    graph = LeaveOneOut()(data).graph()
+    if request.param == "graph":
+        return InterestGCN(graph, num_interests=3, embedding_dim=8, num_layers=1)
+    return SequenceModel(graph, 8, max_length=5) if request.param == "sequence" else Popularity(graph)
+
+
+@pytest.fixture(scope="module")
+def graph_model(data):
+    torch.manual_seed(0)
+    return InterestGCN(LeaveOneOut()(data).graph(), num_interests=3, embedding_dim=8, num_layers=1)
+
+
+def expected(data, model, user, keep=lambda item: True, repeat=False):
+    """Return ids, scores and interests of a user from all scores, one by one."""
+    index = data.users.encode([user])
+    history, mask = Histories(data).read(index, getattr(model, "max_length", 1))
+    out = model.eval()(Batch(index, history=history, mask=mask))
+    scores = out.interests[0].detach() @ out.items[torch.arange(data.num_items)].detach().T
+    best, interest = scores.max(0)
+    known = set(data.item[data.user == index].tolist())
+    ids = data.items.ids.to_list()
+    order = [
+        i for i in best.argsort(descending=True, stable=True).tolist() if keep(ids[i]) and (repeat or i not in known)
+    ]
+    return [ids[i] for i in order[:K]], [float(best[i]) for i in order[:K]], [int(interest[i]) for i in order[:K]]
+
+
+def unzipped(found):
+    return [list(part) for part in zip(*found, strict=True)]
+
+
+def test_lists_are_the_best_unknown_items(data, model):
+    users = ["u012", "u003"]
+    for user, found in zip(users, Recommender(data, model, K)(users), strict=True):
+        ids, scores, interests = unzipped(found)
+        assert (ids, interests) == (expected(data, model, user)[0], expected(data, model, user)[2])
+        torch.testing.assert_close(torch.tensor(scores), torch.tensor(expected(data, model, user)[1]))
+
+
+def test_filters_and_repeats(data, graph_model):
+    ids = data.items.ids.to_list()
+    among, without = ids[10:40], ids[15:20]
+    [found] = Recommender(data, graph_model, K, among=among, without=without)(["u005"])
+    assert [one.item for one in found] == expected(
+        data, graph_model, "u005", lambda item: item in among and item not in without
+    )[0]
+    [found] = Recommender(data, graph_model, K, repeat=True)(["u005"])
+    assert [one.item for one in found] == expected(data, graph_model, "u005", repeat=True)[0]
+
+
+def test_a_list_ends_where_nothing_is_left(data, graph_model):
+    [found] = Recommender(data, graph_model, K, among=data.items.ids[:2], repeat=True)(["u000"])
+    assert len(found) == 2
+
+
+def test_quota_and_variety(data, graph_model):
+    category = dict(zip(data.items.ids, data.categories.matrix(data.num_items).argmax(1).tolist(), strict=True))
+    [plain], [mixed] = (Recommender(data, graph_model, K, variety=weight)(["u001"]) for weight in (0.0, 100.0))
+    assert [one.item for one in plain] == expected(data, graph_model, "u001")[0]
+    kinds = [category[one.item] for one in mixed]
+    assert all(kinds.count(kind) == K // 3 for kind in range(3))
+    [limited] = Recommender(data, graph_model, K, quota=2)(["u001"])
+    assert all(sum(one.interest == interest for one in limited) == 2 for interest in range(3))
+
+
+def test_somebody_new_is_served_by_a_history(data, graph_model):
+    history = data.items.ids.gather([3, 8, 20])
+    graph, sequence = graph_model, SequenceModel(LeaveOneOut()(data).graph(), 8, max_length=2).eval()
+    items, mask = torch.tensor([[3, 8, 20]]), torch.ones(1, 3).bool()
+    outs = {
+        graph: graph.fold_in(items, mask),
+        sequence: sequence(Batch(torch.tensor([0]), history=items[:, 1:], mask=mask[:, 1:])),
+    }
+    for model, out in outs.items():
+        found = top_k(out.interests, out.items, K, exclude=(torch.tensor([0, 3]), torch.tensor([3, 8, 20])))
+        [one, other] = Recommender(data, model, K).for_histories([history, history[:1]])
+        assert [each.item for each in one] == data.items.decode(found.ids[0])
+        assert len(other) == K
+        assert not {each.item for each in other} & set(history[:1])
+
+
+def test_a_table_of_all_users(data, graph_model):
+    done = []
+    recommender = Recommender(data, graph_model, K)
+    table = recommender.table(on_users=done.append)
+    assert table.columns == ["user_id", "rank", "item_id", "score", "interest"]
+    assert done == [40]
+    assert table["user_id"].n_unique() == 40
+    [first] = recommender(["u000"])
+    of_first = table.filter(pl.col("user_id") == "u000")
+    assert of_first["item_id"].to_list() == [one.item for one in first]
+    assert of_first["interest"].to_list() == [one.interest + 1 for one in first]
+    assert of_first["rank"].to_list() == list(range(1, K + 1))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"k": 0}, "'k' must be at least 1"),
+        ({"quota": 0}, "'quota' must be at least 1"),
+        ({"variety": -1.0}, "'variety' must be at least 0"),
+        ({"among": [100], "without": [100]}, "leave no item"),
+        ({"among": [3]}, "not in the vocabulary"),
+    ],
+)
+def test_what_makes_no_list_is_refused(data, graph_model, options, message):
+    with pytest.raises(ValueError, match=message):
+        Recommender(data, graph_model, **options)
+
+
+def test_what_cannot_be_known_is_said(data, graph_model):
+    with pytest.raises(DataError, match="not in the vocabulary: 'nobody'"):
+        Recommender(data, graph_model)(["nobody"])
+    with pytest.raises(ValueError, match="number 2 has none"):
+        Recommender(data, graph_model).for_histories([[100], []])
+    with pytest.raises(ValueError, match="Popularity knows the users"):
+        Recommender(data, Popularity(LeaveOneOut()(data).graph())).for_histories([[100]])
+    plain = planted(num_users=40, num_items=60, num_clusters=4)
+    bare = Interactions(plain.user, plain.item, plain.users, plain.items)
+    with pytest.raises(ValueError, match="needs categories"):
+        Recommender(bare, graph_model, variety=1.0)
+
+
+def test_training_mode_is_as_before(data, graph_model):
+    graph_model.train()
+    Recommender(data, graph_model)(["u000"])
+    assert graph_model.training
+    graph_model.eval()
+
+
+def test_all_that_a_run_knows_is_known(tmp_path):
+    """What the test asks for is not recommended: it has happened."""
+    small = experiment("popularity", "planted:num_users=50,num_items=40,num_clusters=4")
+    dataset = small.dataset()
+    recommender = Recommender(small.interactions(), small.build(dataset), 40)
+    target = dict(zip(dataset.test.user.tolist(), dataset.test.item.tolist(), strict=True))
+    for user, found in enumerate(recommender(dataset.train.users.ids)):
+        assert dataset.train.items.ids[target[user]] not in [one.item for one in found]
