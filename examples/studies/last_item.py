@@ -2,7 +2,8 @@
 
 Leave-one-out, as sequence models are tested, and as ``random_split.py`` asks it of a random split: a full softmax on
 cosines with one interest and with four, the same ranges searched with the same number of trials by Optuna (TPE) on
-*validation* NDCG@20, then trained anew with several seeds and tested once. Small models, made for small data.
+*validation* NDCG@20, then trained anew with several seeds and tested once. Users are read by all of their training
+items, or (``-latest``) by the few latest that are known. Small models, made for small data.
 
     python examples/studies/last_item.py tune ARM --trials 30
     python examples/studies/last_item.py test ARM
@@ -38,16 +39,28 @@ def softmax(trial: optuna.Trial) -> Options:
     }
 
 
+def latest(trial: optuna.Trial) -> Options:
+    """As :func:`softmax`, and in evaluation a user is read by so many of its latest items."""
+    return {**softmax(trial), "model__max_length": trial.suggest_int("max_length", 2, 20, log=True)}
+
+
 FIRST: Options = {"num_layers": 2, "temperature": 0.18, "user_balance": 0.6, "learning_rate": 0.01}
-ARMS = {name: Arm(name, softmax, FIRST) for name in ("lightgcn-softmax", "interest-gcn-softmax")}
+PRESETS = ("lightgcn-softmax", "interest-gcn-softmax")
+ARMS = {name: Arm(name, softmax, FIRST) for name in PRESETS} | {
+    f"{name}-latest": Arm(name, latest, {**FIRST, "max_length": 5}) for name in PRESETS
+}
+PAIRS = {
+    "interest-gcn-softmax": "lightgcn-softmax",
+    "lightgcn-softmax-latest": "lightgcn-softmax",
+    "interest-gcn-softmax-latest": "lightgcn-softmax-latest",
+}
 ASKS = "Does a multi-interest graph model beat its backbone at the last item?"
 
 
 def main() -> int:
     arguments = parser(__doc__, ARMS, trials=30).parse_args()
     runs = runs_of("last-item", arguments, FIXED)
-    pairs = {"interest-gcn-softmax": "lightgcn-softmax"}
-    return step(TunedComparison(ASKS, ARMS, pairs, runs), arguments)
+    return step(TunedComparison(ASKS, ARMS, PAIRS, runs), arguments)
 
 
 if __name__ == "__main__":
