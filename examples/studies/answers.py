@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -111,7 +112,7 @@ def show(runs: Runs, name: str, console: Console) -> None:
     }
     content = {
         "asks": question.asks,
-        "data": runs.folder.name,
+        "data": Path(runs.data).name,
         "full": runs.full,
         "given": runs.given,
         "versions": next(iter(found.values()))[0].result["versions"],
@@ -120,7 +121,7 @@ def show(runs: Runs, name: str, console: Console) -> None:
         "cells": cells,
     }
     RunFolder(runs.folder).write_text(f"{name}.json", json.dumps(content, indent=1) + "\n")
-    save(question.figure, f"{question.asks} ({runs.folder.name})", cells, runs.folder / f"{name}.png")
+    save(question.figure, f"{question.asks} ({Path(runs.data).name})", cells, runs.folder / f"{name}.png")
 
 
 def _curve(run: NamedRun, name: str) -> list[tuple[float, float]]:

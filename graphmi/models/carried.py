@@ -14,7 +14,7 @@ def carried_to(
     user: Tensor,
     convs: Iterable[MultiInterestConv],
     virtuals: Sequence[Tensor],
-    centers: Sequence[Tensor],
+    centers: Sequence[Tensor | tuple[Tensor, Tensor]],
     adjacency: Adjacency,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return what the edges of some nodes carry to the layer means of their virtual interests and centers.
@@ -23,7 +23,7 @@ def carried_to(
         user: The nodes, ``[batch]``.
         convs: The layers.
         virtuals: Virtual interests of all nodes for each layer from 0 on, ``[num_nodes, num_interests, dim]``.
-        centers: Centers of all nodes for each layer from 0 on, ``[num_nodes, dim]``.
+        centers: Centers of all nodes for each layer from 0 on, ``[num_nodes, dim]``, or of sources and destinations.
         adjacency: The edges.
 
     Returns:
@@ -33,7 +33,7 @@ def carried_to(
     """
     entries, row = adjacency.entries(user)
     virtual = virtuals[0].new_zeros(entries.numel(), *virtuals[0].shape[1:])
-    center = centers[0].new_zeros(entries.numel(), centers[0].size(1))
+    center = virtual.new_zeros(entries.numel(), virtual.size(-1))
     for conv, before, found in zip(convs, centers, virtuals[1:], strict=False):
         to_virtual, to_center = conv.carried(before, adjacency, found, entries)
         virtual += to_virtual

@@ -31,7 +31,7 @@ class Readers:
 
 def fold_in(
     convs: Iterable[MultiInterestConv], centers: Sequence[Tensor], degree: Tensor, readers: Readers
-) -> tuple[list[Tensor], list[Tensor]]:
+) -> tuple[list[Tensor], list[Tensor], Adjacency]:
     r"""Return the virtual interests and centers that layers give to users, for each layer from 0 on.
 
     A user :math:`u` hears from the :math:`n` items that it is read by as it would in the graph; items do not hear from
@@ -45,7 +45,7 @@ def fold_in(
         readers: The users.
 
     Returns:
-        ``[batch, num_interests, dim]`` and ``[batch, dim]`` for each layer.
+        ``[batch, num_interests, dim]`` and ``[batch, dim]`` for each layer, and the edges from items to users.
     """
     num_items, batch = len(degree), len(readers.history)
     row = torch.arange(batch, device=degree.device).unsqueeze(1)
@@ -59,7 +59,7 @@ def fold_in(
         virtual, next_own = conv((center, own[-1]), adjacency)
         virtuals.append(virtual)
         own.append(next_own)
-    return [readers.center.unsqueeze(1).expand_as(virtuals[0]), *virtuals], own
+    return [readers.center.unsqueeze(1).expand_as(virtuals[0]), *virtuals], own, adjacency
 
 
 def require_readable(num_layers: int, lightgcn: bool, center: str) -> None:

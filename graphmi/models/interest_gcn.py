@@ -158,7 +158,7 @@ class InterestGCN(nn.Module):
         if self.training and self.num_neighbors is not None:
             return self._drawn(batch)
         if self.by_latest and not self.training:
-            return self._latest(batch)
+            return self._by_items(self._readers(batch))
         virtuals, centers = self.propagate()
         return self.arrangement.represent(
             virtuals, centers, self.embedding.weight, batch.user, slice(self.num_users, None)
@@ -206,26 +206,29 @@ class InterestGCN(nn.Module):
         nobody = self.embedding.weight.new_zeros(len(history), self.embedding.embedding_dim)
         return self._by_items(Readers(history, mask, nobody, nobody[:, 0]))
 
-    def _latest(self, batch: Batch) -> Representations:
+    def _readers(self, batch: Batch) -> Readers:
         if batch.history is None or batch.mask is None:
             raise ValueError(
                 "with 'max_length' users are read by their histories in evaluation, and the batch has none"
             )
         degree = self.edges().rowptr.diff()[batch.user]
         center = self.embedding(batch.user) * (degree > 0).unsqueeze(1)  # that of others was never trained
-        return self._by_items(Readers(batch.history, batch.mask, center, degree))
+        return Readers(batch.history, batch.mask, center, degree)
 
     def _by_items(self, readers: Readers) -> Representations:
         require_readable(len(self.convs), self.lightgcn, self.center)
         virtuals, centers = self.propagate()
+        found_virtuals, found_centers, _ = self._read(readers, centers)
+        return Representations(
+            interests=self.arrangement.users(found_virtuals, found_centers, slice(None)),
+            items=self.arrangement.items(virtuals, centers, slice(self.num_users, None)),
+            interest_mask=self.arrangement.active(found_virtuals, slice(None)),
+        )
+
+    def _read(self, readers: Readers, centers: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor], Adjacency]:
         items, degree = slice(self.num_users, None), self.edges().rowptr.diff()
         convs = cast(Iterable[MultiInterestConv], self.convs)
-        found = fold_in(convs, [center[items] for center in centers], degree[items], readers)
-        return Representations(
-            interests=self.arrangement.users(*found, slice(None)),
-            items=self.arrangement.items(virtuals, centers, items),
-            interest_mask=self.arrangement.active(found[0], slice(None)),
-        )
+        return fold_in(convs, [center[items] for center in centers], degree[items], readers)
 
     def propagate(self) -> tuple[list[Tensor], list[Tensor]]:
         """Return, for each layer from 0 on, virtual interests ``[num_nodes, num_interests, dim]`` and centers.
@@ -274,22 +277,29 @@ class InterestGCN(nn.Module):
         return vectors.view(*item.shape, vectors.size(-1))
 
     @torch.no_grad()
-    def contributions(self) -> Callable[[Batch], Contributions | None]:
+    def contributions(self) -> Callable[[Batch], Contributions]:
         """Return a function that says through which neighbours the users of a batch came to their interests.
 
         A virtual interest is a mean over layers of sums over neighbours. What a neighbour adds is its center in each
         layer, times edge weight and attention; there the centers know of nodes further away, whose part thus counts
-        for the neighbour that it came through. What is left is the user's own center. With ``max_length`` a user is
-        read by other items than its neighbours, and the function returns ``None``.
+        for the neighbour that it came through. What is left is the user's own center. With ``max_length`` the items
+        that a user is read by are its neighbours.
         """
         return partial(self._contributions, *self.propagate())
 
     @torch.no_grad()
-    def _contributions(self, virtuals: list[Tensor], centers: list[Tensor], batch: Batch) -> Contributions | None:
-        if self.by_latest:
-            return None
+    def _contributions(self, virtuals: list[Tensor], centers: list[Tensor], batch: Batch) -> Contributions:
         convs = cast(Iterable[MultiInterestConv], self.convs)
-        virtual, center, row, node = carried_to(batch.user, convs, virtuals, centers, self.edges())
-        own = centers[0][batch.user] / len(centers)
-        owns = own.unsqueeze(1).expand(-1, self.num_interests, -1)
-        return self.arrangement.decompose((virtual, owns), (center, own), row, node - self.num_users)
+        if self.by_latest:
+            readers = self._readers(batch)
+            found, own, adjacency = self._read(readers, centers)
+            pairs = [(center[self.num_users :], each) for center, each in zip(centers, own, strict=True)]
+            everyone = torch.arange(len(batch.user), device=batch.user.device)
+            virtual, center, row, item = carried_to(everyone, convs, found, pairs, adjacency)
+            ego = readers.center
+        else:
+            virtual, center, row, node = carried_to(batch.user, convs, virtuals, centers, self.edges())
+            item, ego = node - self.num_users, centers[0][batch.user]
+        ego = ego / len(centers)
+        egos = ego.unsqueeze(1).expand(-1, self.num_interests, -1)
+        return self.arrangement.decompose((virtual, egos), (center, ego), row, item)

@@ -83,6 +83,16 @@ def test_who_says_so_reads_histories(dataset):
     assert isinstance(model(dataset), FoldsIn)
 
 
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: ", ".join(options) or "default")
+def test_the_items_that_are_read_add_up_to_the_interests(dataset, options):
+    made, users = model(dataset, max_length=3, **options), torch.tensor([4, 11])
+    history, mask = Histories(dataset.test_history).read(users, 3)
+    batch = Batch(users, history=history, mask=mask)
+    found = made.contributions()(batch)
+    assert [sorted(found.item[found.row == row].tolist()) for row in range(2)] == history.sort().values.tolist()
+    torch.testing.assert_close(found.rest.index_add(0, found.row, found.vector), made(batch).interests)
+
+
 def test_histories_are_read_with_max_length_only(dataset):
     users = torch.tensor([1, 2])
     history, mask = Histories(dataset.train).read(users, 2)

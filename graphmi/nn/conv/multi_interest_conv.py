@@ -88,17 +88,20 @@ class MultiInterestConv(nn.Module):
         virtual = self.generator(x, adjacency, size=size)
         return virtual, self.aggregator(virtual, destination, adjacency)
 
-    def carried(self, x: Tensor, adjacency: Adjacency, virtual: Tensor, entries: Tensor) -> tuple[Tensor, Tensor]:
+    def carried(
+        self, x: Tensor | tuple[Tensor, Tensor], adjacency: Adjacency, virtual: Tensor, entries: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Return what some edges carry: over all edges of a node they sum to what :meth:`forward` gives it.
 
         Args:
-            x: Centers of the nodes, ``[num_nodes, dim]``.
-            adjacency: The edges, between nodes of one set.
-            virtual: The virtual interests of all nodes that :meth:`forward` found.
+            x: Centers of the nodes, ``[num_nodes, dim]``, or of sources and destinations.
+            adjacency: The edges.
+            virtual: The virtual interests of all destinations that :meth:`forward` found.
             entries: Positions of the edges asked for, ``[num]``, see :meth:`graphmi.nn.Adjacency.entries`.
 
         Returns:
             To the virtual interests ``[num, num_interests, dim]``, and to the center ``[num, dim]``.
         """
-        parts = self.generator.carried(x, adjacency, entries)
-        return parts, self.aggregator.carried(parts, virtual, x, adjacency, entries)
+        source, destination = x if isinstance(x, tuple) else (x, x)
+        parts = self.generator.carried(source, adjacency, entries)
+        return parts, self.aggregator.carried(parts, virtual, destination, adjacency, entries)
