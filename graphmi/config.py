@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import torch
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
@@ -25,6 +26,7 @@ from graphmi.usage import Help, UsageError, nearest, parse, require_name
 
 __all__ = ["Config", "experiment", "experiment_parser", "preset_config", "preset_texts", "read_config"]
 
+_TORCH = (*torch.optim.__all__, *torch.optim.lr_scheduler.__all__)  # which options can name, too
 _COMPONENTS = ("model", "sampler", "loss", "split", "loader")
 
 
@@ -95,7 +97,7 @@ def read_config(*texts: str, arguments: Sequence[str] = (), parser: ArgumentPars
     parser = experiment_parser() if parser is None else parser
     files = [word for text in texts for word in ("--config", _full_names(text))]
     words = [_full_name(word) for word in arguments]
-    values = parse(parser, [*files, *words], short_names())
+    values = parse(parser, [*files, *words], [*short_names(), *_TORCH])
     for name in set(vars(values)) - set(_options()):  # such as the configuration files themselves
         values.pop(name)
     for name in ("data", "split"):

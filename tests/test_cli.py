@@ -384,6 +384,7 @@ def test_a_backbone_under_a_preset_stays_in_the_run_folder(graphmi, trained):
         ("train mf DATA OUT --loader.batch_siz 3", 2, "(did you mean --loader.batch_size"),
         ("train mf DATA OUT --loss.objective.temperature 3", 2, "(BPRLoss has no options)"),
         ("train mf DATA OUT --loss.objective BPRLos", 2, "no class is named 'BPRLos' (did you mean BPRLoss"),
+        ("train mf DATA OUT --trainer.scheduler LinearL", 2, "no class is named 'LinearL' (did you mean LinearLR"),
         ("train mf DATA OUT --model InterestGCM", 2, "no class is named 'InterestGCM' (did you mean InterestGCN"),
         ("train mf DATA OUT --model nosuch.Model", 2, "there is no module 'nosuch'"),
         ("train mf DATA OUT --model torch.nn.Linear", 2, "'--model.out_features' is missing"),
