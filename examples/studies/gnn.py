@@ -13,6 +13,7 @@ Within an objective all cells have the same learning rate and batches; validatio
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 
 from ask import main
 from components import component, regularizers
@@ -109,6 +110,17 @@ ALIGNMENT = {
 }
 DRIFT = both("drift", split="LeaveOneOut", groups__measure="drift")
 TIME = {name: one for ending, split in SPLITS.items() for name, one in both(ending, split=split).items()}
+LENGTHS = (1, 2, 3, 5, 10, 20, 50)
+LATEST = {
+    **{name: replace(one, at=()) for name, one in TIME.items() if "softmax" in name and "per user" in name},
+    **{
+        f"{preset}, latest {n}": replace(
+            cell(preset, split="LeaveOneOut", model__max_length=n), at=(f"{number} interest{'s' * (number > 1)}", n)
+        )
+        for preset, number in {"lightgcn-softmax": 1, "interest-gcn-softmax": 4}.items()
+        for n in LENGTHS
+    },
+}
 
 
 def options(preset: str, base: Options) -> dict[str, Cell]:
@@ -181,6 +193,14 @@ STUDY = Study(
         ),
         "time": Question(
             "Do several interests help to tell what comes later?", TIME, paired(TIME), BY_DIVERSITY, data=DATA
+        ),
+        "latest": Question(
+            "By how many of the latest items should a user be read, where the next one is asked for?",
+            LATEST,
+            paired(LATEST)
+            | {name: f"{name.split(',')[0]}, per user" for name in LATEST if name.startswith("lightgcn-softmax, l")},
+            ("valid", METRIC, "recall@20", "spread", "highest group", "seconds"),
+            figure=lines(METRIC, "latest items", log=True),
         ),
         "drift": Question(  # its groups go from steady to drifting users
             "Do several interests help users whose taste drifts?", DRIFT, paired(DRIFT), BY_DIVERSITY, data=DATA
