@@ -9,11 +9,11 @@ import torch
 from question import METRIC
 from torch import Tensor
 
-from graphmi.asking import device_of, evaluating
+from graphmi.asking import device_of, evaluating, question
 from graphmi.data import Dataset, Histories
 from graphmi.evaluator import Evaluator
 from graphmi.experiment import Experiment, Trained
-from graphmi.typing import Batch, HistoryReader
+from graphmi.typing import HistoryReader
 
 LENGTHS = (1, 2, 5)
 
@@ -42,8 +42,10 @@ def cold(dataset: Dataset, trained: Trained) -> Mapping[str, float]:
 def kept(experiment: Experiment, dataset: Dataset, trained: Trained) -> Mapping[str, float]:
     """Return how many interests users keep, and how that goes with their diversity, where the model says it."""
     device = device_of(trained.model)
+    history = Histories(dataset.known("test")).to(device)
     with evaluating(trained.model):
-        mask = trained.model(Batch(user=torch.arange(dataset.num_users, device=device))).interest_mask
+        asked = question(trained.model, torch.arange(dataset.num_users), history, device)
+        mask = trained.model(asked).interest_mask
     if mask is None:
         return {}
     number = mask.sum(1).cpu().double()
