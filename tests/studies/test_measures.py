@@ -104,3 +104,22 @@ class TestFigures:
         points = [points.get_offsets().tolist() for points in axes.collections]
         plt.close(figure)
         assert points == [[[1.0, 0.5], [3.0, 0.5]], [[4.0, 0.25]]]
+
+
+def test_interests_kept_are_those_of_who_is_asked_as_in_the_test():
+    """By histories where the model reads them."""
+    from measures import kept
+
+    one = experiment(
+        "interest-gcn-softmax", "planted:num_users=60,num_items=80", split="LeaveOneOut", model__max_length=2,
+        model__dynamic_interests=True, model__num_interests=8, model__temperature=0.02, model__embedding_dim=16,
+        trainer__epochs=1, trainer__progress=False, replicates=0,
+    )  # fmt: skip
+    dataset = one.dataset()
+    trained = one.train(dataset)
+    items, mask = Histories(dataset.known("test")).read(torch.arange(60), 2)
+    with torch.no_grad():
+        out = trained.model.eval()(Batch(torch.arange(60), history=items, mask=mask))
+    expected = float(out.interest_mask.sum(1).double().mean())
+    assert kept(one, dataset, trained)["kept"] == pytest.approx(expected)
+    assert 1 <= expected < 8
