@@ -142,30 +142,31 @@ class Recommender:
         """
         vocabulary = self.interactions.users
         index = torch.arange(len(vocabulary)) if users is None else vocabulary.encode(users)
-        parts, done = list[pl.DataFrame](), 0
+        parts, done = [self._frame(index[:0], [])], 0
         for chosen, lists in self._batches(index):
-            rows = [(place, *one) for each in lists for place, one in enumerate(each, start=1)]
-            rank, item, score, interest = zip(*rows, strict=True) if rows else ((), (), (), ())
-            row = torch.arange(len(lists)).repeat_interleave(torch.tensor([len(each) for each in lists]))
-            parts.append(
-                pl.DataFrame(
-                    {
-                        "user_id": vocabulary.ids.gather(chosen[row].numpy()),
-                        "rank": pl.Series(rank, dtype=pl.Int32),
-                        "item_id": pl.Series(item, dtype=self.interactions.items.ids.dtype),
-                        "score": pl.Series(score, dtype=pl.Float32),
-                        "interest": pl.Series(interest, dtype=pl.Int32) + 1,
-                    }
-                )
-            )
+            parts.append(self._frame(chosen, lists))
             done += len(chosen)
             if on_users is not None:
                 on_users(done)
         return pl.concat(parts)
 
+    def _frame(self, users: Tensor, lists: list[list[Recommendation]]) -> pl.DataFrame:
+        rows = [(place, *one) for each in lists for place, one in enumerate(each, start=1)]
+        rank, item, score, interest = zip(*rows, strict=True) if rows else ((), (), (), ())
+        row = torch.arange(len(lists)).repeat_interleave(torch.tensor([len(each) for each in lists], dtype=torch.int64))
+        return pl.DataFrame(
+            {
+                "user_id": self.interactions.users.ids.gather(users[row].numpy()),
+                "rank": pl.Series(rank, dtype=pl.Int32),
+                "item_id": pl.Series(item, dtype=self.interactions.items.ids.dtype),
+                "score": pl.Series(score, dtype=pl.Float32),
+                "interest": pl.Series(interest, dtype=pl.Int32) + 1,
+            }
+        )
+
     def _batches(self, users: Tensor) -> Iterator[tuple[Tensor, list[list[Recommendation]]]]:
         """Yield some users after the other, with their lists."""
-        for chosen in torch.split(users, _USERS):
+        for chosen in torch.split(users, _USERS) if len(users) else ():
             with evaluating(self.model), torch.no_grad():
                 out = self.model(question(self.model, chosen, self.history, self.device))
             length = self.history.length[chosen]

@@ -125,6 +125,15 @@ def test_a_table_of_all_users(data, graph_model):
     assert of_first["rank"].to_list() == list(range(1, K + 1))
 
 
+def test_nobody_is_given_nothing(data, graph_model):
+    recommender = Recommender(data, graph_model, K)
+    assert recommender([]) == recommender.for_histories([]) == []
+    none, some = recommender.table([]), recommender.table(["u001", "u001"])
+    assert len(none) == 0
+    assert none.schema == some.schema
+    assert len(some) == 2 * K
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
