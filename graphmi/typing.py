@@ -177,7 +177,7 @@ class Decomposable(Protocol):
 
 @runtime_checkable
 class FoldsIn(Protocol):
-    """A model that does not read histories, but can tell of new users by their items."""
+    """A model that knows its users by their ids, and can tell of new ones by their items."""
 
     def fold_in(self, history: Tensor, mask: Tensor) -> Representations:
         """Return what users with these items are like, ``[batch, length]`` and True where they are real."""

@@ -554,7 +554,9 @@ def test_recommend_to_users_to_somebody_else_and_to_all_in_a_file(graphmi, train
         ([], "name users with --user"),
         (["--history", "1", "--user", "2"], "--history is for somebody else"),
         (["--out", "lists.txt"], "must end with .csv or .parquet"),
-        (["--user", "6000"], "not in the vocabulary: '6000'"),
+        (["--user", "6000"], "no user has the id '6000' (nearest of the 60 ids: 59)"),
+        (["--history", "x"], "no item has the id 'x': ids are whole numbers"),
+        (["--user", "1", "--without", "-1"], "no item has the id '-1'"),
         (["--user", "1", "--k", "0"], "'k' must be at least 1 (got 0)"),
     ],
 )

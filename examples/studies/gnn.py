@@ -7,7 +7,7 @@ parameters interests need. These questions are asked here of graphmi's reconstru
 
     python examples/studies/gnn.py [QUESTION ...] [--data ml-100k] [--seeds 3] [--full]
 
-The split is random, 80/10/10 of each user's items, as is usual for graph models, except for the question of time.
+The split is random, 80/10/10 of each user's items, as is usual for graph models, except for the questions of time.
 Within an objective all cells have the same learning rate and batches; validation selects the epoch.
 """
 

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from bisect import bisect
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -13,13 +12,14 @@ from rich.console import Console
 from torch import Tensor
 
 from graphmi.commands.explanation import print_explanation
-from graphmi.data import Dataset, Vocabulary
+from graphmi.commands.ids import find_id
+from graphmi.data import Dataset
 from graphmi.data.dataset import Part
 from graphmi.explain import Cause, Explainer, Explanation
 from graphmi.restore import Restored, restore
 from graphmi.run import RunFolder
 from graphmi.typing import Decomposable, HistoryReader
-from graphmi.usage import UsageError, parse
+from graphmi.usage import parse
 
 __all__ = ["explain", "main"]
 
@@ -74,7 +74,7 @@ def explain(folder: RunFolder, user: str | None = None, k: int = 10, split: Part
     run = restore(folder)
     explainer = Explainer(run.dataset, run.model, split)
     tastes = _Tastes.of(run, split)
-    index = tastes.typical if user is None else _find(run.dataset.train.users, user)
+    index = tastes.typical if user is None else find_id(run.dataset.train.users, user, "user")
     [explanation] = explainer(torch.tensor([index]), k=k)
     users = run.dataset.train.users.decode(torch.tensor([tastes.narrow, tastes.broad]))
     return {
@@ -119,22 +119,6 @@ class _Tastes(NamedTuple):
         order = candidates[values[candidates].argsort(stable=True)].tolist()
         places = (len(order) // 10, len(order) // 2, len(order) - 1 - len(order) // 10)
         return cls(diversity, group, *(order[place] for place in places))
-
-
-def _find(users: Vocabulary, user: str) -> int:
-    """Return the index of a user.
-
-    Raises:
-        UsageError: If there is none with this id; names the nearest ones.
-    """
-    if bool(users.contains([user])):
-        return int(users.encode([user]))
-    try:
-        place = bisect(users.ids, int(user) if users.ids.dtype.is_integer() else user)
-    except ValueError:
-        raise UsageError(f"no user has the id '{user}': ids are whole numbers, such as {users.ids[0]}") from None
-    near = " and ".join(str(one) for one in users.ids[max(0, place - 1) : place + 1])
-    raise UsageError(f"no user has the id '{user}' (nearest of the {len(users):,} ids: {near})")
 
 
 def _source(run: Restored, explanation: Explanation) -> str:

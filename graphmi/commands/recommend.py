@@ -8,6 +8,7 @@ from jsonargparse import ArgumentParser
 from rich.console import Console
 from rich.table import Table
 
+from graphmi.commands.ids import find_id
 from graphmi.data import Interactions
 from graphmi.progress import bars
 from graphmi.recommender import Recommendation, Recommender
@@ -27,9 +28,9 @@ def main(arguments: Sequence[str]) -> None:
         arguments: The words after ``graphmi recommend``.
 
     Raises:
-        UsageError: If an option is unknown, or nobody was named.
+        UsageError: If an option or an id is unknown, or nobody was named.
         FileNotFoundError: If there is no trained model.
-        ValueError: If the data is not that of the run, or an id is unknown.
+        ValueError: If the data is not that of the run, or an option is out of its range.
     """
     parser = ArgumentParser(
         prog="graphmi recommend",
@@ -56,6 +57,12 @@ def main(arguments: Sequence[str]) -> None:
     if options.out and Path(options.out).suffix not in _FORMATS:
         raise UsageError(f"'--out' must end with {' or '.join(_FORMATS)} (got {options.out})")
     run = restore(RunFolder(options.run))
+    for what, vocabulary, names in (
+        ("user", run.interactions.users, ("user",)),
+        ("item", run.interactions.items, ("history", "among", "without")),
+    ):
+        for value in (value for name in names for value in options[name] or ()):
+            find_id(vocabulary, value, what)
     given = {name: options[name] for name in ("k", "among", "without", "repeat", "quota", "variety")}
     recommender = Recommender(run.interactions, run.model, **given)
     if options.out:

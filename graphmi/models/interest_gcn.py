@@ -204,7 +204,8 @@ class InterestGCN(nn.Module):
             ValueError: As for ``max_length``.
         """
         nobody = self.embedding.weight.new_zeros(len(history), self.embedding.embedding_dim)
-        return self._by_items(Readers(history, mask, nobody, nobody[:, 0]))
+        degree = torch.zeros(len(history), dtype=torch.int64, device=history.device)
+        return self._by_items(Readers(history, mask, nobody, degree))
 
     def _readers(self, batch: Batch) -> Readers:
         if batch.history is None or batch.mask is None:
