@@ -135,7 +135,7 @@ class MultiInterestLoss(Loss):
         """Tell whether the loss can do without the single scores of negatives, inner products with one vector."""
         return (
             self.objective.softmax
-            and self.readout.gives_query
+            and self.readout.gives_query(out.interests, out.interest_mask)
             and isinstance(self.weighting, UniformWeighting)
             and isinstance(out.items, Tensor)
             and out.items.size(-1) == out.interests.size(-1)

@@ -4,7 +4,7 @@ import torch
 from graphmi.losses import MultiInterestLoss, SampledSoftmaxLoss, products
 from graphmi.losses.partition import log_partition
 from graphmi.losses.products import partition_of_products
-from graphmi.nn import SelectReadout, SoftmaxSelector
+from graphmi.nn import ArgmaxSelector, InverseDistanceSelector, SelectReadout, SoftmaxSelector
 from graphmi.typing import Negatives, Representations
 
 CORRECTIONS = {"none": None, "shared": (5,), "per row": (7, 1), "all": (7, 5)}
@@ -71,12 +71,34 @@ def test_autocast_takes_the_products_as_it_would():
     assert torch.equal(found, expected)
 
 
-@pytest.mark.parametrize("readout", [SelectReadout(), SelectReadout(SoftmaxSelector())], ids=["hard", "soft"])
-def test_what_readouts_call_a_query_has_the_scores_as_products(readout):
-    interests, items = vectors(4, 3, 5), vectors(6, 5, seed=1)
-    assert readout.gives_query
+@pytest.mark.parametrize("num_interests", [1, 3])
+@pytest.mark.parametrize(
+    "readout",
+    [SelectReadout(), SelectReadout(SoftmaxSelector()), SelectReadout(anchor="candidate")],
+    ids=["hard", "soft", "candidate"],
+)
+def test_what_readouts_call_a_query_has_the_scores_as_products(readout, num_interests):
+    interests, items = vectors(4, num_interests, 5), vectors(6, 5, seed=1)
     scores = readout(interests, items[:4].unsqueeze(1), items)
-    torch.testing.assert_close(scores.query @ items.T, scores.neg)
+    if readout.gives_query(interests):
+        torch.testing.assert_close(scores.query @ items.T, scores.neg)
+    else:
+        assert (readout.anchor, num_interests, scores.query) == ("candidate", 3, None)
+
+
+def test_one_interest_is_read_alike_whoever_chooses_it():
+    interests, items, row = vectors(4, 1, 5), vectors(6, 5, seed=1), torch.tensor([0, 0, 3])
+    everyone = torch.ones(4, 1, dtype=torch.bool)
+    for selector in (ArgmaxSelector(), SoftmaxSelector(), InverseDistanceSelector()):
+        readout = SelectReadout(selector, anchor="candidate")
+        found, masked = (readout(interests, items[:4].unsqueeze(1), items, mask) for mask in (None, everyone))
+        torch.testing.assert_close(found[:2], masked[:2])
+        torch.testing.assert_close(found.neg, interests.squeeze(1) @ items.T)
+        grouped = readout.grouped(interests, items[:3], items, row)
+        torch.testing.assert_close(grouped.neg, found.neg)
+        torch.testing.assert_close(grouped.pos, found.neg[row, torch.arange(3)])
+    nobody = readout(interests, items[:4].unsqueeze(1), items, ~everyone)
+    assert nobody.query is None
 
 
 def test_several_vectors_per_item_are_no_products():

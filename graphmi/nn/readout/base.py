@@ -45,10 +45,6 @@ class Scores(NamedTuple):
 class Readout(nn.Module, ABC):
     """Scores the positive and the negatives of each user.
 
-    Attributes:
-        gives_query: True where scores are inner products of a single vector per user and, with one vector per item,
-            :class:`Scores` name it.
-
     Shapes:
         - interests: ``[batch, num_interests, dim]``
         - positive: ``[batch, 1, dim]``
@@ -56,13 +52,15 @@ class Readout(nn.Module, ABC):
         - interest_mask: ``[batch, num_interests]``, False where an interest is inactive
     """
 
-    gives_query: bool = False
-
     @abstractmethod
     def forward(
         self, interests: Tensor, positive: Tensor, negative: Tensor, interest_mask: Tensor | None = None
     ) -> Scores:
         """Return the :class:`Scores`."""
+
+    def gives_query(self, interests: Tensor, interest_mask: Tensor | None = None) -> bool:
+        """Tell whether :class:`Scores` will name a query of each user, where items have one vector each."""
+        return False
 
     def grouped(
         self,

@@ -38,13 +38,14 @@ class SelectReadout(Readout):
         self.selector = selector if selector is not None else ArgmaxSelector()
         self.anchor = anchor
         self.similarity = similarity if similarity is not None else InnerProduct()
-        self.gives_query = anchor == "positive" and type(self.similarity) is InnerProduct
 
     def forward(
         self, interests: Tensor, positive: Tensor, negative: Tensor, interest_mask: Tensor | None = None
     ) -> Scores:
         """Return one score per item: ``[batch]`` and ``[batch, num_negatives]``."""
         score: Callable[[Tensor], Tensor]
+        if _no_choice(interests, interest_mask) and self.anchor == "candidate":
+            return self._of_one(interests, positive, negative)
         if self.anchor == "candidate":
             score = partial(self._best, interests, interest_mask)
             return Scores(score(positive).squeeze(-1), score(negative), score=score)
@@ -54,9 +55,12 @@ class SelectReadout(Readout):
             score = partial(self._weighted, interests, weights)
             return Scores(score(positive).squeeze(-1), score(negative), score=score)
         mixed = (weights * interests).sum(1, keepdim=True)  # num_interests times fewer scores
-        score = partial(self._mixed, mixed)
-        query = mixed.squeeze(1) if linear and self.gives_query else None
-        return Scores(score(positive).squeeze(-1), score(negative), score=score, query=query)
+        return self._of_one(mixed, positive, negative)
+
+    def gives_query(self, interests: Tensor, interest_mask: Tensor | None = None) -> bool:
+        """Tell whether the scores are inner products with one vector per user."""
+        one = self.anchor == "positive" or _no_choice(interests, interest_mask)
+        return one and type(self.similarity) is InnerProduct
 
     def grouped(
         self,
@@ -82,13 +86,27 @@ class SelectReadout(Readout):
         pos = self._best(interests.index_select(0, row), mask, positive.unsqueeze(1))
         return Scores(pos.squeeze(-1), neg, score=score)
 
+    def _of_one(self, vector: Tensor, positive: Tensor, negative: Tensor) -> Scores:
+        """Return the scores of a single vector per user, ``[batch, 1, dim]``."""
+        score = partial(self._single, vector)
+        by_products = type(self.similarity) is InnerProduct and positive.size(-1) == vector.size(-1)
+        query = vector.squeeze(1) if by_products else None
+        return Scores(score(positive).squeeze(-1), score(negative), score=score, query=query)
+
     def _best(self, interests: Tensor, interest_mask: Tensor | None, items: Tensor) -> Tensor:
+        if _no_choice(interests, interest_mask):
+            return self._single(interests, items)
         return self.selector.score(interests, items, self.similarity, interest_mask)
 
     def _weighted(self, interests: Tensor, weights: Tensor, items: Tensor) -> Tensor:
         scores: Tensor = weights * self.similarity(interests, items)
         return scores.sum(1)
 
-    def _mixed(self, mixed: Tensor, items: Tensor) -> Tensor:
-        scores: Tensor = self.similarity(mixed, items)
+    def _single(self, vector: Tensor, items: Tensor) -> Tensor:
+        scores: Tensor = self.similarity(vector, items)
         return scores.squeeze(1)
+
+
+def _no_choice(interests: Tensor, interest_mask: Tensor | None) -> bool:
+    """Tell whether each user has one interest, whose weight is 1 whatever the selector."""
+    return interests.size(1) == 1 and interest_mask is None
