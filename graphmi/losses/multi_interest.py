@@ -99,8 +99,9 @@ class MultiInterestLoss(Loss):
         return unique_names([(type(self.objective).__name__, total), *penalties])
 
     def _objective(self, out: Representations, positive: Tensor, negatives: Negatives) -> Tensor:
-        if self._by_products(out, negatives):
-            return self._of_products(out, positive, negatives)
+        loss = self._by_products(out, positive, negatives)
+        if loss is not None:
+            return loss
         at_once = cheaper_at_once(out, negatives)
         scores = self.readout(
             out.interests,
@@ -116,32 +117,48 @@ class MultiInterestLoss(Loss):
         correction = self._correction(scores, negatives, valid)
         objective = self.objective.for_catalogue(len(out.items))
         if hits is None:
-            loss: Tensor = objective(scores.pos, scores.neg, correction)
+            loss = objective(scores.pos, scores.neg, correction)
         else:
             loss = objective.compare(scores.pos, objective.partition(scores.neg, correction, hits))
         return loss if scores.weight is None else scores.combine(loss, scores.weight)
 
-    def _of_products(self, out: Representations, positive: Tensor, negatives: Negatives) -> Tensor:
-        """Return the objective where :meth:`_by_products`."""
-        negatives = distinct(negatives)
-        vectors = negative_vectors(out.items, negatives)
-        scores = self.readout(out.interests, gather(out.items, positive).unsqueeze(1), vectors[:0], out.interest_mask)
-        valid, hits = self._valid(positive, negatives)
-        correction = self._correction(scores, negatives, valid)
-        partition = self.objective.partition_of_products(scores.query, vectors, correction, hits)
-        return self.objective.compare(scores.pos, partition)
+    def _by_products(
+        self, out: Representations, positive: Tensor, negatives: Negatives, row: Tensor | None = None
+    ) -> Tensor | None:
+        """Return the objective without the single scores of negatives, inner products that only a softmax sums up.
 
-    def _by_products(self, out: Representations, negatives: Negatives) -> bool:
-        """Tell whether the loss can do without the single scores of negatives, inner products with one vector."""
-        return (
+        ``None`` where the loss is something else.
+        """
+        products = (
             self.objective.softmax
-            and self.readout.gives_query(out.interests, out.interest_mask)
             and isinstance(self.weighting, UniformWeighting)
             and isinstance(out.items, Tensor)
             and out.items.size(-1) == out.interests.size(-1)
             and negatives.item.dim() == 1
             and negatives.block_size is None
         )
+        if not products:
+            return None
+
+        def partition(query: Tensor) -> Tensor:
+            few = distinct(negatives)
+            valid, hits = self._valid(positive, few)
+            pos_log_q = None if few.pos_log_q is None else few.pos_log_q.unsqueeze(-1)
+            correction = self.weighting(query, few.log_q, valid, pos_log_q)
+            if correction is not None and correction.dim() == 2:
+                correction = correction.unsqueeze(1)
+            vectors = negative_vectors(out.items, few)
+            found: Tensor = self.objective.partition_of_products(query, vectors, correction, hits)
+            return found
+
+        vectors = gather(out.items, positive).unsqueeze(1)
+        scores = self.readout.partitioned(
+            out.interests, vectors, partition, self.objective.temperature, out.interest_mask, row
+        )
+        if scores is None:
+            return None
+        loss: Tensor = self.objective.compare(scores.pos, scores.neg)
+        return loss if scores.weight is None else scores.combine(loss, scores.weight)
 
     def _valid(self, positive: Tensor, negatives: Negatives) -> tuple[Tensor | None, tuple[Tensor, Tensor] | None]:
         """Return which negatives count, ``[batch, num_negatives]`` or ``None`` for all, but for a few hits."""
@@ -159,6 +176,9 @@ class MultiInterestLoss(Loss):
         """Return the objective with the negatives scored once per user, or ``None`` where that is not possible."""
         if not negatives.excludes_known or negatives.pos_log_q is not None:
             return None
+        loss = self._by_products(out, positive, negatives, row)
+        if loss is not None:
+            return loss
         vectors = gather(out.items, positive), negative_vectors(out.items, negatives)
         column = positive if negatives.all_items and negatives.block_size is None else None
         scores = self.readout.grouped(out.interests, *vectors, row, out.interest_mask, column)

@@ -26,9 +26,11 @@ class Objective(nn.Module, ABC):
     Attributes:
         softmax: True where the loss depends on the negatives by their log-sum-exp alone, so that there is a
             :meth:`partition`.
+        temperature: What divides the scores in it; ``None`` where there is nothing like it.
     """
 
     softmax: bool = False
+    temperature: float | None = None
 
     @abstractmethod
     def forward(self, pos: Tensor, neg: Tensor, correction: Tensor | None = None) -> Tensor:
@@ -80,7 +82,17 @@ class Objective(nn.Module, ABC):
         correction: Tensor | None = None,
         hits: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
-        """Return the :meth:`partition` of the inner products of ``[batch, dim]`` and ``[num_negatives, dim]``."""
+        """Return the :meth:`partition` of the inner products of vectors with those of the negatives.
+
+        Args:
+            query: ``[batch, num_vectors, dim]``.
+            vectors: ``[num_negatives, dim]``.
+            correction: Broadcast to ``[batch, num_vectors, num_negatives]``.
+            hits: As in :meth:`partition`.
+
+        Returns:
+            ``[batch, num_vectors]``.
+        """
         return self.partition(query @ vectors.T, correction, hits)
 
     def compare(self, pos: Tensor, partition: Tensor) -> Tensor:
@@ -130,7 +142,7 @@ class SampledSoftmaxLoss(Objective):
         super().__init__()
         if not temperature > 0:
             raise ValueError(f"'temperature' must be positive (got {temperature})")
-        self.temperature = temperature
+        self.temperature: float = temperature
 
     def forward(self, pos: Tensor, neg: Tensor, correction: Tensor | None = None) -> Tensor:
         """Return the loss of each row, ``[...]``; 0 where no negative is left."""
@@ -153,7 +165,7 @@ class SampledSoftmaxLoss(Objective):
         correction: Tensor | None = None,
         hits: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
-        """Return the log-partition of the inner products without writing these down, ``[batch]``."""
+        """Return the log-partition of the inner products without writing these down, ``[batch, num_vectors]``."""
         return partition_of_products(query, vectors, correction, self.temperature, hits)
 
     def compare(self, pos: Tensor, partition: Tensor) -> Tensor:

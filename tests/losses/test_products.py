@@ -4,10 +4,21 @@ import torch
 from graphmi.losses import MultiInterestLoss, SampledSoftmaxLoss, products
 from graphmi.losses.partition import log_partition
 from graphmi.losses.products import partition_of_products
-from graphmi.nn import ArgmaxSelector, InverseDistanceSelector, SelectReadout, SoftmaxSelector
+from graphmi.nn import (
+    ArgmaxSelector,
+    Cosine,
+    ExpectedReadout,
+    InverseDistanceSelector,
+    JointReadout,
+    LogSumExpReadout,
+    MixtureReadout,
+    Readout,
+    SelectReadout,
+    SoftmaxSelector,
+)
 from graphmi.typing import Negatives, Representations
 
-CORRECTIONS = {"none": None, "shared": (5,), "per row": (7, 1), "all": (7, 5)}
+CORRECTIONS = {"none": None, "shared": (5,), "per row": (7, 1, 1), "per vector": (7, 2, 5), "all": (7, 1, 5)}
 HITS = {"no hits": None, "hits": (torch.tensor([0, 3, 3, 3, 3, 3, 6]), torch.tensor([3, 0, 1, 2, 3, 4, 2]))}
 
 
@@ -21,19 +32,19 @@ def vectors(*shape, seed=0):
 @pytest.mark.parametrize("hits", HITS.values(), ids=HITS)
 def test_is_the_log_partition_of_the_products(monkeypatch, block, correction, hits):
     monkeypatch.setattr(products, "_BLOCK", block)
-    variables = left, right = vectors(7, 3).requires_grad_(), vectors(5, 3, seed=1).requires_grad_()
+    variables = left, right = vectors(7, 2, 3).requires_grad_(), vectors(5, 3, seed=1).requires_grad_()
     if correction is not None:
         correction = vectors(*correction, seed=2)
         correction.view(-1)[0] = -torch.inf
     found = partition_of_products(left, right, correction, 0.5, hits)
     scores = left @ right.T / 0.5 if correction is None else left @ right.T / 0.5 + correction
     if hits is not None:
-        scores = scores.index_put(hits, scores.new_tensor(-torch.inf))
-    kept = scores.isfinite().any(1)
-    torch.testing.assert_close(found[kept], scores[kept].logsumexp(1))
+        scores = scores.transpose(1, 2).index_put(hits, scores.new_tensor(-torch.inf)).transpose(1, 2)
+    kept = scores.isfinite().any(-1)
+    torch.testing.assert_close(found[kept], scores[kept].logsumexp(-1))
     assert (found[~kept] == -torch.inf).all()
-    direction = 100 * vectors(7, seed=3)
-    expected = torch.autograd.grad((direction[kept] * scores[kept].logsumexp(1)).sum(), variables)
+    direction = 100 * vectors(7, 2, seed=3)
+    expected = torch.autograd.grad((direction[kept] * scores[kept].logsumexp(-1)).sum(), variables)
     gradients = torch.autograd.grad(found, variables, direction)  # rows with nothing left add nothing
     for part, other in zip(gradients, expected, strict=True):
         torch.testing.assert_close(part, other)
@@ -41,16 +52,23 @@ def test_is_the_log_partition_of_the_products(monkeypatch, block, correction, hi
 
 def test_gradients():
     hits = HITS["hits"]
-    variables = vectors(7, 3).requires_grad_(), vectors(5, 3, seed=1).requires_grad_()
+    variables = vectors(7, 2, 3).requires_grad_(), vectors(5, 3, seed=1).requires_grad_()
     kept = torch.arange(7) != 3
     assert torch.autograd.gradcheck(lambda u, v: partition_of_products(u, v, None, 0.7, hits)[kept], variables)
     assert torch.autograd.gradcheck(lambda u, v: partition_of_products(u, v)[kept], variables)
 
 
+def test_vectors_may_lie_anywhere_in_memory():
+    left, right = vectors(2, 7, 3), vectors(5, 3, seed=1)
+    found = partition_of_products(left.transpose(0, 1).requires_grad_(), right)
+    found.sum().backward()
+    torch.testing.assert_close(found, (left.transpose(0, 1) @ right.T).logsumexp(-1))
+
+
 def test_a_row_without_negatives_gets_no_gradient():
-    left, right = vectors(2, 3).requires_grad_(), vectors(1, 3).requires_grad_()
+    left, right = vectors(2, 1, 3).requires_grad_(), vectors(1, 3).requires_grad_()
     found = partition_of_products(left, right, hits=(torch.tensor([0]), torch.tensor([0])))
-    loss = SampledSoftmaxLoss().compare(torch.zeros(2, dtype=torch.float64), found)
+    loss = SampledSoftmaxLoss().compare(torch.zeros(2, dtype=torch.float64), found.squeeze(1))
     loss.sum().backward()
     assert loss[0] == 0
     assert not left.grad[0].any()
@@ -58,37 +76,83 @@ def test_a_row_without_negatives_gets_no_gradient():
 
 
 def test_large_products_are_finite():
-    left, right = 1e4 * torch.eye(2), torch.eye(2)
-    torch.testing.assert_close(partition_of_products(left, right), torch.full((2,), 1e4))
+    left, right = 1e4 * torch.eye(2).unsqueeze(0), torch.eye(2)
+    torch.testing.assert_close(partition_of_products(left, right), torch.full((1, 2), 1e4))
     torch.testing.assert_close(partition_of_products(-left, right - 1), log_partition(-left @ (right - 1).T))
 
 
 def test_autocast_takes_the_products_as_it_would():
-    left, right = torch.randn(4, 3).bfloat16(), torch.randn(5, 3)
+    left, right = torch.randn(4, 2, 3).bfloat16(), torch.randn(5, 3)
     with torch.autocast("cpu", torch.bfloat16):
         found = partition_of_products(left, right)
         expected = log_partition(left @ right.T)
     assert torch.equal(found, expected)
 
 
-@pytest.mark.parametrize("num_interests", [1, 3])
-@pytest.mark.parametrize(
-    "readout",
-    [SelectReadout(), SelectReadout(SoftmaxSelector()), SelectReadout(anchor="candidate")],
-    ids=["hard", "soft", "candidate"],
-)
-def test_what_readouts_call_a_query_has_the_scores_as_products(readout, num_interests):
-    interests, items = vectors(4, num_interests, 5), vectors(6, 5, seed=1)
-    scores = readout(interests, items[:4].unsqueeze(1), items)
-    if readout.gives_query(interests):
-        torch.testing.assert_close(scores.query @ items.T, scores.neg)
-    else:
-        assert (readout.anchor, num_interests, scores.query) == ("candidate", 3, None)
+READOUTS = {
+    "hard": SelectReadout(),
+    "soft": SelectReadout(SoftmaxSelector()),
+    "log-sum-exp": LogSumExpReadout(temperature=0.7),
+    "expected": ExpectedReadout(SoftmaxSelector(detach_weights=True)),
+    "mixture": MixtureReadout(3).double(),
+    "joint": JointReadout([SelectReadout(), LogSumExpReadout(temperature=0.7)]),
+}
+
+
+@pytest.mark.parametrize("masked", [False, True], ids=["all interests", "some interests"])
+@pytest.mark.parametrize("readout", READOUTS.values(), ids=READOUTS)
+def test_without_single_scores_the_loss_is_the_same(monkeypatch, readout, masked):
+    """Negatives that the batch shares, with repetitions and hits; and the positives of whole users among all items."""
+    interests, items = vectors(4, 2, 3).requires_grad_(), vectors(6, 3, seed=1).requires_grad_()
+    mask = torch.tensor([[True, True], [True, False], [False, True], [True, True]]) if masked else None
+    if isinstance(readout, MixtureReadout):
+        torch.nn.init.normal_(readout.prior.weight, generator=torch.Generator().manual_seed(0))
+    out = Representations(interests, items, interest_mask=mask)
+    loss = MultiInterestLoss(readout, SampledSoftmaxLoss(0.7))
+    sampled = torch.tensor([0, 5, 5, 2, 4]), torch.tensor([5, 1, 0, 2])
+    shared = Negatives(sampled[0], log_q=vectors(6, seed=2)[sampled[0]]), sampled[1], None
+    valid = torch.tensor([[0, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 1], [1, 0, 1, 1, 1, 1], [1, 1, 1, 1, 1, 0]]).bool()
+    known, row = torch.tensor([0, 3, 4, 1, 5]), torch.tensor([0, 1, 1, 2, 3])
+    whole = Negatives(torch.arange(6), valid=valid, excludes_known=True, all_items=True), known, row
+    for negatives, positive, owner in (shared, whole):
+        found = loss(out, positive, negatives, owner)
+        gradients = torch.autograd.grad(found, (interests, items))
+        monkeypatch.setattr(type(readout), "partitioned", Readout.partitioned)
+        expected = loss(out, positive, negatives, owner)
+        torch.testing.assert_close(found, expected)
+        for part, other in zip(gradients, torch.autograd.grad(expected, (interests, items)), strict=True):
+            torch.testing.assert_close(part, other)
+        monkeypatch.undo()
+
+
+def test_only_inner_products_of_the_same_temperature_are_summed_up_first():
+    interests, positive = vectors(4, 2, 3), vectors(4, 1, 3, seed=1)
+
+    def partition(query):
+        return query.sum(-1)
+
+    for readout in (
+        LogSumExpReadout(temperature=0.5),
+        LogSumExpReadout(Cosine(), temperature=0.7),
+        ExpectedReadout(SoftmaxSelector(), Cosine()),
+        SelectReadout(similarity=Cosine()),
+        SelectReadout(anchor="candidate"),
+        MixtureReadout(3, Cosine()),
+        JointReadout([SelectReadout(), LogSumExpReadout()]),
+    ):
+        assert readout.partitioned(interests, positive, partition, 0.7) is None
+    soft = SelectReadout(SoftmaxSelector())
+    assert soft.partitioned(interests, positive, partition, 0.7) is not None
+    assert soft.partitioned(interests, positive, partition, 0.7, row=torch.arange(4)) is None
 
 
 def test_one_interest_is_read_alike_whoever_chooses_it():
     interests, items, row = vectors(4, 1, 5), vectors(6, 5, seed=1), torch.tensor([0, 0, 3])
     everyone = torch.ones(4, 1, dtype=torch.bool)
+
+    def partition(query):
+        return log_partition(query @ items.T)
+
     for selector in (ArgmaxSelector(), SoftmaxSelector(), InverseDistanceSelector()):
         readout = SelectReadout(selector, anchor="candidate")
         found, masked = (readout(interests, items[:4].unsqueeze(1), items, mask) for mask in (None, everyone))
@@ -97,13 +161,13 @@ def test_one_interest_is_read_alike_whoever_chooses_it():
         grouped = readout.grouped(interests, items[:3], items, row)
         torch.testing.assert_close(grouped.neg, found.neg)
         torch.testing.assert_close(grouped.pos, found.neg[row, torch.arange(3)])
-    nobody = readout(interests, items[:4].unsqueeze(1), items, ~everyone)
-    assert nobody.query is None
+        reduced = readout.partitioned(interests, items[:4].unsqueeze(1), partition, None)
+        torch.testing.assert_close(reduced[:2], (found.pos, log_partition(found.neg)))
+        assert readout.partitioned(interests, items[:4].unsqueeze(1), partition, None, everyone) is None
 
 
 def test_several_vectors_per_item_are_no_products():
     interests, items = vectors(4, 3, 5), vectors(6, 10, seed=1)
-    assert SelectReadout()(interests, items[:4].unsqueeze(1), items).query is None
     loss = MultiInterestLoss(SelectReadout(), SampledSoftmaxLoss())
     positive = torch.arange(4)
     shared = loss(Representations(interests, items), positive, Negatives(torch.tensor([4, 5, 0])))

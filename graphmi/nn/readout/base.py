@@ -8,9 +8,9 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from graphmi.nn.select import Selector
-from graphmi.nn.similarity import Similarity
+from graphmi.nn.similarity import InnerProduct, Similarity
 
-__all__ = ["Readout", "Scores", "scores_per_interest", "weighted_sum"]
+__all__ = ["Readout", "Scores", "of_positives", "partition_per_interest", "scores_per_interest", "weighted_sum"]
 
 
 def weighted_sum(loss: Tensor, weight: Tensor) -> Tensor:
@@ -30,8 +30,6 @@ class Scores(NamedTuple):
             readout reads its weights otherwise.
         score: Scores further items as it did the negatives, ``[num_items, dim]`` to what ``neg`` is for them; ``None``
             where a readout does not offer it, and its negatives cannot be taken in blocks.
-        query: The vectors whose inner products with those of the negatives are ``neg``, ``[batch, dim]``; ``None``
-            where scores are something else.
     """
 
     pos: Tensor
@@ -39,7 +37,6 @@ class Scores(NamedTuple):
     weight: Tensor | None = None
     combine: Callable[[Tensor, Tensor], Tensor] = weighted_sum
     score: Callable[[Tensor], Tensor] | None = None
-    query: Tensor | None = None
 
 
 class Readout(nn.Module, ABC):
@@ -57,10 +54,6 @@ class Readout(nn.Module, ABC):
         self, interests: Tensor, positive: Tensor, negative: Tensor, interest_mask: Tensor | None = None
     ) -> Scores:
         """Return the :class:`Scores`."""
-
-    def gives_query(self, interests: Tensor, interest_mask: Tensor | None = None) -> bool:
-        """Tell whether :class:`Scores` will name a query of each user, where items have one vector each."""
-        return False
 
     def grouped(
         self,
@@ -88,6 +81,35 @@ class Readout(nn.Module, ABC):
         """
         return None
 
+    def partitioned(
+        self,
+        interests: Tensor,
+        positive: Tensor,
+        partition: Callable[[Tensor], Tensor],
+        temperature: float | None,
+        interest_mask: Tensor | None = None,
+        row: Tensor | None = None,
+    ) -> Scores | None:
+        r"""Score the positives; of the negatives give only the log-sum-exp that a softmax needs.
+
+        Where all scores are inner products this spares the scores of the negatives, most of the memory of a loss.
+
+        Args:
+            interests: ``[batch, num_interests, dim]``.
+            positive: ``[num_positives, 1, dim]``.
+            partition: Makes of vectors ``[batch, num_vectors, dim]`` their :math:`\log \sum_j \exp(\langle u, e_j
+                \rangle / \tau)` over the negatives of their user, ``[batch, num_vectors]``.
+            temperature: :math:`\tau`, if the objective has one.
+            interest_mask: ``[batch, num_interests]``.
+            row: The user of each positive, ``[num_positives]``; ``None``: one each.
+
+        Returns:
+            Scores with the log-sum-exps in place of ``neg``, ``[num_positives]`` or, with ``weight``,
+            ``[num_positives, num_interests]``; ``None`` where scores are something else, or those of shared negatives
+            depend on the positive.
+        """
+        return None
+
 
 def scores_per_interest(
     selector: Selector,
@@ -103,3 +125,24 @@ def scores_per_interest(
     weight = selector(own, positive, None if interest_mask is None else interest_mask[row])
     pos, score = similarity(own, positive), partial(similarity, interests)
     return Scores(pos.squeeze(-1), score(negative), weight.squeeze(-1), score=score)
+
+
+def of_positives(interests: Tensor, interest_mask: Tensor | None, row: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Return interests and mask of the user of each positive."""
+    if row is None:
+        return interests, interest_mask
+    return interests.index_select(0, row), None if interest_mask is None else interest_mask.index_select(0, row)
+
+
+def partition_per_interest(
+    selector: Selector,
+    interests: Tensor,
+    positive: Tensor,
+    partition: Callable[[Tensor], Tensor],
+    interest_mask: Tensor | None,
+    row: Tensor | None,
+) -> Scores:
+    """Return the partitioned scores of readouts with a loss per interest, weighted by a selector on the positive."""
+    own, mask = of_positives(interests, interest_mask, row)
+    pos, total = InnerProduct()(own, positive).squeeze(-1), partition(interests)
+    return Scores(pos, total if row is None else total.index_select(0, row), selector(own, positive, mask).squeeze(-1))

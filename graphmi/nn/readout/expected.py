@@ -1,10 +1,11 @@
 """One loss per interest, and their weighted mean."""
 
+from collections.abc import Callable
 from functools import partial
 
 from torch import Tensor
 
-from graphmi.nn.readout.base import Readout, Scores, scores_per_interest
+from graphmi.nn.readout.base import Readout, Scores, partition_per_interest, scores_per_interest
 from graphmi.nn.select import Selector
 from graphmi.nn.similarity import InnerProduct, Similarity
 
@@ -47,3 +48,17 @@ class ExpectedReadout(Readout):
     ) -> Scores:
         """Return scores per interest, and the weights that each positive gives them."""
         return scores_per_interest(self.selector, self.similarity, interests, positive, negative, row, interest_mask)
+
+    def partitioned(
+        self,
+        interests: Tensor,
+        positive: Tensor,
+        partition: Callable[[Tensor], Tensor],
+        temperature: float | None,
+        interest_mask: Tensor | None = None,
+        row: Tensor | None = None,
+    ) -> Scores | None:
+        """Return scores and log-sum-exps per interest, and their weights."""
+        if type(self.similarity) is not InnerProduct:
+            return None
+        return partition_per_interest(self.selector, interests, positive, partition, interest_mask, row)

@@ -1,6 +1,6 @@
 """Several readouts of the same interests at once: their losses add up."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +50,25 @@ class JointReadout(Readout):
         for readout in self.readouts:
             assert isinstance(readout, Readout)  # noqa: S101 (for the type checker; ModuleList forgets the class)
             scores = readout.grouped(interests, positive, negative, row, interest_mask, column)
+            if scores is None:
+                return None
+            parts.append(scores)
+        return _stack(parts)
+
+    def partitioned(
+        self,
+        interests: Tensor,
+        positive: Tensor,
+        partition: Callable[[Tensor], Tensor],
+        temperature: float | None,
+        interest_mask: Tensor | None = None,
+        row: Tensor | None = None,
+    ) -> Scores | None:
+        """Return what all readouts give side by side; ``None`` where one of them gives nothing."""
+        parts = []
+        for readout in self.readouts:
+            assert isinstance(readout, Readout)  # noqa: S101 (for the type checker; ModuleList forgets the class)
+            scores = readout.partitioned(interests, positive, partition, temperature, interest_mask, row)
             if scores is None:
                 return None
             parts.append(scores)

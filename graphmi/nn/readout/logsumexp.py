@@ -1,12 +1,13 @@
 """One score per item: all interests speak, the best loudest."""
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from graphmi.nn.readout.base import Readout, Scores
+from graphmi.nn.readout.base import Readout, Scores, of_positives
 from graphmi.nn.select import mask_interests
 from graphmi.nn.similarity import InnerProduct, Similarity
 
@@ -57,6 +58,30 @@ class LogSumExpReadout(Readout):
         mask = None if interest_mask is None else interest_mask[row]
         pos = self._score(interests.index_select(0, row), mask, positive.unsqueeze(1))
         return Scores(pos.squeeze(-1), neg, score=score)
+
+    def partitioned(
+        self,
+        interests: Tensor,
+        positive: Tensor,
+        partition: Callable[[Tensor], Tensor],
+        temperature: float | None,
+        interest_mask: Tensor | None = None,
+        row: Tensor | None = None,
+    ) -> Scores | None:
+        """Return one score and one log-sum-exp per positive, where the objective has the temperature of this readout.
+
+        Then the sum over the items of sums over the interests is the sum over the interests of sums over the items.
+        """
+        if type(self.similarity) is not InnerProduct or temperature != self.temperature:
+            return None
+        own, mask = of_positives(interests, interest_mask, row)
+        total = partition(interests)  # [batch, num_interests]
+        if interest_mask is not None:
+            total = total.masked_fill(~interest_mask, -torch.inf)
+        total = total.logsumexp(1)
+        return Scores(
+            self._score(own, mask, positive).squeeze(-1), total if row is None else total.index_select(0, row)
+        )
 
     def _score(self, interests: Tensor, interest_mask: Tensor | None, items: Tensor) -> Tensor:
         scores = mask_interests(self.similarity(interests, items), interest_mask)

@@ -1,11 +1,12 @@
 """A mixture over the interests: each explains the positive with a probability of its own."""
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from graphmi.nn.readout.base import Readout, Scores
+from graphmi.nn.readout.base import Readout, Scores, of_positives
 from graphmi.nn.similarity import InnerProduct, Similarity
 
 __all__ = ["MixtureReadout"]
@@ -64,6 +65,23 @@ class MixtureReadout(Readout):
         weight = self.log_weight(interests, interest_mask).index_select(0, row)
         score = partial(self.similarity, interests)
         return Scores(pos, score(negative), weight, _log_likelihood, score)
+
+    def partitioned(
+        self,
+        interests: Tensor,
+        positive: Tensor,
+        partition: Callable[[Tensor], Tensor],
+        temperature: float | None,
+        interest_mask: Tensor | None = None,
+        row: Tensor | None = None,
+    ) -> Scores | None:
+        """Return scores and log-sum-exps per interest, and the log-weights of the mixture."""
+        if type(self.similarity) is not InnerProduct:
+            return None
+        pos = InnerProduct()(of_positives(interests, None, row)[0], positive).squeeze(-1)
+        parts = partition(interests), self.log_weight(interests, interest_mask)
+        total, weight = parts if row is None else (part.index_select(0, row) for part in parts)
+        return Scores(pos, total, weight, _log_likelihood)
 
     def log_weight(self, interests: Tensor, interest_mask: Tensor | None = None) -> Tensor:
         r"""Return :math:`\log \pi`, ``[batch, num_interests]``, ``-inf`` for inactive interests.

@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from graphmi.nn.readout.base import Readout, Scores, scores_per_interest
+from graphmi.nn.readout.base import Readout, Scores, of_positives, partition_per_interest, scores_per_interest
 from graphmi.nn.select import ArgmaxSelector, Selector
 from graphmi.nn.similarity import InnerProduct, Similarity
 
@@ -44,8 +44,6 @@ class SelectReadout(Readout):
     ) -> Scores:
         """Return one score per item: ``[batch]`` and ``[batch, num_negatives]``."""
         score: Callable[[Tensor], Tensor]
-        if _no_choice(interests, interest_mask) and self.anchor == "candidate":
-            return self._of_one(interests, positive, negative)
         if self.anchor == "candidate":
             score = partial(self._best, interests, interest_mask)
             return Scores(score(positive).squeeze(-1), score(negative), score=score)
@@ -55,12 +53,8 @@ class SelectReadout(Readout):
             score = partial(self._weighted, interests, weights)
             return Scores(score(positive).squeeze(-1), score(negative), score=score)
         mixed = (weights * interests).sum(1, keepdim=True)  # num_interests times fewer scores
-        return self._of_one(mixed, positive, negative)
-
-    def gives_query(self, interests: Tensor, interest_mask: Tensor | None = None) -> bool:
-        """Tell whether the scores are inner products with one vector per user."""
-        one = self.anchor == "positive" or _no_choice(interests, interest_mask)
-        return one and type(self.similarity) is InnerProduct
+        score = partial(self._single, mixed)
+        return Scores(score(positive).squeeze(-1), score(negative), score=score)
 
     def grouped(
         self,
@@ -86,12 +80,33 @@ class SelectReadout(Readout):
         pos = self._best(interests.index_select(0, row), mask, positive.unsqueeze(1))
         return Scores(pos.squeeze(-1), neg, score=score)
 
-    def _of_one(self, vector: Tensor, positive: Tensor, negative: Tensor) -> Scores:
-        """Return the scores of a single vector per user, ``[batch, 1, dim]``."""
-        score = partial(self._single, vector)
-        by_products = type(self.similarity) is InnerProduct and positive.size(-1) == vector.size(-1)
-        query = vector.squeeze(1) if by_products else None
-        return Scores(score(positive).squeeze(-1), score(negative), score=score, query=query)
+    def partitioned(
+        self,
+        interests: Tensor,
+        positive: Tensor,
+        partition: Callable[[Tensor], Tensor],
+        temperature: float | None,
+        interest_mask: Tensor | None = None,
+        row: Tensor | None = None,
+    ) -> Scores | None:
+        """Return what one vector per user gives, the only one or the one that the positive makes of several.
+
+        Or, where several positives make a hard choice, what each interest gives.
+        """
+        if type(self.similarity) is not InnerProduct:
+            return None
+        if self.anchor == "candidate":
+            if not _no_choice(interests, interest_mask):
+                return None
+            total = partition(interests).squeeze(1)
+            pos = self._single(of_positives(interests, None, row)[0], positive).squeeze(-1)
+            return Scores(pos, total if row is None else total.index_select(0, row))
+        if row is None:
+            mixed = (self.selector(interests, positive, interest_mask) * interests).sum(1, keepdim=True)
+            return Scores(self._single(mixed, positive).squeeze(-1), partition(mixed).squeeze(1))
+        if not self.selector.hard:
+            return None
+        return partition_per_interest(self.selector, interests, positive, partition, interest_mask, row)
 
     def _best(self, interests: Tensor, interest_mask: Tensor | None, items: Tensor) -> Tensor:
         if _no_choice(interests, interest_mask):
