@@ -98,7 +98,7 @@ def test_equals_a_loop_written_out():
     model, history = fit(3, Factors(), settings={"gradient_clip": 0.05, "weight_decay": 0.1})
     other, loss, loader = Factors(), Loss(), Loader()
     draws = generator(5, "sampler")
-    optimizer = torch.optim.Adam([*other.parameters(), *loss.parameters()], lr=0.02, weight_decay=0.1)
+    optimizer = torch.optim.Adam([*other.parameters(), *loss.parameters()], lr=0.02, weight_decay=0.1, fused=True)
     best, kept = -1.0, {}
     for row in history.rows:
         total = 0.0
