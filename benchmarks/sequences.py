@@ -22,11 +22,13 @@ import torch
 from measure import Row, alternate
 from peers.comirec import ComiRec, batches
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from graphmi.data import BatchLoader, LeaveOneOut, PrefixLoader, TargetLoader, deduplicate, open_data
 from graphmi.losses import MultiInterestLoss, SampledSoftmaxLoss
 from graphmi.models import SequenceModel
 from graphmi.nn import Extractor, LogSumExpReadout, SelectReadout, SelfAttentiveExtractor
+from graphmi.optim import LazyAdam
 from graphmi.samplers import AllItemsSampler, Sampler, UniformSampler
 from graphmi.typing import Batch
 
@@ -39,9 +41,11 @@ def endless(batches: Iterable[Any]) -> Iterator[Any]:
     return (batch for _ in cycle([0]) for batch in batches)
 
 
-def step(model: nn.Module, loader: Iterable[Any], loss: Callable[[Any], Tensor]) -> Callable[[], None]:
+def step(
+    model: nn.Module, loader: Iterable[Any], loss: Callable[[Any], Tensor], adam: type[Optimizer] = torch.optim.Adam
+) -> Callable[[], None]:
     """Return a function that takes the next training step."""
-    optimizer, source = torch.optim.Adam(model.parameters(), lr=1e-3), endless(loader)
+    optimizer, source = adam(model.parameters(), lr=1e-3), endless(loader)
 
     def run() -> None:
         value = loss(next(source))
@@ -56,7 +60,9 @@ def graphmi(model: SequenceModel, loader: BatchLoader, sampler: Sampler) -> Call
     """Return the step of a graphmi model; the positive chooses the interest, as published."""
     loss = MultiInterestLoss(SelectReadout(), SampledSoftmaxLoss())
     loader.max_length = loader.max_length or model.max_length
-    return step(model, loader, lambda batch: loss(model(batch), batch.positive, sampler(batch.user, batch.positive)))
+    return step(
+        model, loader, lambda batch: loss(model(batch), batch.positive, sampler(batch.user, batch.positive)), LazyAdam
+    )
 
 
 def extraction(extractor: Extractor, batch: Batch, *, one_pass: bool) -> Callable[[], None]:

@@ -32,10 +32,11 @@ class _TanhLayers(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, first: Tensor, second: Tensor) -> Tensor:
         hidden, out = x.new_empty(len(x), len(first)), x.new_empty(len(second), len(x))
-        columns, size = first.T.contiguous(), _size(first)
+        columns, size = (2 * first.T).contiguous(), _size(first)
         parts = torch.split(x, size), torch.split(hidden, size), torch.split(out, size, 1)
         for rows, between, logits in zip(*parts, strict=True):
-            torch.mm(rows, columns, out=between).tanh_()
+            # tanh(x) = 2 sigmoid(2x) - 1, which takes less than half of the time
+            torch.mm(rows, columns, out=between).sigmoid_().mul_(2).sub_(1)
             torch.mm(second, between.T, out=logits)
         ctx.save_for_backward(x, first, second, hidden)
         return out.T
