@@ -29,6 +29,7 @@ usage: graphmi COMMAND [OPTIONS]
   explain RUN [--user ID]      show the interests of a user, and why each item is recommended
   recommend RUN --user ID ... | --history ID ... | --out FILE
                                lists for users, for somebody new, or for all in a file
+  export RUN --out DIR         write the vectors of users and items, for a search engine of your own
   data list                    list the data sets that are known by name
   data fetch NAME              download a data set
   data stats NAME-or-FILE      print sizes, degrees, diversity and time span
@@ -42,7 +43,7 @@ A first run:
 
 'graphmi COMMAND --help' lists the options of a command. GRAPHMI_TRACEBACK=1 shows where an error comes from.
 """
-_COMMANDS = ("presets", "train", "evaluate", "compare", "report", "explain", "recommend", "data")
+_COMMANDS = ("presets", "train", "evaluate", "compare", "report", "explain", "recommend", "export", "data")
 # What comes with `pip install "graphmi[train]"` and is imported by some command.
 _EXTRA = {
     "jinja2",

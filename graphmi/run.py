@@ -19,8 +19,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
+
+from graphmi.atomic import replacing
 
 __all__ = ["RunFolder"]
 
@@ -142,7 +143,7 @@ class RunFolder:
 
     def write_state(self, state: Mapping[str, Any]) -> None:
         """Write ``resume.pt``: tensors, numbers, strings, lists and dictionaries."""
-        with self._replacing("resume.pt") as path:
+        with replacing(self.path / "resume.pt") as path:
             torch.save(dict(state), path)
 
     def read_state(self) -> dict[str, Any] | None:
@@ -157,18 +158,8 @@ class RunFolder:
         return (self.path / name).read_bytes()
 
     def _write(self, name: str, content: bytes) -> None:
-        with self._replacing(name) as path:
+        with replacing(self.path / name) as path:
             path.write_bytes(content)
-
-    @contextmanager
-    def _replacing(self, name: str) -> Iterator[Path]:
-        """Give a path to write to, then flush it to the disk and give it its name in one step."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        part = self.path / f".{name}.part"
-        yield part
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.replace(self.path / name)
 
 
 def _plain(value: Any) -> Any:

@@ -548,6 +548,22 @@ def test_recommend_to_users_to_somebody_else_and_to_all_in_a_file(graphmi, train
         assert table["user_id"].n_unique() == 60
 
 
+def test_export_gives_the_vectors_that_recommend_scores_with(graphmi, trained, tmp_path):
+    run = trained("run", "interest-gcn")
+    status, out, err = graphmi("export", run, "--out", tmp_path / "vectors")
+    assert (status, err) == (0, "")
+    assert "240 vectors of" in out
+    users, items = (pl.read_parquet(tmp_path / "vectors" / f"{name}.parquet") for name in ("users", "items"))
+    assert users["user_id"].unique().sort().to_list() == list(range(60))
+    graphmi("recommend", run, "--user", "3", "--k", "1", "--repeat", "true", "--out", tmp_path / "best.csv")
+    best = pl.read_csv(tmp_path / "best.csv").row(0, named=True)
+    interests = users.filter(pl.col("user_id") == 3)
+    scores = interests["vector"].to_numpy() @ items["vector"].to_numpy().T
+    interest, place = divmod(int(scores.argmax()), len(items))
+    assert (interests["interest"][interest], items["item_id"][place]) == (best["interest"], best["item_id"])
+    assert scores.max() == pytest.approx(best["score"], rel=1e-5)
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

@@ -8,6 +8,7 @@ from jsonargparse import ArgumentParser
 from rich.console import Console
 from rich.table import Table
 
+from graphmi.atomic import replacing
 from graphmi.commands.ids import find_id
 from graphmi.data import Interactions
 from graphmi.progress import bars
@@ -80,10 +81,8 @@ def _write(recommender: Recommender, users: Sequence[str] | None, path: Path) ->
     with bars(True, Console(stderr=True)) as shown:
         task = shown.add_task("users", total=total, text="")
         table = recommender.table(users, lambda done: shown.update(task, completed=done))
-    part = path.with_name(f".{path.name}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table.write_csv(part) if path.suffix == ".csv" else table.write_parquet(part)
-    part.replace(path)
+    with replacing(path) as part:
+        table.write_csv(part) if path.suffix == ".csv" else table.write_parquet(part)
     Console().print(f"{len(table):,} recommendations for {total:,} users: {path}", highlight=False, soft_wrap=True)
 
 

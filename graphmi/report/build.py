@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from graphmi.atomic import replacing
 from graphmi.comparison import NamedRun, check_comparable, choose_metric, named
 from graphmi.report.explorer import Explorer, sample_users
 from graphmi.report.rendering import GENERATOR, render
@@ -57,7 +58,8 @@ def build_report(
     explorer = _explorer(shown, num_users, progress) if num_users else None
     command = ["graphmi", "report", *(str(run.path) for run in runs), "--out", str(out), "--metric", metric]
     text = render(shown, metric, explorer, shlex.join([*command, "--num_users", str(num_users)]))
-    _write(path, text)
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
     return path
 
 
@@ -110,11 +112,3 @@ def _progress(total: int, enabled: bool) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, console=console, disable=hidden, transient=True) as bars:
         task = bars.add_task("", total=total)
         yield lambda count: bars.advance(task, count)
-
-
-def _write(path: Path, text: str) -> None:
-    """Write beside the final name and move into place, so that there is never half a page."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)

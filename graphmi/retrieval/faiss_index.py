@@ -66,10 +66,10 @@ class FaissIndex:
         if k < 1:
             raise ValueError(f"'k' must be at least 1 (got {k})")
         queries = without_inactive(queries.float(), interest_mask)
-        most = 0 if exclude is None else int(exclude[0].diff().max())
+        most = 0 if exclude is None or not len(queries) else int(exclude[0].diff().max())
         depth = min(max(self.depth, k + most), len(self))
         found = self.index.search(queries.flatten(0, 1).cpu().numpy(), depth)[1]
-        ids = torch.from_numpy(found).to(queries.device).view(len(queries), -1).sort(1).values
+        ids = torch.from_numpy(found).to(queries.device).view(len(queries), queries.size(1) * depth).sort(1).values
         usable = ids >= 0
         usable[:, 1:] &= ids[:, 1:] != ids[:, :-1]  # several interests can find an item
         if exclude is not None:

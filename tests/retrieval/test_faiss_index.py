@@ -63,3 +63,12 @@ def test_out_of_range():
         FaissIndex(items[0])
     with pytest.raises(ValueError, match="'k' must be at least 1"):
         FaissIndex(items, "Flat").search(queries, 0)
+
+
+def test_nobody_gets_no_list():
+    queries, items = world()
+    found = FaissIndex(items, "Flat").search(
+        queries[:0], 4, exclude=(torch.zeros(1, dtype=torch.int64), known()[1][:0])
+    )
+    expected = ExactIndex(items).search(queries[:0], 4)
+    assert [part.shape for part in found] == [part.shape for part in expected]

@@ -1,0 +1,50 @@
+"""The command ``graphmi export``."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jsonargparse import ArgumentParser
+from rich.console import Console
+
+from graphmi.atomic import replacing
+from graphmi.progress import bars
+from graphmi.restore import restore
+from graphmi.run import RunFolder
+from graphmi.usage import parse
+from graphmi.vectors import vectors
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command.
+
+    Args:
+        arguments: The words after ``graphmi export``.
+
+    Raises:
+        UsageError: If an option is unknown.
+        FileNotFoundError: If there is no trained model.
+        ValueError: If the data is not that of the run.
+    """
+    parser = ArgumentParser(
+        prog="graphmi export",
+        exit_on_error=False,
+        allow_abbrev=False,
+        description="Write the interests of all users and the vectors of all items to users.parquet and "
+        "items.parquet, for a search engine or an analysis of your own. The score of a user and an item is the largest "
+        "inner product of any of their vectors.",
+    )
+    parser.add_argument("run", type=str, help="The run folder.")
+    parser.add_argument("--out", type=str, required=True, help="Folder to write to.")
+    options = parse(parser, arguments)
+    run, folder = restore(RunFolder(options.run)), Path(options.out)
+    with bars(True, Console(stderr=True)) as shown:
+        task = shown.add_task("users", total=len(run.interactions.users), text="")
+        users, items = vectors(run.interactions, run.model, lambda done: shown.update(task, completed=done))
+    for name, table in (("users", users), ("items", items)):
+        path = folder / f"{name}.parquet"
+        with replacing(path) as part:
+            table.write_parquet(part)
+        size = table["vector"].to_numpy().shape[1]
+        Console().print(f"{len(table):,} vectors of {size} numbers: {path}", highlight=False, soft_wrap=True)

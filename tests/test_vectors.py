@@ -1,0 +1,48 @@
+"""Exported vectors beside the representations of the model, row by row."""
+
+import torch
+
+from graphmi.data import Histories, LeaveOneOut, planted
+from graphmi.models import InterestGCN, SequenceModel
+from graphmi.typing import Batch
+from graphmi.vectors import vectors
+
+
+def test_interests_that_are_inactive_are_left_out():
+    data = planted(num_users=30, num_items=40, num_clusters=4)
+    model = InterestGCN(LeaveOneOut()(data).graph(), 5, 8, 1, dynamic_interests=True, temperature=0.1, init_std=1.0)
+    users, items = vectors(data, model)
+    out = model.eval()(Batch(torch.arange(30)))
+    active = out.interest_mask
+    assert not active.all()
+    assert users["user_id"].to_list() == data.users.ids.gather(active.nonzero()[:, 0].numpy()).to_list()
+    assert users["interest"].to_list() == (active.nonzero()[:, 1] + 1).tolist()
+    torch.testing.assert_close(torch.tensor(users["vector"].to_numpy()), out.interests[active].detach())
+    assert items["item_id"].to_list() == data.items.ids.to_list()
+    torch.testing.assert_close(torch.tensor(items["vector"].to_numpy()), out.items.detach())
+
+
+def test_an_item_with_several_vectors_has_several_rows():
+    data = planted(num_users=30, num_items=40, num_clusters=4)
+    model = InterestGCN(LeaveOneOut()(data).graph(), 3, 8, 1, score="pair_max")
+    users, items = vectors(data, model)
+    assert (len(users), len(items)) == (90, 120)
+    assert items["item_id"].to_list() == [item for item in data.items.ids.to_list() for _ in range(3)]
+    out = model.eval()(Batch(torch.tensor([7])))
+    mine = users.filter(users["user_id"] == data.users.ids[7])["vector"].to_numpy()
+    scores = torch.from_numpy(mine @ items["vector"].to_numpy().T).view(3, 40, 3).amax((0, 2))
+    expected = (out.interests[0] @ out.items.view(40, 3, 8).transpose(1, 2)).amax((1, 2))
+    torch.testing.assert_close(scores, expected.detach())
+
+
+def test_a_model_reads_all_that_is_known_and_the_user_mode_stays():
+    data, done = planted(num_users=30, num_items=40, num_clusters=4), []
+    model = SequenceModel(LeaveOneOut()(data).graph(), 8, max_length=4)
+    users, items = vectors(data, model.train(), done.append)
+    assert model.training
+    assert done == [30]
+    history, mask = Histories(data).read(torch.arange(30), 4)
+    out = model.eval()(Batch(torch.arange(30), history=history, mask=mask))
+    found = torch.tensor(users["vector"].to_numpy()).view(out.interests.shape)
+    torch.testing.assert_close(found, out.interests.detach())
+    assert len(items) == data.num_items
