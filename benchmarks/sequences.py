@@ -8,17 +8,19 @@ to the first row of a group. *Published* is the algorithm of the public code of 
 every row are another objective.
 
 The parts of a step, forward and backward: the extractor for all prefixes in one pass and each prefix laid out as a
-history of its own (histories of 50), and the log-sum-exp of 2,048 x 4 interests over all items, ours and torch's. What
-no step can do without: the matrix products of the extractor's two layers (9,000 real positions in a batch of 128) and
-of the scores of the negatives, forth and back, alone.
+history of its own (histories of 50), and full softmaxes on cosines of 2,048 x 1 and x 4 interests, beside the same
+written in torch. What no step can do without: the matrix products of the extractor's two layers (9,000 real positions
+in a batch of 128) and of the scores of the negatives, forth and back, alone.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import cycle
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from measure import Row, alternate
 from peers.comirec import ComiRec, batches
 from torch import Tensor, nn
@@ -27,10 +29,10 @@ from torch.optim import Optimizer
 from graphmi.data import BatchLoader, LeaveOneOut, PrefixLoader, TargetLoader, deduplicate, open_data
 from graphmi.losses import MultiInterestLoss, SampledSoftmaxLoss
 from graphmi.models import SequenceModel
-from graphmi.nn import Extractor, LogSumExpReadout, SelectReadout, SelfAttentiveExtractor
+from graphmi.nn import Extractor, LogSumExpReadout, Readout, SelectReadout, SelfAttentiveExtractor
 from graphmi.optim import LazyAdam
 from graphmi.samplers import AllItemsSampler, Sampler, UniformSampler
-from graphmi.typing import Batch
+from graphmi.typing import Batch, Negatives, Representations
 
 DIM, LENGTH, NEGATIVES, ITEMS = 64, 200, 1_280, 3_416
 SHORT = 50
@@ -42,7 +44,7 @@ def endless(batches: Iterable[Any]) -> Iterator[Any]:
 
 
 def step(
-    model: nn.Module, loader: Iterable[Any], loss: Callable[[Any], Tensor], adam: type[Optimizer] = torch.optim.Adam
+    model: nn.Module, loader: Iterable[Any], loss: Callable[[Any], Tensor], adam: Callable[..., Optimizer] = torch.optim.Adam
 ) -> Callable[[], None]:
     """Return a function that takes the next training step."""
     optimizer, source = adam(model.parameters(), lr=1e-3), endless(loader)
@@ -74,17 +76,21 @@ def extraction(extractor: Extractor, batch: Batch, *, one_pass: bool) -> Callabl
     return lambda: prefixes(x, batch.mask, batch.prefix).interests.sum().backward()
 
 
-def log_sum_exp(*, own: bool) -> Callable[[], None]:
-    """Return forward and backward of the scores of all items by all interests together."""
-    interests, items = torch.randn(2048, 4, DIM, requires_grad=True), torch.randn(ITEMS, DIM, requires_grad=True)
-    readout = LogSumExpReadout(temperature=0.1)
+def softmax(readout: Readout, num_interests: int, *, own: bool) -> Callable[[], None]:
+    """Return forward and backward of a full softmax on cosines, in which interests speak together or the best does."""
+    shape = 2048, num_interests, DIM
+    interests, items = (F.normalize(torch.randn(size, DIM), dim=-1) for size in (math.prod(shape[:2]), ITEMS))
+    out = Representations(interests.view(shape).requires_grad_(), items.requires_grad_())
+    positive, loss = torch.randint(ITEMS, (2048,)), MultiInterestLoss(readout, SampledSoftmaxLoss(0.1))
+    negatives = Negatives(torch.arange(ITEMS), all_items=True)
 
     def run() -> None:
         if own:
-            scores = readout(interests, items[:1].unsqueeze(0).expand(2048, -1, -1), items).neg
-        else:
-            scores = torch.logsumexp(interests @ items.T / 0.1, 1) * 0.1
-        scores.sum().backward()
+            loss(out, positive, negatives).backward()
+            return
+        scores = out.interests @ items.T / 0.1
+        together = scores.logsumexp(1) if isinstance(readout, LogSumExpReadout) else scores.max(1).values
+        F.cross_entropy(together, positive).backward()
 
     return run
 
@@ -110,6 +116,12 @@ def run(repeats: int = 9) -> list[Row]:
     per_row, shared = (UniformSampler(graph, NEGATIVES, shared=each, reject_known=False) for each in (False, True))
     everything, short = AllItemsSampler(graph, reject_known=False), SequenceModel(graph, DIM, SHORT)
     windows = next(iter(PrefixLoader(train, 2_048, SHORT)))
+    best = SelectReadout(anchor="candidate")
+    losses = (
+        ("one interest", best, 1),
+        ("log-sum-exp of four", LogSumExpReadout(temperature=0.1), 4),
+        ("best of four", best, 4),
+    )
     extractor = SelfAttentiveExtractor(DIM, SHORT)
     source = batches(train, 128, LENGTH)
     alternatives = {
@@ -127,8 +139,11 @@ def run(repeats: int = 9) -> list[Row]:
         "extractor: each prefix as a history": (extraction(extractor, windows, one_pass=False), len(windows.positive)),
         "products: 1,280 shared": (products(9_000, 128), 128),
         "products: all prefixes, 1,280 shared": (products(2_048, 2_048), 2_048),
-        "log-sum-exp: graphmi": (log_sum_exp(own=True), 2_048),
-        "log-sum-exp: torch": (log_sum_exp(own=False), 2_048),
+        **{
+            f"loss: {name}{text}": (softmax(readout, number, own=own), 2_048)
+            for name, readout, number in losses
+            for text, own in (("", True), (" (torch)", False))
+        },
     }
     times = alternate({name: function for name, (function, _) in alternatives.items()}, repeats, time.process_time)
     rows, reference = [], {}
