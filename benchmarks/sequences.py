@@ -44,7 +44,10 @@ def endless(batches: Iterable[Any]) -> Iterator[Any]:
 
 
 def step(
-    model: nn.Module, loader: Iterable[Any], loss: Callable[[Any], Tensor], adam: Callable[..., Optimizer] = torch.optim.Adam
+    model: nn.Module,
+    loader: Iterable[Any],
+    loss: Callable[[Any], Tensor],
+    adam: Callable[..., Optimizer] = torch.optim.Adam,
 ) -> Callable[[], None]:
     """Return a function that takes the next training step."""
     optimizer, source = adam(model.parameters(), lr=1e-3), endless(loader)
