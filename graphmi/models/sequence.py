@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
+from graphmi.nn.dropout import Dropout
 from graphmi.nn.encode import Encoder, IdentityEncoder
 from graphmi.nn.extract import Extractor, SelfAttentiveExtractor
 from graphmi.nn.extract.packed import at_real_positions
@@ -98,7 +99,7 @@ class SequenceModel(nn.Module):
         self.max_length, self.normalize = max_length, normalize
         self.embedding = nn.Embedding(int(graph["item"].num_nodes), embedding_dim, sparse=sparse)
         nn.init.normal_(self.embedding.weight, std=embedding_dim**-0.5 if init_std is None else init_std)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.encoder = encoder(embedding_dim, max_length)
         self.extractor = extractor(embedding_dim, max_length)
         features = graph["item"].get("category") if item_tower is not None else None

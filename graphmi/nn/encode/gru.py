@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from graphmi.nn.dropout import Dropout
 from graphmi.nn.encode.base import Encoder
 from graphmi.nn.ranges import at_least_one, is_share
 
@@ -39,7 +40,7 @@ class GRUEncoder(Encoder):
         is_share(dropout=dropout)
         between = dropout if num_layers > 1 else 0.0  # torch warns of dropout between layers where there is one
         self.gru = nn.GRU(embedding_dim, hidden_dim, num_layers, dropout=between, batch_first=True)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = nn.Identity() if hidden_dim == embedding_dim else nn.Linear(hidden_dim, embedding_dim)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:

@@ -3,9 +3,11 @@
 import math
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from graphmi.nn.dropout import Dropout, dropout
 from graphmi.nn.encode.base import Encoder
 from graphmi.nn.position import Positions
 from graphmi.nn.ranges import at_least_one, is_share
@@ -54,11 +56,11 @@ class TransformerEncoder(Encoder):
             raise ValueError(f"'activation' must be 'relu' or 'gelu' (got {activation!r})")
         self.scale = math.sqrt(embedding_dim)
         self.position = nn.Identity() if max_length is None else Positions(max_length, embedding_dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         network = nn.ReLU if activation == "relu" else nn.GELU
         self.blocks = nn.Sequential()
         for _ in range(num_layers):
-            feed_forward = (nn.Linear(embedding_dim, hidden_dim), network(), nn.Dropout(dropout))
+            feed_forward = (nn.Linear(embedding_dim, hidden_dim), network(), Dropout(dropout))
             self.blocks.append(_Residual(embedding_dim, dropout, _CausalAttention(embedding_dim, num_heads, dropout)))
             self.blocks.append(_Residual(embedding_dim, dropout, *feed_forward, nn.Linear(hidden_dim, embedding_dim)))
         self.norm = nn.LayerNorm(embedding_dim)
@@ -75,7 +77,7 @@ class _Residual(nn.Module):
 
     def __init__(self, embedding_dim: int, dropout: float, *network: nn.Module) -> None:
         super().__init__()
-        self.network = nn.Sequential(nn.LayerNorm(embedding_dim), *network, nn.Dropout(dropout))
+        self.network = nn.Sequential(nn.LayerNorm(embedding_dim), *network, Dropout(dropout))
 
     def forward(self, x: Tensor) -> Tensor:
         added: Tensor = self.network(x)
@@ -95,7 +97,16 @@ class _CausalAttention(nn.Module):
         batch, length, dim = x.shape
         split = self.project(x).view(batch, length, 3, self.num_heads, dim // self.num_heads)
         query, key, value = split.permute(2, 0, 3, 1, 4)  # each [batch, num_heads, length, dim / num_heads]
-        dropout = self.dropout if self.training else 0.0
-        heads = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=True)
+        heads = _attention(query, key, value, self.dropout if self.training else 0.0)
         attended: Tensor = self.output(heads.transpose(1, 2).reshape(batch, length, dim))
         return attended
+
+
+def _attention(query: Tensor, key: Tensor, value: Tensor, p: float) -> Tensor:
+    """Return what each position attends to, ``[..., length, dim]``, with dropout ``p`` of the weights."""
+    if not p or query.device.type != "cpu" or torch.compiler.is_compiling():
+        return F.scaled_dot_product_attention(query, key, value, dropout_p=p, is_causal=True)
+    # torch has no fused kernel with dropout for the CPU, and writes the weights down as well
+    later = torch.ones(query.size(-2), query.size(-2), dtype=torch.bool).triu_(1)
+    logits = (query / math.sqrt(query.size(-1))) @ key.transpose(-1, -2)
+    return dropout(logits.masked_fill_(later, -torch.inf).softmax(-1), p) @ value
