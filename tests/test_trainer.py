@@ -16,6 +16,8 @@ from rich.console import Console
 from torch import nn
 from torch.nn.functional import softplus
 
+from graphmi import run
+from graphmi.atomic import replacing
 from graphmi.progress import TrainingProgress
 from graphmi.run import RunFolder
 from graphmi.seeds import generator
@@ -336,19 +338,18 @@ def test_resume_without_state_starts(tmp_path):
     assert history.epochs == 2
 
 
-class Dies(RunFolder):
-    """Ends in the middle of its ``at``-th write, with half a file on the disk."""
+class Dies:
+    """In place of ``replacing``: ends in the middle of the ``at``-th write, with half a file on the disk."""
 
-    def __init__(self, path, at, end):
-        super().__init__(path)
+    def __init__(self, at, end):
         self.writes, self.at, self.end = 0, at, end
 
-    def _replacing(self, name):
+    def __call__(self, path):
         self.writes += 1
         if self.writes == self.at:
-            (self.path / f".{name}.part").write_bytes(b"half")
+            path.with_name(f".{path.name}.part").write_bytes(b"half")
             self.end()
-        return super()._replacing(name)
+        return replacing(path)
 
 
 def stop():
@@ -365,17 +366,20 @@ def check_resumed(path):
 
 
 @pytest.mark.parametrize("at", [1, 4, 5, 6])  # resume.pt; resume.pt, metrics.csv, model.safetensors of epoch 2
-def test_ended_while_writing_then_resumed(tmp_path, at):
+def test_ended_while_writing_then_resumed(tmp_path, monkeypatch, at):
+    monkeypatch.setattr(run, "replacing", Dies(at, stop))
     with pytest.raises(KeyboardInterrupt):
-        fit(4, folder=Dies(tmp_path, at, stop))
+        fit(4, folder=RunFolder(tmp_path))
+    monkeypatch.undo()
     check_resumed(tmp_path)
 
 
 KILLED = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[1])
-from test_trainer import Dies, fit
-fit(4, folder=Dies(sys.argv[2], 5, lambda: os.kill(os.getpid(), signal.SIGKILL)))
+from test_trainer import Dies, RunFolder, fit, run
+run.replacing = Dies(5, lambda: os.kill(os.getpid(), signal.SIGKILL))
+fit(4, folder=RunFolder(sys.argv[2]))
 """
 
 
