@@ -26,6 +26,12 @@ def test_the_promised_presets_exist():
     assert {"mf", "lightgcn", "cagcn", "interest-gcn", "interest-cagcn", "popularity"} <= set(preset_names())
 
 
+def _holds(whole, part):
+    if isinstance(part, dict):
+        return all(name in whole and _holds(whole[name], value) for name, value in part.items())
+    return whole == part or str(whole).endswith(f".{part}")  # classes get their full path
+
+
 @pytest.mark.parametrize("name", preset_names())
 def test_a_preset_says_what_it_is_and_where_it_was_published(name):
     values = yaml.safe_load(preset_text(name))
@@ -41,7 +47,7 @@ def test_a_preset_trains_and_its_resolved_configuration_is_itself(name):
     config = read_config(preset_text(name), arguments=["--data", DATA])
     assert read_config(config.text()).text() == config.text()
     given = yaml.safe_load(preset_text(name))
-    assert config.to_dict()["trainer"].items() >= given.get("trainer", {}).items()
+    assert _holds(config.to_dict()["trainer"], given.get("trainer", {}))
 
 
 @pytest.mark.parametrize(
