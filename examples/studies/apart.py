@@ -101,24 +101,25 @@ class Row:
         }
 
 
-def evaluated(name: str, asked: Restored, models: Sequence[nn.Module]) -> Row:
+def evaluated(name: str, asked: Restored, models: Sequence[nn.Module], diversity: Tensor) -> Row:
     """Return validation and test of some models, each on its own."""
     one, valid, test = asked.experiment, [], []
     with torch.no_grad():
         for model in models:
-            valid.append(one.evaluate(model, asked.dataset, "valid").metrics[METRIC])
-            test.append(one.evaluate(model, asked.dataset, "test"))
+            valid.append(one.evaluate(model, asked.dataset, "valid", (20,), diversity).metrics[METRIC])
+            test.append(one.evaluate(model, asked.dataset, "test", (10, 20), diversity))
     return Row(name, valid, test)
 
 
 def rows(runs: Sequence[Restored], beside: Mapping[str, Restored]) -> list[Row]:
     """Return the runs alone, what is beside them, and the first 2, 3, ... of them together."""
     models = [run.model for run in runs]
-    found = [evaluated("alone", runs[0], models)]
-    found += [evaluated(name, run, [run.model]) for name, run in beside.items()]
+    diversity = runs[0].experiment.groups.values(runs[0].dataset.train)  # of all, which have the same data
+    found = [evaluated("alone", runs[0], models, diversity)]
+    found += [evaluated(name, run, [run.model], diversity) for name, run in beside.items()]
     for number in range(2, len(models) + 1):
         found += [
-            evaluated(f"{number}, {text}", runs[0], [SideBySide(models[:number], reading)])
+            evaluated(f"{number}, {text}", runs[0], [SideBySide(models[:number], reading)], diversity)
             for reading, text in READINGS.items()
         ]
     return found
@@ -177,7 +178,6 @@ def main() -> int:
     wide_console().print(table(found, tests))
     content = {
         "data": Path(runs[0].experiment.data).name,
-        "config": asked[0].folder.read_config(),
         "versions": versions(),
         "rows": {row.name: row.numbers() for row in found},
         "less alone": tests,
