@@ -69,6 +69,13 @@ SPACES: Mapping[str, Space] = {
     "interest-gcn-mtmi": {**RATE, **DIM, **LAYERS, **INTERESTS, **REPEL},
     "youtube-dnn": SEQUENCE,
     "sasrec": {**RATE, **ENCODED},
+    "sasrec-softmax": {
+        **RATE,
+        **DIM,
+        **TEMPERATURE,
+        **ENCODED,
+        "model.encoder.num_heads": CategoricalDistribution([1, 2, 4]),
+    },
     "gsasrec": {**RATE, **ENCODED, "loss.objective.calibration": FloatDistribution(0.0, 1.0)},
     "gru4rec": {**RATE, **DROPOUT, "model.encoder.num_layers": IntDistribution(1, 2)},
     "comirec-sa": {**SEQUENCE, **EXTRACTED},
