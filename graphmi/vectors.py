@@ -55,7 +55,7 @@ def vectors(interactions: Interactions, model: nn.Module, on_users: Callable[[in
             done += len(chosen)
             if on_users is not None:
                 on_users(done)
-    of_items = out.items[:].view(interactions.num_items, -1, out.interests.size(-1))  # the same for all users
+    of_items = out.items[:].reshape(interactions.num_items, -1, out.interests.size(-1))  # the same for all users
     number = torch.arange(interactions.num_items).repeat_interleave(of_items.size(1))
     return pl.concat(parts), _table("item_id", interactions.items, number, of_items.flatten(0, 1))
 

@@ -553,6 +553,11 @@ def test_export_gives_the_vectors_that_recommend_scores_with(graphmi, trained, t
     status, out, err = graphmi("export", run, "--out", tmp_path / "vectors")
     assert (status, err) == (0, "")
     assert "240 vectors of" in out
+    (tmp_path / "file").touch()
+    assert graphmi("export", run, "--out", tmp_path / "file")[::2] == (
+        2,
+        f"graphmi: '--out' must name a folder, and '{tmp_path / 'file'}' is a file\n",
+    )
     users, items = (pl.read_parquet(tmp_path / "vectors" / f"{name}.parquet") for name in ("users", "items"))
     assert users["user_id"].unique().sort().to_list() == list(range(60))
     graphmi("recommend", run, "--user", "3", "--k", "1", "--repeat", "true", "--out", tmp_path / "best.csv")

@@ -10,7 +10,7 @@ from graphmi.atomic import replacing
 from graphmi.progress import bars
 from graphmi.restore import restore
 from graphmi.run import RunFolder
-from graphmi.usage import parse
+from graphmi.usage import UsageError, parse
 from graphmi.vectors import vectors
 
 __all__ = ["main"]
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> None:
         arguments: The words after ``graphmi export``.
 
     Raises:
-        UsageError: If an option is unknown.
+        UsageError: If an option is unknown, or ``--out`` is a file.
         FileNotFoundError: If there is no trained model.
         ValueError: If the data is not that of the run.
     """
@@ -38,7 +38,10 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("run", type=str, help="The run folder.")
     parser.add_argument("--out", type=str, required=True, help="Folder to write to.")
     options = parse(parser, arguments)
-    run, folder = restore(RunFolder(options.run)), Path(options.out)
+    folder = Path(options.out)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"'--out' must name a folder, and '{options.out}' is a file")
+    run = restore(RunFolder(options.run))
     with bars(True, Console(stderr=True)) as shown:
         task = shown.add_task("users", total=len(run.interactions.users), text="")
         users, items = vectors(run.interactions, run.model, lambda done: shown.update(task, completed=done))

@@ -46,14 +46,7 @@ class JointReadout(Readout):
         column: Tensor | None = None,
     ) -> Scores | None:
         """Return the scores of all readouts side by side; ``None`` where one of them cannot share its negatives."""
-        parts = []
-        for readout in self.readouts:
-            assert isinstance(readout, Readout)  # noqa: S101 (for the type checker; ModuleList forgets the class)
-            scores = readout.grouped(interests, positive, negative, row, interest_mask, column)
-            if scores is None:
-                return None
-            parts.append(scores)
-        return _stack(parts)
+        return self._each(lambda readout: readout.grouped(interests, positive, negative, row, interest_mask, column))
 
     def partitioned(
         self,
@@ -65,10 +58,15 @@ class JointReadout(Readout):
         row: Tensor | None = None,
     ) -> Scores | None:
         """Return what all readouts give side by side; ``None`` where one of them gives nothing."""
+        return self._each(
+            lambda readout: readout.partitioned(interests, positive, partition, temperature, interest_mask, row)
+        )
+
+    def _each(self, ask: Callable[[Readout], Scores | None]) -> Scores | None:
         parts = []
         for readout in self.readouts:
             assert isinstance(readout, Readout)  # noqa: S101 (for the type checker; ModuleList forgets the class)
-            scores = readout.partitioned(interests, positive, partition, temperature, interest_mask, row)
+            scores = ask(readout)
             if scores is None:
                 return None
             parts.append(scores)
