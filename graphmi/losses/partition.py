@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from graphmi.nn.autocast import widened
+
 __all__ = ["exp_", "log_partition", "negative_weights"]
 
 
@@ -28,9 +30,7 @@ def log_partition(
         hits: Rows and columns, each ``[num_hits]``, of scores that do not count: a correction of ``-inf`` of which only
             the few entries are written. What is less than the least positive number beside a hit is lost with it.
     """
-    if neg.dtype in (torch.float16, torch.bfloat16):  # autocast: sums of many terms need full precision
-        neg = neg.float()
-    out: Tensor = _LogPartition.apply(neg, correction, 1.0 / temperature, hits)  # type: ignore[no-untyped-call]
+    out: Tensor = _LogPartition.apply(widened(neg), correction, 1.0 / temperature, hits)  # type: ignore[no-untyped-call]
     return out
 
 

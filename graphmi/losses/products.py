@@ -1,16 +1,20 @@
 """The log-partition of inner products, without the products themselves."""
 
+import math
 from collections.abc import Iterable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from graphmi.losses.partition import exp_, log_partition
+from graphmi.nn.autocast import autocast_dtype, widened
 
 __all__ = ["partition_of_products"]
 
 _BLOCK = 2**18  # products at a time on the CPU: the cache of a core
+_FILL = 64  # sizes are multiples of this
 
 
 def partition_of_products(
@@ -33,10 +37,26 @@ def partition_of_products(
         temperature: Divides the products, positive.
         hits: Rows of the batch, in ascending order, and columns of products that do not count.
     """
-    if torch.is_autocast_enabled(left.device.type) or left.dtype != right.dtype or torch.compiler.is_compiling():
+    kind = autocast_dtype(left)
+    if torch.compiler.is_compiling() or (kind is None and left.dtype != right.dtype):
         return log_partition(left @ right.T, correction, temperature, hits)
-    out: Tensor = _PartitionOfProducts.apply(left, right, correction, 1.0 / temperature, hits)  # type: ignore[no-untyped-call]
-    return out
+    size = len(left)
+    if kind is not None and left.device.type == "cpu":
+        left, right, correction = _in_sizes_that_recur(left, right, correction)
+    out: Tensor = _PartitionOfProducts.apply(left, right, correction, 1.0 / temperature, hits, kind or left.dtype)  # type: ignore[no-untyped-call]
+    return out[:size]
+
+
+def _in_sizes_that_recur(left: Tensor, right: Tensor, correction: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Fill up with rows, and with columns that do not count: a CPU compiles products of half precision for new sizes."""
+    rows, columns = -len(left) % _FILL, -len(right) % _FILL
+    if correction is None:
+        correction = left.new_zeros(1, dtype=torch.float32)
+    if correction.dim() == 3 and len(correction) > 1:
+        correction = F.pad(correction, (0, 0, 0, 0, 0, rows))
+    correction = correction.expand(*correction.shape[:-1], len(right))
+    correction = F.pad(correction, (0, columns), value=-math.inf)
+    return F.pad(left, (0, 0, 0, 0, 0, rows)), F.pad(right, (0, 0, 0, columns)), correction
 
 
 class _PartitionOfProducts(torch.autograd.Function):
@@ -48,37 +68,44 @@ class _PartitionOfProducts(torch.autograd.Function):
         correction: Tensor | None,
         scale: float,
         hits: tuple[Tensor, Tensor] | None,
+        kind: torch.dtype,
     ) -> Tensor:
+        ctx.scale, ctx.kinds = scale, (left.dtype, right.dtype)  # type: ignore[attr-defined]
+        left, right = widened(left), right.to(kind)
         num_vectors = left.size(1)
-        terms = left.new_empty(len(left), num_vectors, len(right))
+        terms = left.new_empty(len(left), num_vectors, len(right), dtype=kind)
         total, largest = left.new_empty(len(left), num_vectors, 1), left.new_empty(len(left), num_vectors, 1)
         size = max(_BLOCK // max(num_vectors * len(right), 1), 1) if left.device.type == "cpu" else len(left)
-        blocks = [torch.split(part, size) for part in (left * scale, terms, total, largest)]
+        blocks = [torch.split(part, size) for part in ((left * scale).to(kind), terms, total, largest)]
         added = (
-            [None] * len(blocks[0]) if correction is None else torch.split(correction.to(terms).expand_as(terms), size)
+            [None] * len(blocks[0]) if correction is None else torch.split(correction.to(left).expand_as(terms), size)
         )
         columns = right.T.contiguous()  # a faster product
         for rows, out, sums, most, plus, few in zip(*blocks, added, _of_blocks(hits, size, len(added)), strict=True):
             torch.mm(rows.flatten(0, 1), columns, out=out.view(-1, len(right)))
+            exact = widened(out)  # itself, but for half precision
             if plus is not None:
-                out.add_(plus)
+                exact.add_(plus)
             if few is not None:
-                out[few[0], :, few[1]] = -torch.inf
-            torch.amax(out, -1, keepdim=True, out=most)
-            most.clamp_min_(torch.finfo(out.dtype).min)  # finite where nothing is left
-            torch.sum(exp_(out.sub_(most)), -1, keepdim=True, out=sums)
+                exact[few[0], :, few[1]] = -torch.inf
+            torch.amax(exact, -1, keepdim=True, out=most)
+            most.clamp_min_(torch.finfo(exact.dtype).min)  # finite where nothing is left
+            torch.sum(exp_(exact.sub_(most)), -1, keepdim=True, out=sums)
+            if exact is not out:
+                out.copy_(exact)
         ctx.save_for_backward(left, right, terms, total)
-        ctx.scale = scale  # type: ignore[attr-defined]
         return (total.log() + largest).squeeze(-1)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
         left, right, terms, total = ctx.saved_tensors  # type: ignore[attr-defined]
         share = (ctx.scale * grad.unsqueeze(-1) / total).where(total > 0, 0)  # type: ignore[attr-defined]
         terms = terms.view(-1, len(right))
+        of_left, of_right = ctx.kinds  # type: ignore[attr-defined]
         grad_left = (terms @ right).view_as(left) * share
-        return grad_left, ((left * share).flatten(0, 1).T @ terms).T, None, None, None
+        grad_right = ((left * share).to(terms).flatten(0, 1).T @ terms).T
+        return grad_left.to(of_left), grad_right.to(of_right), None, None, None, None
 
 
 def _of_blocks(

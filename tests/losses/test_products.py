@@ -81,12 +81,38 @@ def test_large_products_are_finite():
     torch.testing.assert_close(partition_of_products(-left, right - 1), log_partition(-left @ (right - 1).T))
 
 
-def test_autocast_takes_the_products_as_it_would():
-    left, right = torch.randn(4, 2, 3).bfloat16(), torch.randn(5, 3)
+@pytest.mark.parametrize("block", [700, 2**18])
+@pytest.mark.parametrize("correction", CORRECTIONS.values(), ids=CORRECTIONS)
+@pytest.mark.parametrize("hits", HITS.values(), ids=HITS)
+def test_autocast_takes_products_in_half_precision(monkeypatch, block, correction, hits):
+    monkeypatch.setattr(products, "_BLOCK", block)
+    variables = [vectors(7, 2, 3).float().requires_grad_(), vectors(5, 3, seed=1).float().requires_grad_()]
+    if correction is not None:
+        correction = vectors(*correction, seed=2).float()
+    expected = partition_of_products(*variables, correction, 0.5, hits)
     with torch.autocast("cpu", torch.bfloat16):
-        found = partition_of_products(left, right)
-        expected = log_partition(left @ right.T)
-    assert torch.equal(found, expected)
+        found = partition_of_products(*variables, correction, 0.5, hits)
+        mixed = partition_of_products(variables[0].bfloat16(), variables[1], correction, 0.5, hits)
+    assert found.dtype == mixed.dtype == torch.float32
+    for other in (found, mixed):
+        torch.testing.assert_close(other, expected, atol=0.03, rtol=0)
+    direction = 100 * vectors(7, 2, seed=3).float().where(expected.isfinite(), 0)
+    gradients = (torch.autograd.grad(each, variables, direction) for each in (found, expected))
+    for part, other in zip(*gradients, strict=True):
+        assert part.dtype == torch.float32
+        assert (part - other).norm() < 0.02 * other.norm()
+
+
+def test_under_autocast_sums_have_full_precision():
+    with torch.autocast("cpu", torch.bfloat16):
+        found = partition_of_products(torch.zeros(1, 1, 4), torch.zeros(5000, 4))
+    torch.testing.assert_close(found, torch.full((1, 1), 5000.0).log())
+
+
+def test_double_precision_is_kept_under_autocast():
+    left, right = vectors(4, 2, 3), vectors(5, 3, seed=1)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(partition_of_products(left, right), (left @ right.T).logsumexp(-1))
 
 
 READOUTS = {

@@ -92,6 +92,21 @@ def test_only_real_positions_are_computed():
     assert not out[~mask].any()
 
 
+def test_under_autocast_the_number_of_positions_recurs_and_nothing_else_changes():
+    x, mask = histories()
+    x.requires_grad_()
+    sizes, found = [], []
+    for mixed in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            out = at_real_positions(
+                lambda each, place: sizes.append(len(each)) or (place + 1).unsqueeze(1) * each, x, mask
+            )
+        found += [out, *torch.autograd.grad(out.square().sum(), x)]
+    assert sizes == [int(mask.sum()), 256]
+    assert torch.equal(found[0], found[2])
+    assert torch.equal(found[1], found[3])
+
+
 class TestSets:
     extractors = pytest.mark.parametrize(
         "make", [EXTRACTORS[name] for name in ("self-attentive, sets", "mean", "network of the mean")]

@@ -152,3 +152,15 @@ class TestCausalAttention:
         logits = torch.randn(2, 5, 2, 5, dtype=torch.float64, generator=generator, requires_grad=True)
         values = torch.randn(2, 5, 3, dtype=torch.float64, generator=generator, requires_grad=True)
         assert torch.autograd.gradcheck(causal_attention, (logits, values))
+
+
+def test_autocast_leaves_the_attention_in_full_precision():
+    x, mask, prefix = histories([7, 3, 20])
+    logits, values = torch.randn(3, 2, 20, generator=torch.Generator().manual_seed(1)), x.float()
+    expected = prefix_attention(logits, values, prefix)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = prefix_attention(logits, values, prefix)
+        rounded = prefix_attention(logits.bfloat16(), values, prefix)
+    for part, close, other in zip(found, rounded, expected, strict=True):
+        assert torch.equal(part, other)
+        torch.testing.assert_close(close, other, atol=0.02, rtol=0)

@@ -34,7 +34,25 @@ def test_gradients(monkeypatch):
     assert torch.autograd.gradcheck(tanh_layers, variables())
 
 
-def test_autocast_is_as_for_any_layer():
-    inputs = variables(dtype=torch.float32)
+@pytest.mark.parametrize("block", [10, 2**18])
+def test_autocast_takes_products_in_half_precision(monkeypatch, block):
+    monkeypatch.setattr(module, "_BLOCK", block)
+    inputs = variables(300, dtype=torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(tanh_layers(*inputs), plain(*inputs))
+        found = tanh_layers(*inputs)
+    assert found.dtype == torch.bfloat16
+    expected, direction = plain(*inputs), torch.randn(300, 2, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(found.float(), expected, atol=0.05, rtol=0)
+    gradients = (
+        torch.autograd.grad(found, inputs, direction.bfloat16()),
+        torch.autograd.grad(expected, inputs, direction),
+    )
+    for part, other in zip(*gradients, strict=True):
+        assert part.dtype == torch.float32
+        assert (part - other).norm() < 0.02 * other.norm()
+
+
+def test_double_precision_is_kept_under_autocast():
+    inputs = variables()
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(tanh_layers(*inputs), plain(*inputs))

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from graphmi.nn.autocast import widened
+
 __all__ = ["PrefixAttention", "causal_attention", "prefix_attention"]
 
 _BLOCK = 16  # positions; the time of a step hardly changes from 8 to 32
@@ -40,6 +42,11 @@ def prefix_attention(logits: Tensor, values: Tensor, prefix: Tensor) -> PrefixAt
         values: ``[num_histories, length, dim]``.
         prefix: ``[batch]``; ``r * length + t`` stands for the first ``t + 1`` positions of history ``r``.
     """
+    with torch.autocast(logits.device.type, enabled=False):  # many small products, of numbers that are summed again
+        return _prefix_attention(widened(logits), widened(values), prefix)
+
+
+def _prefix_attention(logits: Tensor, values: Tensor, prefix: Tensor) -> PrefixAttention:
     num_interests, length = logits.shape[1:]
     fill = -length % _BLOCK
     logits = (

@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from graphmi.nn.autocast import autocast_dtype, widened
+
 __all__ = ["tanh_layers"]
 
 _BLOCK = 2**18  # hidden numbers at a time on the CPU: the cache of a core
@@ -21,42 +23,57 @@ def tanh_layers(x: Tensor, first: Tensor, second: Tensor) -> Tensor:
         first: ``[hidden, dim]``.
         second: ``[out, hidden]``.
     """
-    mixed = torch.is_autocast_enabled(x.device.type) or not x.dtype == first.dtype == second.dtype
+    kind = autocast_dtype(x)
+    mixed = kind is None and not x.dtype == first.dtype == second.dtype
     if x.device.type != "cpu" or mixed or torch.compiler.is_compiling():
         return F.linear(F.linear(x, first).tanh_(), second)
-    out: Tensor = _TanhLayers.apply(x, first, second)  # type: ignore[no-untyped-call]
+    out: Tensor = _TanhLayers.apply(x, first, second, kind or x.dtype)  # type: ignore[no-untyped-call]
     return out
 
 
 class _TanhLayers(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, first: Tensor, second: Tensor) -> Tensor:
-        hidden, out = x.new_empty(len(x), len(first)), x.new_empty(len(second), len(x))
-        columns, size = (2 * first.T).contiguous(), _size(first)
+    def forward(ctx: FunctionCtx, x: Tensor, first: Tensor, second: Tensor, kind: torch.dtype) -> Tensor:
+        ctx.kinds = x.dtype, first.dtype, second.dtype  # type: ignore[attr-defined]
+        columns = (2 * first.T).to(kind).contiguous()
+        x, first, second = x.to(kind), first.to(kind), second.to(kind)
+        hidden, out, size = x.new_empty(len(x), len(first)), x.new_empty(len(second), len(x)), _size(first)
         parts = torch.split(x, size), torch.split(hidden, size), torch.split(out, size, 1)
         for rows, between, logits in zip(*parts, strict=True):
             # tanh(x) = 2 sigmoid(2x) - 1, which takes less than half of the time
-            torch.mm(rows, columns, out=between).sigmoid_().mul_(2).sub_(1)
+            exact = widened(torch.mm(rows, columns, out=between)).sigmoid_().mul_(2).sub_(1)
+            if exact is not between:
+                between.copy_(exact)
             torch.mm(second, between.T, out=logits)
         ctx.save_for_backward(x, first, second, hidden)
         return out.T
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         x, first, second, hidden = ctx.saved_tensors  # type: ignore[attr-defined]
-        of_x, of_first, of_second = torch.empty_like(x), first.new_zeros(first.T.shape), torch.zeros_like(second)
-        size = _size(first)
+        of_x, size, grad = torch.empty_like(x), _size(first), grad.to(hidden)
+        of_first, of_second = (
+            torch.zeros(each.shape, dtype=torch.promote_types(x.dtype, torch.float32)) for each in (first.T, second)
+        )
         buffer = hidden.new_empty(min(size, len(x)), len(first))
         for rows, between, part, out in zip(
             *(torch.split(each, size) for each in (x, hidden, grad, of_x)), strict=True
         ):
-            of_second.addmm_(part.T, between)
+            _add_product(of_second, part.T, between)
             slope = torch.mm(part, second, out=buffer[: len(rows)])
             torch.ops.aten.tanh_backward.grad_input(slope, between, grad_input=slope)
-            of_first.addmm_(rows.T, slope)
+            _add_product(of_first, rows.T, slope)
             torch.mm(slope, first, out=out)
-        return of_x, of_first.T, of_second
+        kinds = ctx.kinds  # type: ignore[attr-defined]
+        return of_x.to(kinds[0]), of_first.T.to(kinds[1]), of_second.to(kinds[2]), None
+
+
+def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    if total.dtype == left.dtype:
+        total.addmm_(left, right)
+    else:
+        total.add_(left @ right)
 
 
 def _size(first: Tensor) -> int:

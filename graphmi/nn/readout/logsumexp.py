@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from graphmi.nn.autocast import widened
 from graphmi.nn.readout.base import Readout, Scores, of_positives
 from graphmi.nn.select import mask_interests
 from graphmi.nn.similarity import InnerProduct, Similarity
@@ -85,9 +86,7 @@ class LogSumExpReadout(Readout):
 
     def _score(self, interests: Tensor, interest_mask: Tensor | None, items: Tensor) -> Tensor:
         scores = mask_interests(self.similarity(interests, items), interest_mask)
-        if scores.dtype in (torch.float16, torch.bfloat16):  # autocast: what is summed here is summed again in the loss
-            scores = scores.float()
-        out: Tensor = _LogSumExp.apply(scores, self.temperature)  # type: ignore[no-untyped-call]
+        out: Tensor = _LogSumExp.apply(widened(scores), self.temperature)  # type: ignore[no-untyped-call]
         return out
 
 
