@@ -48,7 +48,7 @@ def partition_of_products(
 
 
 def _in_sizes_that_recur(left: Tensor, right: Tensor, correction: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Fill up with rows, and with columns that do not count: a CPU compiles products of half precision for new sizes."""
+    """Add rows, and columns that do not count: a CPU compiles products of half precision for each new size."""
     rows, columns = -len(left) % _FILL, -len(right) % _FILL
     if correction is None:
         correction = left.new_zeros(1, dtype=torch.float32)

@@ -155,7 +155,7 @@ class TestCausalAttention:
 
 
 def test_autocast_leaves_the_attention_in_full_precision():
-    x, mask, prefix = histories([7, 3, 20])
+    x, _, prefix = histories([7, 3, 20])
     logits, values = torch.randn(3, 2, 20, generator=torch.Generator().manual_seed(1)), x.float()
     expected = prefix_attention(logits, values, prefix)
     with torch.autocast("cpu", torch.bfloat16):
