@@ -6,7 +6,7 @@ from torch import Tensor
 from graphmi.data.interactions import Interactions
 from graphmi.sorting import sort_rows
 
-__all__ = ["by_user", "chronological", "leading", "shuffled"]
+__all__ = ["by_user", "chronological", "leading", "share", "shuffled"]
 
 
 def chronological(interactions: Interactions) -> Tensor:
@@ -50,3 +50,9 @@ def leading(rows: Tensor, rowptr: Tensor, number: Tensor) -> Tensor:
     first = rowptr[:-1] - (number.cumsum(0) - number)  # minus what is marked before
     marked = torch.arange(int(number.sum())) + first.repeat_interleave(number)
     return torch.zeros(len(rows), dtype=torch.bool).index_fill_(0, rows[marked], True)
+
+
+def share(count: Tensor, ratio: float) -> Tensor:
+    """Return ``floor(count * ratio)``, but at least 1."""
+    # the small number keeps 10 * 0.3 from falling below 3
+    return (count.double() * ratio + 1e-9).floor().long().clamp(min=1)

@@ -1,4 +1,4 @@
-"""Interactions from files with one line per user: the user, then the user's items in time order."""
+"""Interactions from files with one line per user: the user, then the user's items."""
 
 import gzip
 import json
@@ -12,7 +12,7 @@ from graphmi.data.clean import infer_ids
 from graphmi.data.errors import DataError
 from graphmi.data.interactions import Interactions
 
-__all__ = ["read_sequences"]
+__all__ = ["item_lists", "read_sequences"]
 
 
 def read_sequences(path: str | PathLike[str], *, attributes: str | PathLike[str] | None = None) -> Interactions:
@@ -31,25 +31,44 @@ def read_sequences(path: str | PathLike[str], *, attributes: str | PathLike[str]
         DataError: If a line is empty or has a user without items, a user has two lines, or a file cannot be read.
     """
     try:
-        interactions = Interactions.from_frame(_rows(_text(path)))
+        interactions = Interactions.from_frame(_rows(_text(path), least=2))
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
     return interactions if attributes is None else _with_attributes(interactions, attributes)
 
 
-def _rows(text: str) -> pl.DataFrame:
+def item_lists(path: str | PathLike[str]) -> pl.DataFrame:
+    """Read one line per user, as :func:`read_sequences`, where the items are in no order and a user may have none.
+
+    Repositories around LightGCN share their splits in this form (https://github.com/gusye1234/LightGCN-PyTorch).
+
+    Returns:
+        A table with the columns ``user_id`` and ``item_id``.
+
+    Raises:
+        FileNotFoundError: If the path does not exist.
+        DataError: If a line is empty, a user has two lines, or the file cannot be read.
+    """
+    try:
+        return _rows(_text(path), least=1).drop("time")
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def _rows(text: str, least: int) -> pl.DataFrame:
+    """Return users, items and their places in the line, of lines of at least so many ids."""
     fields = pl.Series("line", text.splitlines(), dtype=pl.String).str.extract_all(r"\S+")
     if fields.is_empty():
         raise DataError("the file is empty")
-    for least, what in ((1, "is empty"), (2, "has a user without items")):
-        if (short := fields.list.len() < least).any():
+    for number, what in enumerate(("is empty", "has a user without items")[:least], start=1):
+        if (short := fields.list.len() < number).any():
             raise DataError(f"line {short.arg_true()[0] + 1} {what}; remove such lines")
     users = fields.list.first().alias("user_id")
     if (repeated := ~users.is_first_distinct()).any():
         row = repeated.arg_true()[0]
         raise DataError(f"line {row + 1} repeats the user {users[row]!r}; a user has one line")
     table = pl.DataFrame({"user_id": infer_ids(users, "the list of users"), "item_id": fields.list.slice(1)})
-    table = table.with_columns(time=pl.int_ranges(pl.col("item_id").list.len())).explode("item_id", "time")
+    table = table.with_columns(time=pl.int_ranges(pl.col("item_id").list.len())).explode("item_id", "time").drop_nulls()
     return table.with_columns(infer_ids(table["item_id"], "the list of items"))
 
 

@@ -9,7 +9,7 @@ from graphmi.data.dataset import Dataset, Protocol
 from graphmi.data.errors import DataError
 from graphmi.data.given_split import GivenSplit
 from graphmi.data.interactions import Interactions
-from graphmi.data.order import by_user, chronological, leading, shuffled
+from graphmi.data.order import by_user, chronological, leading, share, shuffled
 from graphmi.sorting import num_distinct, sort_rows
 
 __all__ = ["GivenSplit", "HeldOutUsers", "LeaveOneOut", "RandomSplit", "Split", "TemporalSplit"]
@@ -68,8 +68,8 @@ class RandomSplit:
         rows, rowptr = by_user(interactions, shuffled(interactions, self.seed))
         count = rowptr.diff()
         _require_three(count)
-        num_test = torch.minimum(_share(count, self.ratios[2]), count - 2)
-        num_valid = torch.minimum(_share(count, self.ratios[1]), count - 1 - num_test)  # one stays in training
+        num_test = torch.minimum(share(count, self.ratios[2]), count - 2)
+        num_valid = torch.minimum(share(count, self.ratios[1]), count - 1 - num_test)  # one stays in training
         test = leading(rows, rowptr, num_test.where(count >= 3, 0))
         valid = leading(rows, rowptr, (num_test + num_valid).where(count >= 3, 0)) & ~test
         protocol: Protocol = {"split": "random", "ratios": "/".join(map(str, self.ratios)), "seed": self.seed}
@@ -105,8 +105,8 @@ class TemporalSplit:
         _require_distinct(interactions)
         ordered = sort_rows(interactions.time)[0]
         size = torch.tensor(len(ordered))
-        first_valid = ordered[-_share(size, self.valid + self.test)]
-        first_test = ordered[-_share(size, self.test)]
+        first_valid = ordered[-share(size, self.valid + self.test)]
+        first_test = ordered[-share(size, self.test)]
         later = interactions.time >= first_valid
         trained = (~later).new_zeros(interactions.num_users).index_fill(0, interactions.user[~later], True)
         test = interactions.time >= first_test
@@ -155,7 +155,7 @@ class HeldOutUsers:
         if short := int((count == 1).sum()):
             raise DataError(f"{short:,} users have only 1 interaction and cannot be held out; use k_core")
         part = self._draw(count)[interactions.user]
-        known = leading(rows, rowptr, _share(count, self.history).where(count > 0, 0))
+        known = leading(rows, rowptr, share(count, self.history).where(count > 0, 0))
         protocol: Protocol = {"split": "held-out-users", "valid": self.valid, "test": self.test}
         protocol |= {"history": self.history, "order": "time" if by_time else "random", "seed": self.seed}
         return Dataset.from_rows(
@@ -179,11 +179,6 @@ class HeldOutUsers:
 
 
 Split = LeaveOneOut | RandomSplit | TemporalSplit | HeldOutUsers | GivenSplit
-
-
-def _share(count: Tensor, ratio: float) -> Tensor:
-    # the small number keeps 10 * 0.3 from falling below 3
-    return (count.double() * ratio + 1e-9).floor().long().clamp(min=1)
 
 
 def _check_shares(valid: float, test: float) -> None:

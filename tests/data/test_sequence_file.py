@@ -4,6 +4,7 @@ import json
 import pytest
 
 from graphmi.data import DataError, LeaveOneOut, deduplicate, open_data, read_sequences
+from graphmi.data.sequence_file import item_lists
 
 TEXT = "7 30 10 20\n5 10 40\n9 20 10 30 20\n"
 HISTORIES = {7: [30, 10, 20], 5: [10, 40], 9: [20, 10, 30, 20]}
@@ -61,6 +62,18 @@ def test_a_file_that_cannot_be_used_is_one_sentence(tmp_path, text, message):
     path = write(tmp_path, text)
     with pytest.raises(DataError, match=rf"^{path}: .*{message}"):
         read_sequences(path)
+
+
+def test_item_lists_may_be_empty_but_not_repeated(tmp_path):
+    path = tmp_path / "lists.txt"
+    path.write_text("7 3 1\n8\n9 1\n")
+    assert item_lists(path).rows() == [(7, 3), (7, 1), (9, 1)]
+    path.write_text("7 3\n\n")
+    with pytest.raises(DataError, match=r"lists\.txt: line 2 is empty; remove such lines"):
+        item_lists(path)
+    path.write_text("7 3\n7 4\n")
+    with pytest.raises(DataError, match="line 2 repeats the user '7'"):
+        item_lists(path)
 
 
 def test_no_file(tmp_path):

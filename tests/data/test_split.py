@@ -18,6 +18,7 @@ from graphmi.data import (
     deduplicate,
     read_interactions,
 )
+from graphmi.data.sequence_file import item_lists
 
 
 @st.composite
@@ -226,6 +227,49 @@ def test_given_pairs_that_do_not_fit(tmp_path, test, message):
     split = given_split(tmp_path, train=[(2, 10), (1, 30)], valid=[(1, 10)], test=test)
     with pytest.raises(DataError, match=message):
         split(data)
+
+
+def pairs(part):
+    return list(zip(part.user.tolist(), part.item.tolist(), strict=True))
+
+
+def test_given_lists_are_the_same_pairs(tmp_path):
+    data = of([1, 1, 1, 2, 2], [10, 20, 30, 10, 20])
+    given = {"train": [(2, 10), (1, 30), (2, 20)], "valid": [(1, 10)], "test": [(1, 20)]}
+    expected = given_split(tmp_path, **given)(data)
+    for name, text in {"train": "1 30\n2 10 20\n", "valid": "2\n1 10 \n", "test": "1 20\n2 \n"}.items():
+        (tmp_path / name).write_text(text)
+    found = GivenSplit(tmp_path / "train", tmp_path / "test", tmp_path / "valid", lists=True)(data)
+    for part in ("train", "valid", "test"):
+        assert pairs(getattr(found, part)) == pairs(getattr(expected, part))
+    assert found.protocol == expected.protocol
+
+
+def test_without_a_validation_file_a_tenth_of_each_users_training_is_drawn(tmp_path):
+    sizes = {1: 1, 2: 2, 3: 25, 4: 10}
+    train = [(user, item) for user, size in sizes.items() for item in range(size)]
+    test = [(user, 99) for user in sizes]
+    given_split(tmp_path, train=train, test=test)
+    data = of(*zip(*train, *[test[0]], *test[1:], strict=True))
+    drawn = [GivenSplit(tmp_path / "train", tmp_path / "test", seed=seed)(data) for seed in (0, 0, 1)]
+    for dataset in drawn:
+        assert dataset.valid.user.bincount(minlength=4).tolist() == [0, 1, 2, 1]
+        assert sorted(pairs(dataset.train) + pairs(dataset.valid) + pairs(dataset.test)) == sorted(pairs(data))
+        assert len(dataset.test) == 4
+    assert pairs(drawn[0].valid) == pairs(drawn[1].valid) != pairs(drawn[2].valid)
+    assert drawn[2].protocol == {
+        "split": "given",
+        "files": "train, test",
+        "valid": "a tenth of each user's training pairs",
+        "seed": 1,
+    }
+
+
+def test_given_split_of_gowalla_as_lightgcn_has_it(shared_data):
+    names = {part: shared_data / "gowalla" / f"{part}.txt.gz" for part in ("train", "valid", "test")}
+    data = Interactions.from_frame(pl.concat(item_lists(path) for path in names.values()))
+    dataset = GivenSplit(**names, lists=True)(data)
+    assert [len(part) for part in (dataset.train, dataset.valid, dataset.test)] == [719081, 91047, 217242]
 
 
 def test_given_split_of_movielens_100k(shared_data):

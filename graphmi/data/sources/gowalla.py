@@ -7,9 +7,10 @@ import torch
 
 from graphmi.data.errors import DataError
 from graphmi.data.interactions import Interactions
+from graphmi.data.sequence_file import item_lists
 from graphmi.data.sources.obtain import Url, obtain
 from graphmi.data.sources.source import Source
-from graphmi.data.sources.tables import first_existing, item_lists
+from graphmi.data.sources.tables import first_existing
 
 __all__ = ["SOURCE"]
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from graphmi.data.reading import read_table
 
-__all__ = ["first_existing", "item_lists", "open_binary", "read_films", "read_ratings"]
+__all__ = ["first_existing", "open_binary", "read_films", "read_ratings"]
 
 _RATING: dict[str, Any] = {"user_id": pl.Int64, "item_id": pl.Int64, "rating": pl.Float32, "timestamp": pl.Int64}
 
@@ -42,12 +42,3 @@ def open_binary(path: Path) -> IO[bytes]:
     if path.suffix == ".gz":
         return cast(IO[bytes], gzip.open(path, "rb"))
     return cast(IO[bytes], bz2.open(path, "rb")) if path.suffix == ".bz2" else path.open("rb")
-
-
-def item_lists(path: Path) -> pl.DataFrame:
-    """Read one line per user: the user, then the user's items, between single spaces."""
-    with open_binary(path) as file:
-        lines = pl.Series("line", file.read().decode("utf-8").splitlines(), dtype=pl.String)
-    fields = lines.str.strip_chars().str.split(" ")
-    table = pl.DataFrame({"user_id": fields.list.first(), "item_id": fields.list.slice(1)}).explode("item_id")
-    return table.drop_nulls().filter(pl.col("item_id") != "").cast(pl.Int64)
