@@ -19,7 +19,6 @@ from graphmi.config import experiment
 from graphmi.data import Histories, Interactions
 from graphmi.recommender import Recommendation, Recommender
 from graphmi.retrieval import ExactIndex, FaissIndex
-from graphmi.typing import Batch
 
 K = 5
 
@@ -71,12 +70,11 @@ def main() -> None:
     show(f"Somebody new, who had {', '.join(map(str, history))}", lists, data)
 
     if find_spec("faiss") is not None:
-        everyone = torch.arange(data.num_users)
-        items, mask = Histories(data).read(everyone, model.max_length)
-        with torch.no_grad():
-            out = model.eval()(Batch(everyone, history=items, mask=mask))
-        exact, found = (index.search(out.interests, K).ids for index in (ExactIndex(out.items), FaissIndex(out.items)))
-        shared = (exact.unsqueeze(2) == found.unsqueeze(1)).any(2).float().mean()
+        exact, found = (Recommender(data, model, K, index=index)(data.users.ids) for index in (ExactIndex, FaissIndex))
+        pairs = [
+            ({one.item for one in best}, {one.item for one in near}) for best, near in zip(exact, found, strict=True)
+        ]
+        shared = sum(len(best & near) for best, near in pairs) / sum(len(best) for best, _ in pairs)
         Console().print(f"The approximate index finds {shared:.2f} of the {K} best items of a user.")
 
 

@@ -12,8 +12,8 @@ from torch.nn.utils.rnn import pad_sequence
 from graphmi.asking import device_of, evaluating, question
 from graphmi.data import Histories, Interactions
 from graphmi.data.vocabulary import Values
-from graphmi.retrieval import TopK, diversified, nominate, top_k
-from graphmi.typing import Batch, FoldsIn, HistoryReader, Representations
+from graphmi.retrieval import ExactIndex, Index, TopK, diversified, nominate
+from graphmi.typing import Batch, FoldsIn, HistoryReader, ItemTable, Representations
 
 __all__ = ["Recommendation", "Recommender"]
 
@@ -48,6 +48,8 @@ class Recommender:
         quota: Most items that an interest may bring, see :func:`graphmi.retrieval.nominate`.
         variety: How many score points an item loses for each one of its category that stands before it in the list, at
             least 0, see :func:`graphmi.retrieval.diversified`. The ten times ``k`` best items are candidates.
+        index: Makes an index of the item vectors, such as :class:`graphmi.retrieval.FaissIndex`. It is made once, so a
+            model that is trained on needs a new recommender. Exact search of the vectors of the moment when omitted.
 
     Raises:
         ValueError: If a number is out of its range, no item is left, or ``variety`` has no categories to go by.
@@ -76,6 +78,7 @@ class Recommender:
         repeat: bool = False,
         quota: int | None = None,
         variety: float = 0.0,
+        index: Callable[[Tensor], Index] | None = None,
     ) -> None:
         for name, value, least in (("k", k, 1), ("quota", quota, 1), ("variety", variety, 0)):
             if value is not None and not value >= least:
@@ -84,6 +87,8 @@ class Recommender:
             raise ValueError(f"'variety' = {variety} needs categories of the items, and the data has none")
         self.interactions, self.model, self.device = interactions, model, device_of(model)
         self.k, self.repeat, self.quota, self.variety = k, repeat, quota, variety
+        self.make_index = index
+        self.index: Index | None = None
         self.history = Histories(interactions).to(self.device)
         allowed = _allowed(interactions, among, without)
         self.allowed = None if allowed is None else allowed.to(self.device)
@@ -194,18 +199,26 @@ class Recommender:
     @torch.no_grad()
     def _lists(self, out: Representations, known: Tensor, mask: Tensor) -> list[list[Recommendation]]:
         """Return the lists of users who know some items, ``[batch, length]``."""
-        items = out.items if self.allowed is None else out.items[self.allowed]
+        index = self._index(out.items)
         size = self.k * _POOL if self.variety else self.k
         queries, excluded = out.interests, self._excluded(known, mask)
         if self.quota is None:
-            found = top_k(queries, items, size, exclude=excluded, interest_mask=out.interest_mask)
+            found = index.search(queries, size, exclude=excluded, interest_mask=out.interest_mask)
         else:
-            found = nominate(queries, items, size, self.quota, exclude=excluded, interest_mask=out.interest_mask)
+            found = nominate(queries, index, size, self.quota, exclude=excluded, interest_mask=out.interest_mask)
         found = found if self.allowed is None else found._replace(ids=self._outside(found.ids))
         if self.categories is not None:
             place = diversified(found.scores, self.categories[found.ids.clamp(min=0)], self.k, self.variety)
             found = TopK(*(part.gather(1, place) for part in found))
         return self._named(found)
+
+    def _index(self, items: Tensor | ItemTable) -> Index:
+        """Return what the items that are allowed are searched by."""
+        if self.make_index is None:
+            return ExactIndex(items if self.allowed is None else items[self.allowed])
+        if self.index is None:
+            self.index = self.make_index(items[:] if self.allowed is None else items[self.allowed])
+        return self.index
 
     def _excluded(self, known: Tensor, mask: Tensor) -> tuple[Tensor, Tensor] | None:
         """Return what users must not see, numbered among the items that are allowed."""

@@ -1,3 +1,5 @@
+from functools import partial
+
 import polars as pl
 import pytest
 import torch
@@ -6,7 +8,7 @@ from graphmi.config import experiment
 from graphmi.data import DataError, Histories, Interactions, LeaveOneOut, planted
 from graphmi.models import InterestGCN, Popularity, SequenceModel
 from graphmi.recommender import Recommender
-from graphmi.retrieval import top_k
+from graphmi.retrieval import ExactIndex, FaissIndex, top_k
 from graphmi.typing import Batch
 
 K = 6
@@ -93,6 +95,33 @@ def test_quota_and_variety(data, graph_model):
     assert all(kinds.count(kind) == K // 3 for kind in range(3))
     [limited] = Recommender(data, graph_model, K, quota=2)(["u001"])
     assert all(sum(one.interest == interest for one in limited) == 2 for interest in range(3))
+
+
+@pytest.mark.parametrize("options", [{}, {"without": [100, 107]}, {"quota": 2}], ids=["all", "some", "quota"])
+def test_another_index_is_made_once_of_the_items_that_are_allowed(data, graph_model, options):
+    made = []
+
+    def index(items):
+        made.append(items)
+        return ExactIndex(items)
+
+    recommender, exact = (
+        Recommender(data, graph_model, K, index=index, **options),
+        Recommender(data, graph_model, K, **options),
+    )
+    users, history = data.users.ids[:5], data.items.ids[:3]
+    assert recommender(users) == exact(users)
+    assert recommender.for_histories([history]) == exact.for_histories([history])
+    assert [len(items) for items in made] == [data.num_items - len(options.get("without", []))]
+
+
+def test_an_approximate_index(data, graph_model):
+    pytest.importorskip("faiss")
+    users = data.users.ids
+    found, exact = (
+        Recommender(data, graph_model, K, index=index)(users) for index in (partial(FaissIndex, factory="Flat"), None)
+    )
+    assert [[one.item for one in each] for each in found] == [[one.item for one in each] for each in exact]
 
 
 def test_somebody_new_is_served_by_a_history(data, graph_model):

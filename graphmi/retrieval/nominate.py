@@ -5,8 +5,8 @@ from torch import Tensor
 
 from graphmi.retrieval import keys
 from graphmi.retrieval.blocks import Excluded
-from graphmi.retrieval.topk import TopK, rank
-from graphmi.typing import ItemTable
+from graphmi.retrieval.index import Index
+from graphmi.retrieval.topk import TopK
 
 __all__ = ["nominate"]
 
@@ -14,7 +14,7 @@ __all__ = ["nominate"]
 @torch.no_grad()
 def nominate(
     queries: Tensor,
-    items: Tensor | ItemTable,
+    index: Index,
     k: int,
     quota: int,
     *,
@@ -29,7 +29,7 @@ def nominate(
 
     Args:
         queries: Interests, ``[batch, num_interests, dim]``.
-        items: Item vectors, as for :func:`~graphmi.retrieval.top_k`.
+        index: Where the items of each interest are searched.
         k: How many items, at least 1.
         quota: Most items that an interest brings, at least 1.
         exclude: Items to leave out, as for :func:`~graphmi.retrieval.top_k`.
@@ -46,10 +46,10 @@ def nominate(
     num_rows, num_interests = queries.shape[:2]
     # No interest gets further than to its k-th item: so many are taken at most.
     found = [
-        rank(queries[:, [one]], items, k, exclude=exclude, interest_mask=_only(interest_mask, one))
+        index.search(queries[:, [one]], k, exclude=exclude, interest_mask=_only(interest_mask, one))
         for one in range(num_interests)
     ]
-    scores, ids = (torch.cat(parts, 1) for parts in zip(*found, strict=True))  # [batch, num_interests * k]
+    scores, ids, _ = (torch.cat(parts, 1) for parts in zip(*found, strict=True))  # [batch, num_interests * k]
     key = keys.encode(scores, ids.clamp(min=0))  # of equal scores the lower id comes first, then the lower interest
     order = key.argsort(dim=1, descending=True, stable=True)
     scores, ids, interests = scores.gather(1, order), ids.gather(1, order), order // k

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from graphmi.retrieval import nominate, top_k
+from graphmi.retrieval import ExactIndex, nominate, top_k
 
 
 def world(seed=0, whole=False):
@@ -13,7 +13,7 @@ def world(seed=0, whole=False):
 @pytest.mark.parametrize("whole", [False, True], ids=["distinct", "ties"])
 def test_without_a_limit_it_is_the_ranking(whole):
     queries, items = world(whole=whole)
-    for found, expected in zip(nominate(queries, items, 10, 10), top_k(queries, items, 10), strict=True):
+    for found, expected in zip(nominate(queries, ExactIndex(items), 10, 10), top_k(queries, items, 10), strict=True):
         assert torch.equal(found, expected)
 
 
@@ -23,7 +23,7 @@ def test_interests_take_the_best_that_is_left_while_they_may(quota):
     rowptr, col = torch.arange(0, 15, 2), torch.randint(30, (14,), generator=torch.Generator().manual_seed(2))
     mask = torch.ones(7, 3, dtype=torch.bool)
     mask[0, 1] = mask[3, 0] = mask[3, 2] = False
-    found = nominate(queries, items, 5, quota, exclude=(rowptr, col), interest_mask=mask)
+    found = nominate(queries, ExactIndex(items), 5, quota, exclude=(rowptr, col), interest_mask=mask)
     for row in range(7):
         known = set(col[rowptr[row] : rowptr[row + 1]].tolist())
         scores = (queries[row] @ items.T).masked_fill(~mask[row].unsqueeze(1), -torch.inf)
@@ -53,11 +53,12 @@ def test_interests_take_the_best_that_is_left_while_they_may(quota):
 def test_copies_of_one_interest_fill_the_list_together():
     queries, items = world(3)
     queries = queries[:, :1].expand(-1, 3, -1)
-    found = nominate(queries, items, 6, 2)
+    found = nominate(queries, ExactIndex(items), 6, 2)
     assert torch.equal(found.ids, top_k(queries, items, 6).ids)
     assert all((row == interest).sum() == 2 for row in found.interest for interest in range(3))
 
 
 def test_the_quota_is_at_least_one():
+    queries, items = world()
     with pytest.raises(ValueError, match="'quota' must be at least 1"):
-        nominate(*world(), 5, 0)
+        nominate(queries, ExactIndex(items), 5, 0)
