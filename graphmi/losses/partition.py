@@ -1,15 +1,13 @@
 """The two reductions over negatives that every objective is built from; safe where nothing is left."""
 
-import math
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from graphmi.nn.autocast import widened
+from graphmi.nn.powers import LOG2_E, exp2_
 
-__all__ = ["exp_", "log_partition", "negative_weights"]
+__all__ = ["log_partition", "negative_weights"]
 
 
 def log_partition(
@@ -47,18 +45,6 @@ def negative_weights(neg: Tensor, correction: Tensor | None) -> Tensor:
     return weights / weights.sum(-1, keepdim=True).clamp_min(torch.finfo(neg.dtype).tiny)
 
 
-def exp_(x: Tensor) -> Tensor:
-    """Return ``x.exp_()`` for values up to 0, with 0 where it would be less than four times the smallest normal number.
-
-    On a CPU the exponential is several times as slow on the way to 0 as elsewhere, and so are products with what comes
-    out just above it; two passes over what is in the cache are cheaper.
-    """
-    if x.device.type != "cpu":
-        return x.exp_()
-    tiny = torch.finfo(x.dtype).tiny
-    return F.threshold(x.clamp_min_(math.log(tiny) + 1).exp_(), 4 * tiny, 0.0, inplace=True)
-
-
 def _finite(largest: Tensor) -> Tensor:
     return largest.clamp_min(torch.finfo(largest.dtype).min)
 
@@ -69,20 +55,20 @@ class _LogPartition(torch.autograd.Function):
         ctx: FunctionCtx, neg: Tensor, correction: Tensor | None, scale: float, hits: tuple[Tensor, Tensor] | None
     ) -> Tensor:
         if correction is None:
-            largest = _finite(neg.amax(-1, keepdim=True) * scale)
-            terms = torch.add(-largest, neg, alpha=scale)
+            largest = _finite(neg.amax(-1, keepdim=True) * (scale * LOG2_E))
+            terms = torch.add(-largest, neg, alpha=scale * LOG2_E)
         else:
-            terms = torch.add(correction, neg, alpha=scale)
+            terms = torch.add(correction * LOG2_E, neg, alpha=scale * LOG2_E)
             largest = _finite(terms.amax(-1, keepdim=True))
             terms.sub_(largest)
         if hits is not None:
             terms[hits[0], ..., hits[1]] = -torch.inf
-        exp_(terms)
+        exp2_(terms)
         total = terms.sum(-1, keepdim=True)
         ctx.save_for_backward(terms, total)
         ctx.scale = scale  # type: ignore[attr-defined]
         ctx.correction_shape = None if correction is None else correction.shape  # type: ignore[attr-defined]
-        return (total.log() + largest).squeeze(-1)
+        return (total.log() + largest / LOG2_E).squeeze(-1)
 
     @staticmethod
     @once_differentiable

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from graphmi.losses.partition import exp_, log_partition
+from graphmi.losses.partition import log_partition
 from graphmi.nn.autocast import autocast_dtype, widened
+from graphmi.nn.powers import LOG2_E, exp2_
 
 __all__ = ["partition_of_products"]
 
@@ -76,7 +77,7 @@ class _PartitionOfProducts(torch.autograd.Function):
         terms = left.new_empty(len(left), num_vectors, len(right), dtype=kind)
         total, largest = left.new_empty(len(left), num_vectors, 1), left.new_empty(len(left), num_vectors, 1)
         size = max(_BLOCK // max(num_vectors * len(right), 1), 1) if left.device.type == "cpu" else len(left)
-        blocks = [torch.split(part, size) for part in ((left * scale).to(kind), terms, total, largest)]
+        blocks = [torch.split(part, size) for part in ((left * (scale * LOG2_E)).to(kind), terms, total, largest)]
         added = (
             [None] * len(blocks[0]) if correction is None else torch.split(correction.to(left).expand_as(terms), size)
         )
@@ -85,16 +86,16 @@ class _PartitionOfProducts(torch.autograd.Function):
             torch.mm(rows.flatten(0, 1), columns, out=out.view(-1, len(right)))
             exact = widened(out)  # itself, but for half precision
             if plus is not None:
-                exact.add_(plus)
+                exact.add_(plus, alpha=LOG2_E)
             if few is not None:
                 exact[few[0], :, few[1]] = -torch.inf
             torch.amax(exact, -1, keepdim=True, out=most)
             most.clamp_min_(torch.finfo(exact.dtype).min)  # finite where nothing is left
-            torch.sum(exp_(exact.sub_(most)), -1, keepdim=True, out=sums)
+            torch.sum(exp2_(exact.sub_(most)), -1, keepdim=True, out=sums)
             if exact is not out:
                 out.copy_(exact)
         ctx.save_for_backward(left, right, terms, total)
-        return (total.log() + largest).squeeze(-1)
+        return (total.log() + largest / LOG2_E).squeeze(-1)
 
     @staticmethod
     @once_differentiable

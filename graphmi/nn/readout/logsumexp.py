@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from graphmi.nn.autocast import widened
+from graphmi.nn.powers import LOG2_E, exp2_
 from graphmi.nn.readout.base import Readout, Scores, of_positives
 from graphmi.nn.select import mask_interests
 from graphmi.nn.similarity import InnerProduct, Similarity
@@ -95,12 +96,12 @@ class _LogSumExp(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: FunctionCtx, scores: Tensor, temperature: float) -> Tensor:
-        logits = scores / temperature
+        logits = scores * (LOG2_E / temperature)
         largest = logits.amax(1, keepdim=True).clamp_min(torch.finfo(logits.dtype).min)  # finite if none is active
-        terms = logits.sub_(largest).exp_()
+        terms = exp2_(logits.sub_(largest))
         total = terms.sum(1, keepdim=True)
         ctx.save_for_backward(terms, total)
-        return (total.log() + largest).squeeze(1) * temperature
+        return (total.log2() + largest).squeeze(1) * (temperature / LOG2_E)
 
     @staticmethod
     @once_differentiable
