@@ -9,12 +9,13 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from graphmi.losses.partition import log_partition
-from graphmi.nn.autocast import autocast_dtype, widened
+from graphmi.nn.autocast import add_product, autocast_dtype, widened
 from graphmi.nn.powers import LOG2_E, exp2_
 
 __all__ = ["partition_of_products"]
 
 _BLOCK = 2**18  # products at a time on the CPU: the cache of a core
+_PIECE = 28 * 2**20  # bytes at a time on the CPU: larger pieces of memory are new, page by page, in every step
 _FILL = 64  # sizes are multiples of this
 
 
@@ -74,15 +75,18 @@ class _PartitionOfProducts(torch.autograd.Function):
         ctx.scale, ctx.kinds = scale, (left.dtype, right.dtype)  # type: ignore[attr-defined]
         left, right = widened(left), right.to(kind)
         num_vectors = left.size(1)
-        terms = left.new_empty(len(left), num_vectors, len(right), dtype=kind)
         total, largest = left.new_empty(len(left), num_vectors, 1), left.new_empty(len(left), num_vectors, 1)
-        size = max(_BLOCK // max(num_vectors * len(right), 1), 1) if left.device.type == "cpu" else len(left)
-        blocks = [torch.split(part, size) for part in ((left * (scale * LOG2_E)).to(kind), terms, total, largest)]
-        added = (
-            [None] * len(blocks[0]) if correction is None else torch.split(correction.to(left).expand_as(terms), size)
-        )
+        size, kept = _sizes(num_vectors * len(right), kind) if left.device.type == "cpu" else (len(left), len(left))
+        terms = [left.new_empty(len(part), num_vectors, len(right), dtype=kind) for part in torch.split(left, kept)]
+        outs = [out for part in terms for out in torch.split(part, size)]
+        blocks = [torch.split(part, size) for part in ((left * (scale * LOG2_E)).to(kind), total, largest)]
+        added = [None] * len(outs)
+        if correction is not None:
+            added = torch.split(correction.to(left).expand(*left.shape[:2], len(right)), size)
         columns = right.T.contiguous()  # a faster product
-        for rows, out, sums, most, plus, few in zip(*blocks, added, _of_blocks(hits, size, len(added)), strict=True):
+        for rows, sums, most, out, plus, few in zip(
+            *blocks, outs, added, _of_blocks(hits, size, len(outs)), strict=True
+        ):
             torch.mm(rows.flatten(0, 1), columns, out=out.view(-1, len(right)))
             exact = widened(out)  # itself, but for half precision
             if plus is not None:
@@ -94,19 +98,28 @@ class _PartitionOfProducts(torch.autograd.Function):
             torch.sum(exp2_(exact.sub_(most)), -1, keepdim=True, out=sums)
             if exact is not out:
                 out.copy_(exact)
-        ctx.save_for_backward(left, right, terms, total)
+        ctx.save_for_backward(left, right, total, *terms)
         return (total.log() + largest / LOG2_E).squeeze(-1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
-        left, right, terms, total = ctx.saved_tensors  # type: ignore[attr-defined]
+        left, right, total, *parts = ctx.saved_tensors  # type: ignore[attr-defined]
         share = (ctx.scale * grad.unsqueeze(-1) / total).where(total > 0, 0)  # type: ignore[attr-defined]
-        terms = terms.view(-1, len(right))
+        terms = [part.view(-1, len(right)) for part in parts]
+        grad_left = torch.cat([part @ right for part in terms]).view_as(left) * share
+        grad_right = left.new_zeros(right.T.shape)
+        shares = (left * share).to(right).flatten(0, 1).split([len(part) for part in terms])
+        for rows, part in zip(shares, terms, strict=True):
+            add_product(grad_right, rows.T, part)
         of_left, of_right = ctx.kinds  # type: ignore[attr-defined]
-        grad_left = (terms @ right).view_as(left) * share
-        grad_right = ((left * share).to(terms).flatten(0, 1).T @ terms).T
-        return grad_left.to(of_left), grad_right.to(of_right), None, None, None, None
+        return grad_left.to(of_left), grad_right.T.to(of_right), None, None, None, None
+
+
+def _sizes(width: int, kind: torch.dtype) -> tuple[int, int]:
+    """Return how many rows of so many products make a block, and how many, whole blocks, a piece of memory."""
+    size = max(_BLOCK // max(width, 1), 1)
+    return size, size * max(_PIECE // (kind.itemsize * size * max(width, 1)), 1)
 
 
 def _of_blocks(

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-__all__ = ["autocast_dtype", "widened"]
+__all__ = ["add_product", "autocast_dtype", "widened"]
 
 
 def autocast_dtype(like: Tensor) -> torch.dtype | None:
@@ -17,3 +17,11 @@ def autocast_dtype(like: Tensor) -> torch.dtype | None:
 def widened(x: Tensor) -> Tensor:
     """Return half precision as float32, which sums of many terms and exponentials need; all else as it is."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """Add ``left @ right`` to a total that may be wider than the product."""
+    if total.dtype == left.dtype:
+        total.addmm_(left, right)
+    else:
+        total.add_(left @ right)

@@ -28,10 +28,12 @@ def vectors(*shape, seed=0):
 
 
 @pytest.mark.parametrize("block", [1, 10, 2**18])
+@pytest.mark.parametrize("piece", [1, 160, 2**25])
 @pytest.mark.parametrize("correction", CORRECTIONS.values(), ids=CORRECTIONS)
 @pytest.mark.parametrize("hits", HITS.values(), ids=HITS)
-def test_is_the_log_partition_of_the_products(monkeypatch, block, correction, hits):
+def test_is_the_log_partition_of_the_products(monkeypatch, block, piece, correction, hits):
     monkeypatch.setattr(products, "_BLOCK", block)
+    monkeypatch.setattr(products, "_PIECE", piece)
     variables = left, right = vectors(7, 2, 3).requires_grad_(), vectors(5, 3, seed=1).requires_grad_()
     if correction is not None:
         correction = vectors(*correction, seed=2)

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from graphmi.nn.autocast import autocast_dtype, widened
+from graphmi.nn.autocast import add_product, autocast_dtype, widened
 
 __all__ = ["tanh_layers"]
 
@@ -60,20 +60,13 @@ class _TanhLayers(torch.autograd.Function):
         for rows, between, part, out in zip(
             *(torch.split(each, size) for each in (x, hidden, grad, of_x)), strict=True
         ):
-            _add_product(of_second, part.T, between)
+            add_product(of_second, part.T, between)
             slope = torch.mm(part, second, out=buffer[: len(rows)])
             torch.ops.aten.tanh_backward.grad_input(slope, between, grad_input=slope)
-            _add_product(of_first, rows.T, slope)
+            add_product(of_first, rows.T, slope)
             torch.mm(slope, first, out=out)
         kinds = ctx.kinds  # type: ignore[attr-defined]
         return of_x.to(kinds[0]), of_first.T.to(kinds[1]), of_second.to(kinds[2]), None
-
-
-def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
-    if total.dtype == left.dtype:
-        total.addmm_(left, right)
-    else:
-        total.add_(left @ right)
 
 
 def _size(first: Tensor) -> int:
