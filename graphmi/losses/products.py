@@ -1,7 +1,7 @@
 """The log-partition of inner products, without the products themselves."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -80,13 +80,12 @@ class _PartitionOfProducts(torch.autograd.Function):
         terms = [left.new_empty(len(part), num_vectors, len(right), dtype=kind) for part in torch.split(left, kept)]
         outs = [out for part in terms for out in torch.split(part, size)]
         blocks = [torch.split(part, size) for part in ((left * (scale * LOG2_E)).to(kind), total, largest)]
-        added = [None] * len(outs)
+        added: Sequence[Tensor | None] = [None] * len(outs)
         if correction is not None:
             added = torch.split(correction.to(left).expand(*left.shape[:2], len(right)), size)
+        places = _of_blocks(hits, size, len(outs))
         columns = right.T.contiguous()  # a faster product
-        for rows, sums, most, out, plus, few in zip(
-            *blocks, outs, added, _of_blocks(hits, size, len(outs)), strict=True
-        ):
+        for rows, sums, most, out, plus, few in zip(*blocks, outs, added, places, strict=True):
             torch.mm(rows.flatten(0, 1), columns, out=out.view(-1, len(right)))
             exact = widened(out)  # itself, but for half precision
             if plus is not None:
