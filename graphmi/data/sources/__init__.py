@@ -16,7 +16,7 @@ from graphmi.data.sources import (
     anime,
     cosmetics,
     epinions,
-    gowalla,
+    lightgcn,
     ml_1m,
     ml_100k,
     movietweetings,
@@ -28,11 +28,12 @@ from graphmi.data.sources.source import Source
 
 __all__ = ["SOURCES", "DownloadError", "Source", "cache_folder", "find_source", "load", "open_data"]
 
-_MODULES = (
-    ml_100k, ml_1m, movietweetings, gowalla, amazon, retailrocket, anime, epinions, cosmetics, planted,
+_ALL = (
+    ml_100k.SOURCE, ml_1m.SOURCE, movietweetings.SOURCE, *lightgcn.SOURCES, amazon.SOURCE, retailrocket.SOURCE,
+    anime.SOURCE, epinions.SOURCE, cosmetics.SOURCE, planted.SOURCE,
 )  # fmt: skip
 
-SOURCES: Mapping[str, Source] = MappingProxyType({module.SOURCE.name: module.SOURCE for module in _MODULES})
+SOURCES: Mapping[str, Source] = MappingProxyType({source.name: source for source in _ALL})
 
 
 _READERS: Mapping[str, Callable[..., Interactions]] = {"table": read_interactions, "sequences": read_sequences}

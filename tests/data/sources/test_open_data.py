@@ -19,8 +19,8 @@ def cache(tmp_path, monkeypatch):
 
 def test_all_sources_are_there():
     assert list(SOURCES) == [
-        "ml-100k", "ml-1m", "movietweetings", "gowalla", "amazon", "retailrocket", "anime", "epinions", "cosmetics",
-        "planted",
+        "ml-100k", "ml-1m", "movietweetings", "gowalla", "yelp2018", "amazon-book", "amazon", "retailrocket", "anime",
+        "epinions", "cosmetics", "planted",
     ]  # fmt: skip
     assert all(SOURCES[name].name == name for name in SOURCES)
 

@@ -96,6 +96,19 @@ def test_gowalla():
         parse(folder, part="valid")
 
 
+@pytest.mark.parametrize("name", ["gowalla", "yelp2018", "amazon-book"])
+def test_the_data_sets_of_lightgcn_are_fetched_by_their_names(monkeypatch, tmp_path, name):
+    fetched = []
+    monkeypatch.setattr("graphmi.data.sources.lightgcn.obtain", lambda folder, way: fetched.append((folder, way)))
+    (tmp_path / "test.txt").write_text("0 1\n")
+    SOURCES[name].fetch(tmp_path)
+    [(folder, way)] = fetched
+    assert (folder, way.file) == (tmp_path, "train.txt")
+    assert way.url == f"https://raw.githubusercontent.com/gusye1234/LightGCN-PyTorch/master/data/{name}/train.txt"
+    SOURCES[name].fetch(tmp_path, part="test")
+    assert len(fetched) == 2
+
+
 @pytest.mark.parametrize(("year", "core"), [(2014, 0), (2014, 5), (2018, 0), (2018, 5)])
 def test_amazon(zipped, year, core):
     assert rows(SOURCES["amazon"].parse(zipped, year=year, core=core, category="Tiny")) == AMAZON

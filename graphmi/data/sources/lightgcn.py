@@ -1,5 +1,6 @@
-"""Gowalla: check-ins, in the form that the LightGCN paper made common."""
+"""Gowalla, Yelp2018 and Amazon-Book, in the form that the LightGCN paper made common."""
 
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -12,17 +13,18 @@ from graphmi.data.sources.obtain import Url, obtain
 from graphmi.data.sources.source import Source
 from graphmi.data.sources.tables import first_existing
 
-__all__ = ["SOURCE"]
+__all__ = ["SOURCES"]
 
-_LISTS = "https://raw.githubusercontent.com/gusye1234/LightGCN-PyTorch/master/data/gowalla"
+_HOME = "https://github.com/gusye1234/LightGCN-PyTorch"
+_LISTS = "https://raw.githubusercontent.com/gusye1234/LightGCN-PyTorch/master/data"
 _PARTS = ("train", "valid", "test")
 
 
-def fetch(folder: Path, *, part: str = "all") -> None:
+def fetch(name: str, folder: Path, *, part: str = "all") -> None:
     """Fetch the lists of training and test items."""
-    for name in ("train", "test"):
-        if not first_existing(folder, f"{name}.txt", f"{name}.txt.gz").exists():
-            obtain(folder, Url(f"{_LISTS}/{name}.txt", f"{name}.txt"))
+    for each in ("train", "test"):
+        if not _path(folder, each).exists():
+            obtain(folder, Url(f"{_LISTS}/{name}/{each}.txt", f"{each}.txt"))
 
 
 def parse(folder: Path, *, part: str = "all") -> Interactions:
@@ -47,12 +49,35 @@ def _path(folder: Path, name: str) -> Path:
     return first_existing(folder, f"{name}.txt", f"{name}.txt.gz")
 
 
-SOURCE = Source(
-    name="gowalla",
-    summary="Gowalla: check-ins, with the split of the LightGCN paper",
-    size="29,858 users, 40,981 items, 1,027,370 check-ins",
-    home="https://github.com/gusye1234/LightGCN-PyTorch",
-    licence="research use, cite Cho, Myers and Leskovec (2011) and He et al. (2020)",
-    fetch=fetch,
-    parse=parse,
+def _source(name: str, summary: str, size: str, cite: str) -> Source:
+    return Source(
+        name=name,
+        summary=f"{summary}, with the split of the LightGCN paper",
+        size=size,
+        home=_HOME,
+        licence=f"research use, cite {cite} and He et al. (2020)",
+        fetch=partial(fetch, name),
+        parse=parse,
+    )
+
+
+SOURCES = (
+    _source(
+        "gowalla",
+        "Gowalla: check-ins",
+        "29,858 users, 40,981 items, 1,027,370 check-ins",
+        "Cho, Myers and Leskovec (2011)",
+    ),
+    _source(
+        "yelp2018",
+        "Yelp: businesses of the challenge of 2018",
+        "31,668 users, 38,048 items, 1,561,406 visits",
+        "the Yelp data set",
+    ),
+    _source(
+        "amazon-book",
+        "Amazon: books",
+        "52,643 users, 91,599 items, 2,984,108 reviews",
+        "He and McAuley (2016)",
+    ),
 )
