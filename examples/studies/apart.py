@@ -31,45 +31,15 @@ from torch import Tensor, nn
 from graphmi.cli import answer
 from graphmi.evaluation import Evaluation
 from graphmi.metrics import paired_tests
+from graphmi.models import SideBySide
 from graphmi.restore import Restored, restore
 from graphmi.result import describe_data, versions
 from graphmi.run import RunFolder
-from graphmi.typing import Batch, HistoryReader, Representations
 from graphmi.usage import UsageError
 
 SHOWN = (METRIC, "recall@20", "ndcg@10", "recall@10")
 Reading = Literal["best", "sum"]
 READINGS: dict[Reading, str] = {"best": "by the best", "sum": "added up"}
-
-
-class SideBySide(nn.Module):
-    """Several trained models as one.
-
-    Args:
-        models: Models with one vector per item, and for ``"sum"`` with one interest.
-        reading: ``"sum"`` adds the scores up, ``"best"`` takes the best.
-    """
-
-    def __init__(self, models: Sequence[nn.Module], reading: Reading) -> None:
-        super().__init__()
-        self.models, self.reading = nn.ModuleList(models), reading
-        if isinstance(models[0], HistoryReader):
-            self.max_length = models[0].max_length
-
-    def forward(self, batch: Batch) -> Representations:
-        """Return interests and items side by side: ``[batch, 1 or num_interests, sum of dims]``."""
-        outs: list[Representations] = [model(batch) for model in self.models]
-        items = torch.cat([out.items[:] for out in outs], -1)
-        if self.reading == "sum":
-            return Representations(torch.cat([out.interests for out in outs], -1), items)
-        return Representations(torch.cat([_in_own_dims(outs, place) for place in range(len(outs))], 1), items)
-
-
-def _in_own_dims(outs: Sequence[Representations], place: int) -> Tensor:
-    """Return the interests of one model, 0 in the dimensions of the others."""
-    return torch.cat(
-        [out.interests if i == place else torch.zeros_like(out.interests) for i, out in enumerate(outs)], -1
-    )
 
 
 @dataclass(frozen=True)
@@ -135,7 +105,7 @@ def opened(folders: Sequence[Path]) -> list[Restored]:
 
 
 def compared(found: Sequence[Row]) -> dict[str, dict[str, object]]:
-    """Return how each row differs from the runs alone, user by user."""
+    """Return how each row differs from the first, user by user."""
     alone = found[0].per_user
     draws = torch.Generator().manual_seed(0)
     return {row.name: paired_tests(row.per_user, alone, generator=draws)["all"].to_dict() for row in found[1:]}

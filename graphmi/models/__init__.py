@@ -5,5 +5,6 @@ from graphmi.models.interest_gcn import InterestGCN
 from graphmi.models.popularity import Popularity
 from graphmi.models.separate_gcn import SeparateInterestGCN
 from graphmi.models.sequence import SequenceModel
+from graphmi.models.side_by_side import SideBySide
 
-__all__ = ["InterestGCN", "Popularity", "SeparateInterestGCN", "SequenceModel", "comirec_weights"]
+__all__ = ["InterestGCN", "Popularity", "SeparateInterestGCN", "SequenceModel", "SideBySide", "comirec_weights"]

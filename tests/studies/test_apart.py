@@ -1,39 +1,11 @@
-"""Models side by side: their scores added up, or the best of them, score by score."""
+"""The tables of models that were trained apart."""
 
 import json
 
 import pytest
-import torch
 
 from graphmi.cli import main
-from graphmi.data import Histories, LeaveOneOut, planted
-from graphmi.models import InterestGCN, SequenceModel
-from graphmi.nn import LastPosition
-from graphmi.typing import Batch
-
-
-@pytest.mark.parametrize("kind", ["graph", "sequence"])
-def test_scores_are_those_of_the_models(kind):
-    import apart
-
-    torch.manual_seed(0)
-    data = planted(num_users=20, num_items=30, num_clusters=3)
-    graph = LeaveOneOut()(data).graph()
-    models = [
-        InterestGCN(graph, 1, 4 + i, 1).eval()
-        if kind == "graph"
-        else SequenceModel(graph, 4 + i, max_length=5, extractor=LastPosition).eval()
-        for i in range(3)
-    ]
-    users = torch.tensor([3, 0, 7])
-    history, mask = Histories(data).read(users, 5)
-    batch = Batch(users, history=history, mask=mask)
-    each = torch.stack([out.interests[:, 0] @ out.items[:].T for out in (model(batch) for model in models)])
-    for reading, expected in (("sum", each.sum(0)), ("best", each.amax(0))):
-        together = apart.SideBySide(models, reading)
-        assert hasattr(together, "max_length") == (kind == "sequence")
-        out = together(batch)
-        torch.testing.assert_close((out.interests @ out.items.T).amax(1), expected)
+from graphmi.usage import UsageError
 
 
 def test_a_table_of_runs(tmp_path, capsys, monkeypatch):
@@ -57,3 +29,33 @@ def test_a_table_of_runs(tmp_path, capsys, monkeypatch):
     mean = sum(content["rows"]["alone"]["ndcg@20"]) / 2
     one = content["rows"]["wide"]["ndcg@20"][0]
     assert content["less alone"]["wide"]["difference"] == pytest.approx(one - mean, abs=1e-6)
+
+
+def test_a_sequence_model_beside_a_graph_model(tmp_path, capsys, monkeypatch):
+    import both
+
+    data = ["--data", "planted:num_users=60,num_items=40,num_clusters=4", "--trainer.epochs", "1"]
+    runs = {f"{preset}{seed}": tmp_path / f"{preset}{seed}" for preset in ("gru4rec", "lightgcn") for seed in "01"}
+    for name, run in runs.items():
+        assert main(["train", name[:-1], *data, "--seed", name[-1], "--out", str(run)]) == 0
+    capsys.readouterr()
+    out = tmp_path / "both.json"
+    paths = [str(run) for run in runs.values()]
+    monkeypatch.setattr("sys.argv", ["both.py", "--sequence", *paths[:2], "--graph", *paths[2:], "--out", str(out)])
+    assert both.main() == 0
+    shown, content = capsys.readouterr().out, json.loads(out.read_text())
+    for reading in ("by the best", "added up"):
+        curve = {float(weight): value for weight, value in content["validation by weight"][reading].items()}
+        best = max(curve, key=curve.get)
+        name = f"both, {reading}, graph by {best:g}"
+        assert reading.split()[1] in shown
+        assert sum(content["rows"][name]["valid"]) / 2 == pytest.approx(curve[best], abs=1e-6)
+        assert name in content["less sequence alone"]
+
+
+def test_as_many_graphs_as_sequences(monkeypatch):
+    import both
+
+    monkeypatch.setattr("sys.argv", ["both.py", "--sequence", "a", "b", "--graph", "c"])
+    with pytest.raises(UsageError, match=r"as many runs of graphs as of sequences \(got 1 and 2\)"):
+        both.main()

@@ -1,0 +1,102 @@
+"""Models side by side: their scores added up, or the best of them, score by score."""
+
+import pytest
+import torch
+
+from graphmi.data import Histories, LeaveOneOut, planted
+from graphmi.models import InterestGCN, Popularity, SequenceModel, SideBySide
+from graphmi.nn import LastPosition
+from graphmi.recommender import Recommender
+from graphmi.typing import Batch, HistoryReader, Representations
+
+USERS = torch.tensor([3, 0, 7])
+
+
+@pytest.fixture
+def data():
+    return planted(num_users=20, num_items=30, num_clusters=3)
+
+
+@pytest.fixture
+def models(data):
+    """A sequence model, a graph model that reads the latest two, and one that reads nothing; of different widths."""
+    torch.manual_seed(0)
+    graph = LeaveOneOut()(data).graph()
+    return [
+        SequenceModel(graph, 4, max_length=5, extractor=LastPosition).eval(),
+        InterestGCN(graph, 1, 6, 1, max_length=2).eval(),
+        InterestGCN(graph, 1, 3, 1).eval(),
+    ]
+
+
+def asked(model, data, length=None):
+    length = getattr(model, "max_length", 1) if length is None else length
+    history, mask = Histories(data).read(USERS, length)
+    return model(Batch(USERS, history=history, mask=mask))
+
+
+@pytest.mark.parametrize("weights", [None, (2.0, 0.5, 1.0)])
+@pytest.mark.parametrize("reading", ["sum", "best"])
+def test_scores_are_those_of_the_models(data, models, reading, weights):
+    """Each model reads as much of the histories as it would alone."""
+    outs = [asked(model, data) for model in models]
+    scores = [
+        weight * out.interests[:, 0] @ out.items[:].T
+        for weight, out in zip(weights or (1.0, 1.0, 1.0), outs, strict=True)
+    ]
+    expected = torch.stack(scores).sum(0) if reading == "sum" else torch.stack(scores).amax(0)
+    together = SideBySide(models, reading, weights)
+    assert together.max_length == 5
+    for length in (5, 9):  # what nobody reads changes nothing
+        out = asked(together, data, length)
+        torch.testing.assert_close((out.interests @ out.items.T).amax(1), expected)
+
+
+def test_histories_are_read_where_one_of_the_models_does(models):
+    assert not isinstance(SideBySide(models[2:]), HistoryReader)
+    assert SideBySide(models[1:]).max_length == 2
+
+
+def test_several_interests_keep_their_masks(data, models):
+    class Masked(torch.nn.Module):
+        def forward(self, batch):
+            out = several(batch)
+            return Representations(out.interests, out.items, interest_mask=torch.tensor([[True, False, True]] * 3))
+
+    several = InterestGCN(LeaveOneOut()(data).graph(), 3, 5, 1).eval()
+    out = asked(SideBySide([models[2], Masked()], "best"), data)
+    assert out.interests.shape == (3, 4, 8)
+    assert out.interest_mask.tolist() == [[True, True, False, True]] * 3
+    with pytest.raises(ValueError, match=r"only models with one interest can be added up \(got \[1, 3\]\)"):
+        asked(SideBySide([models[2], Masked()]), data)
+
+
+def test_somebody_new_is_served_where_all_models_can(data, models):
+    items = data.items.ids[:4]
+    lists = Recommender(data, SideBySide(models, "sum"), k=5).for_histories([items])
+    history, mask = torch.arange(4).unsqueeze(0), torch.ones(1, 4, dtype=torch.bool)
+    outs = [
+        models[0](Batch(torch.tensor([-1]), history=history, mask=mask)),
+        models[1].fold_in(history[:, 2:], mask[:, 2:]),
+        models[2].fold_in(history, mask),
+    ]
+    scores = sum(out.interests[0, 0] @ out.items[:].T for out in outs)
+    scores[:4] = -torch.inf
+    assert [one.item for one in lists[0]] == data.items.decode(scores.topk(5).indices)
+    with pytest.raises(ValueError, match="Popularity knows the users that it was trained with"):
+        SideBySide([models[0], Popularity(LeaveOneOut()(data).graph())]).fold_in(history, mask)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"weights": [1.0]}, r"give each model a positive weight \(got 3 models and weights \[1.0\]\)"),
+        ({"weights": [1.0, 0.0, 1.0]}, "give each model a positive weight"),
+        ({"reading": "mean"}, "'reading' must be 'sum' or 'best'"),
+    ],
+)
+def test_arguments_out_of_range(models, options, message):
+    with pytest.raises(ValueError, match=message):
+        SideBySide(models, **options)
+    with pytest.raises(ValueError, match="got 0 models"):
+        SideBySide([])
