@@ -2,7 +2,8 @@
 
 The two are trained apart and put side by side (:class:`graphmi.models.SideBySide`): their scores are *added up*, or the
 *best* one counts, as over two interests. How much the graph's scores weigh is chosen on validation, of a few numbers,
-once for all pairs. The test is compared with the sequence models alone, user by user and averaged over the pairs.
+once for all pairs. Where there are several pairs, all models are put together too. The test is compared with the
+sequence models alone, user by user and averaged over the pairs.
 
     graphmi train multi-interest-transformer ... --seed 0 --out runs/sequence/0    # and other seeds
     graphmi train lightgcn-latest --data ml-100k --seed 0 --out runs/graph/0
@@ -16,14 +17,16 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-import torch
 from answers import wide_console
 from apart import READINGS, Reading, Row, compared, evaluated, opened, table
 from question import METRIC
-from torch import nn
+from torch import Tensor, nn
 
 from graphmi.cli import answer
+from graphmi.data import Histories
+from graphmi.evaluator import Evaluator
 from graphmi.models import SideBySide
 from graphmi.restore import Restored
 from graphmi.result import versions
@@ -31,22 +34,39 @@ from graphmi.run import RunFolder
 from graphmi.usage import UsageError
 
 WEIGHTS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
-Pair = tuple[nn.Module, nn.Module]
+Group = tuple[Sequence[nn.Module], Sequence[nn.Module]]
 
 
-def beside(pairs: Sequence[Pair], reading: Reading, weight: float) -> list[SideBySide]:
-    """Return the pairs with this weight of the second model."""
-    return [SideBySide(pair, reading, (1.0, weight)) for pair in pairs]
+class Chosen(NamedTuple):
+    """A row of the table, and the validation metric of each weight."""
+
+    row: Row
+    valid: dict[float, float]
 
 
-def curve(asked: Restored, pairs: Sequence[Pair], reading: Reading) -> dict[float, float]:
+def beside(groups: Sequence[Group], reading: Reading, weight: float) -> list[SideBySide]:
+    """Return sequence models beside graph models that have this weight."""
+    return [
+        SideBySide([*first, *second], reading, [1.0] * len(first) + [weight] * len(second)) for first, second in groups
+    ]
+
+
+def curve(asked: Restored, groups: Sequence[Group], reading: Reading) -> dict[float, float]:
     """Return the mean validation metric of each weight."""
+    known = asked.dataset.known("valid")
+    valid = Evaluator(asked.dataset.targets("valid"), known, (20,), history=Histories(known), quick=True)
+    return {
+        weight: sum(valid(model).metrics[METRIC] for model in beside(groups, reading, weight)) / len(groups)
+        for weight in WEIGHTS
+    }
 
-    def valid(model: nn.Module) -> float:
-        return asked.experiment.evaluate(model, asked.dataset, "valid", (20,)).metrics[METRIC]
 
-    with torch.no_grad():
-        return {weight: sum(map(valid, beside(pairs, reading, weight))) / len(pairs) for weight in WEIGHTS}
+def chosen(name: str, asked: Restored, groups: Sequence[Group], reading: Reading, diversity: Tensor) -> Chosen:
+    """Return both at the weight that validation prefers."""
+    valid = curve(asked, groups, reading)
+    weight = max(valid, key=lambda each: valid[each])
+    text = f"{name}, {READINGS[reading]}, graph by {weight:g}"
+    return Chosen(evaluated(text, asked, beside(groups, reading, weight), diversity), valid)
 
 
 def main() -> int:
@@ -63,16 +83,18 @@ def main() -> int:
         )
     runs = opened([*arguments.sequence, *arguments.graph])
     first, models = runs[0], [run.model for run in runs]
-    half = len(models) // 2
-    pairs = list(zip(models[:half], models[half:], strict=True))
+    sequences, graphs = models[: len(models) // 2], models[len(models) // 2 :]
     diversity = first.experiment.groups.values(first.dataset.train)
-    found: list[Row] = [evaluated("sequence alone", first, models[:half], diversity)]
-    found.append(evaluated("graph alone", first, models[half:], diversity))
-    curves = {}
-    for reading, text in READINGS.items():
-        curves[text] = curve(first, pairs, reading)
-        weight = max(curves[text], key=lambda each: curves[text][each])
-        found.append(evaluated(f"both, {text}, graph by {weight:g}", first, beside(pairs, reading, weight), diversity))
+    found = [
+        evaluated("sequence alone", first, sequences, diversity),
+        evaluated("graph alone", first, graphs, diversity),
+    ]
+    pairs = [([one], [other]) for one, other in zip(sequences, graphs, strict=True)]
+    both = [chosen("both", first, pairs, reading, diversity) for reading in READINGS]
+    if len(pairs) > 1:
+        found.append(evaluated("all sequence models, added up", first, [SideBySide(sequences)], diversity))
+        both.append(chosen("all", first, [(sequences, graphs)], "sum", diversity))
+    found += [each.row for each in both]
     tests = compared(found)
     wide_console().print(table(found, tests))
     content = {
@@ -80,7 +102,7 @@ def main() -> int:
         "versions": versions(),
         "rows": {row.name: row.numbers() for row in found},
         "less sequence alone": tests,
-        "validation by weight": curves,
+        "validation by weight": {each.row.name: each.valid for each in both},
     }
     RunFolder(arguments.out.parent).write_text(arguments.out.name, json.dumps(content, indent=1) + "\n")
     return 0

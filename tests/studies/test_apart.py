@@ -44,13 +44,14 @@ def test_a_sequence_model_beside_a_graph_model(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["both.py", "--sequence", *paths[:2], "--graph", *paths[2:], "--out", str(out)])
     assert both.main() == 0
     shown, content = capsys.readouterr().out, json.loads(out.read_text())
-    for reading in ("by the best", "added up"):
-        curve = {float(weight): value for weight, value in content["validation by weight"][reading].items()}
+    for kind, number in (("both, by the best", 2), ("both, added up", 2), ("all, added up", 1)):
+        [(name, curve)] = [each for each in content["validation by weight"].items() if each[0].startswith(kind)]
         best = max(curve, key=curve.get)
-        name = f"both, {reading}, graph by {best:g}"
-        assert reading.split()[1] in shown
-        assert sum(content["rows"][name]["valid"]) / 2 == pytest.approx(curve[best], abs=1e-6)
+        assert name == f"{kind}, graph by {float(best):g}"
+        assert sum(content["rows"][name]["valid"]) / number == pytest.approx(curve[best], abs=1e-6)
         assert name in content["less sequence alone"]
+        assert kind.split()[-1] in shown
+    assert len(content["rows"]["all sequence models, added up"]["valid"]) == 1
 
 
 def test_as_many_graphs_as_sequences(monkeypatch):
