@@ -33,7 +33,7 @@ from graphmi.result import versions
 from graphmi.run import RunFolder
 from graphmi.usage import UsageError
 
-WEIGHTS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
+WEIGHTS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 2.0)
 Group = tuple[Sequence[nn.Module], Sequence[nn.Module]]
 
 
