@@ -48,7 +48,8 @@ class Trainer:
         validate_every: Epochs between two validations, at least 1.
         patience: Validations without improvement before training stops, at least 1; never when omitted.
         accelerator: Device to train on; ``auto`` takes a CUDA device where there is one.
-        precision: Number format, as in lightning-fabric.
+        precision: Number format, as in lightning-fabric. ``"bf16-mixed"`` pays on GPUs, and on processors with
+            instructions for it (AVX512-BF16, AMX) for models of some width.
         progress: Whether to show progress bars on a terminal.
 
     Raises:
