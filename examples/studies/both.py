@@ -75,6 +75,7 @@ def main() -> int:
     )
     parser.add_argument("--sequence", type=Path, nargs="+", required=True, help="run folders of 'graphmi train'")
     parser.add_argument("--graph", type=Path, nargs="+", required=True, help="as many run folders on the same data")
+    parser.add_argument("--reading", nargs="+", choices=READINGS, default=list(READINGS), help="both unless given")
     parser.add_argument("--out", type=Path, default=Path("runs/both.json"))
     arguments = parser.parse_args()
     if len(arguments.sequence) != len(arguments.graph):
@@ -90,7 +91,7 @@ def main() -> int:
         evaluated("graph alone", first, graphs, diversity),
     ]
     pairs = [([one], [other]) for one, other in zip(sequences, graphs, strict=True)]
-    both = [chosen("both", first, pairs, reading, diversity) for reading in READINGS]
+    both = [chosen("both", first, pairs, reading, diversity) for reading in arguments.reading]
     if len(pairs) > 1:
         found.append(evaluated("all sequence models, added up", first, [SideBySide(sequences)], diversity))
         both.append(chosen("all", first, [(sequences, graphs)], "sum", diversity))
