@@ -32,6 +32,8 @@ def partition_of_products(
     is exponentiated is the one buffer of the size ``[batch, num_vectors, num_negatives]``, it is written while it is in
     the cache, and the gradient is brought to scale where it has become that of the vectors.
 
+    Under autocast products and what is kept of them are in its format, exponentials and sums in full precision.
+
     Args:
         left: ``[batch, num_vectors, dim]``.
         right: ``[num_negatives, dim]``.

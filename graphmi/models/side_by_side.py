@@ -39,7 +39,8 @@ class SideBySide(nn.Module):
           with the sum of the models' dimensions
 
     Raises:
-        ValueError: If an argument is out of range, or in use a model has several interests that should be added up.
+        ValueError: If an argument is out of range, or in use a model has several interests that should be added up, or
+            users read beginnings of histories (``prefix``), as in training.
 
     Example:
         >>> from graphmi.data import LeaveOneOut, planted
@@ -69,6 +70,8 @@ class SideBySide(nn.Module):
 
     def forward(self, batch: Batch) -> Representations:
         """Return the interests of the users of the batch and the vectors of all items."""
+        if batch.prefix is not None:
+            raise ValueError("SideBySide is for models that are trained: it reads whole histories, no 'prefix' of them")
         return self._together([model(_for(model, batch)) for model in self.models])
 
     @torch.no_grad()

@@ -57,6 +57,12 @@ def test_histories_are_read_where_one_of_the_models_does(models):
     assert SideBySide(models[1:]).max_length == 2
 
 
+def test_beginnings_of_histories_are_refused(models):
+    history, mask = torch.arange(4).unsqueeze(0), torch.ones(1, 4, dtype=torch.bool)
+    with pytest.raises(ValueError, match="no 'prefix' of them"):
+        SideBySide(models)(Batch(USERS, history=history, mask=mask, prefix=torch.tensor([0, 1, 3])))
+
+
 def test_several_interests_keep_their_masks(data, models):
     class Masked(torch.nn.Module):
         def forward(self, batch):
