@@ -1,0 +1,142 @@
+"""Accounts that several people share."""
+
+import json
+from types import SimpleNamespace
+
+import polars as pl
+import pytest
+import torch
+
+from graphmi.cli import main
+from graphmi.data import LeaveOneOut, planted
+from graphmi.typing import Representations
+from graphmi.usage import UsageError
+
+DATA = "planted:num_users=61,num_items=40,num_clusters=4,interactions_per_user=8"
+
+
+@pytest.fixture
+def interactions():
+    return planted(num_users=61, num_items=40, num_clusters=4, interactions_per_user=8)
+
+
+def _pairs(found, interactions):
+    return sorted(zip(interactions.users.decode(found.user), interactions.items.decode(found.item), strict=True))
+
+
+def test_accounts_of_one_person_are_the_data(interactions):
+    from accounts import accounts
+
+    table, dataset = accounts(interactions, people=1), LeaveOneOut()(interactions)
+    users = dict(table.select("user_id", "person").iter_rows())
+    for part in ("train", "valid", "test"):
+        rows = table.filter(part=part).select("user_id", "item_id").iter_rows()
+        mine = [(interactions.users.decode(torch.tensor([users[account]]))[0], item) for account, item in rows]
+        found = dataset.train if part == "train" else dataset.targets(part)
+        assert sorted(mine) == _pairs(found, interactions)
+
+
+def test_people_take_turns(interactions):
+    from accounts import accounts
+
+    table = accounts(interactions, people=4, seed=1)
+    assert table["person"].n_unique() == 60  # one is left over
+    own = {user: [] for user in range(61)}
+    for row in torch.argsort(interactions.time, stable=True).tolist():
+        own[int(interactions.user[row])].append(interactions.items.decode(interactions.item[row : row + 1])[0])
+    for _, rows in table.group_by("user_id", maintain_order=True):
+        assert rows["person"].n_unique() == 4
+        assert rows["time"].to_list() == list(range(len(rows)))
+        shares, seen = [], set()
+        for person, item, part in rows.select("person", "item_id", "part").iter_rows():
+            place = own[person].index(item)
+            shares.append((place + 0.5) / len(own[person]))
+            assert item not in seen
+            seen.add(item)
+            left = rows.filter(person=person)["item_id"].to_list()
+            assert part == {1: "test", 2: "valid"}.get(len(left) - left.index(item), "train")
+        assert shares == sorted(shares)
+        for person in rows["person"].unique():
+            assert set(own[person]) <= seen  # what is missing, another of the account has met before
+
+
+def test_another_seed_draws_other_accounts(interactions):
+    from accounts import accounts
+
+    first, again, other = (accounts(interactions, people=2, seed=seed) for seed in (0, 0, 1))
+    assert first.equals(again)
+    assert not first.equals(other)
+
+
+def test_too_many_people_are_one_sentence(interactions):
+    from accounts import accounts
+
+    with pytest.raises(UsageError, match=r"'--people' must be from 1 to 61, all that there are \(got 62\)"):
+        accounts(interactions, people=62)
+
+
+def test_interests_of_people():
+    """Two interests, an item each way: what is nearest is counted by hand."""
+    from accounts import told_apart
+
+    history = pl.DataFrame(
+        {"user_id": [0, 0, 0, 0, 0], "person": [1, 1, 2, 2, 2], "interest": [0, 1, 1, 1, 0], "item_id": range(5)}
+    )
+    targets = pl.DataFrame({"user_id": [0, 0], "person": [1, 2], "interest": [0, 1], "item_id": [5, 6]})
+    # person 1: one of two own, one of three others; person 2: two of three own, one of two others
+    assert told_apart(targets, history) == pytest.approx(
+        {"as own items": (1 / 2 + 2 / 3) / 2, "as others'": (1 / 3 + 1 / 2) / 2}
+    )
+
+
+def test_the_nearest_interest_of_each_pair(interactions):
+    from accounts import nearest
+
+    dataset = LeaveOneOut()(interactions)
+    items, interests = torch.randn(40, 3), torch.randn(61, 2, 3)
+    model = torch.nn.Module()
+    model.forward = lambda batch: Representations(interests=interests[batch.user], items=items)
+    pairs = dataset.known("test")
+    ids = [*zip(interactions.users.decode(pairs.user), interactions.items.decode(pairs.item), strict=True)]
+    person = pl.DataFrame({"user_id": [one for one, _ in ids], "item_id": [one for _, one in ids], "person": 7})
+    found = nearest(SimpleNamespace(model=model, dataset=dataset), person, pairs)
+    expected = {
+        (user, item): int((interests[u] @ items[i]).argmax())
+        for (user, item), u, i in zip(ids, pairs.user.tolist(), pairs.item.tolist(), strict=True)
+    }
+    assert {
+        (user, item): interest for user, item, interest in found.select("user_id", "item_id", "interest").iter_rows()
+    } == expected
+
+
+def test_how_people_are_served(tmp_path, monkeypatch, capsys):
+    import accounts
+
+    folder, out = tmp_path / "accounts", tmp_path / "people.json"
+    monkeypatch.setattr("sys.argv", ["accounts.py", "make", "--data", DATA, "--people", "3", "--out", str(folder)])
+    assert accounts.main() == 0
+    split = [word for part in ("train", "valid", "test") for word in (f"--split.{part}", str(folder / f"{part}.csv"))]
+    words = ["train", "comirec-sa", "--data", str(folder / "interactions.csv"), "--split", "GivenSplit", *split]
+    assert main([*words, "--trainer.epochs", "1", "--out", str(tmp_path / "run")]) == 0
+    capsys.readouterr()
+    monkeypatch.setattr("sys.argv", ["accounts.py", "people", str(tmp_path / "run"), "--out", str(out)])
+    assert accounts.main() == 0
+    [values] = json.loads(out.read_text()).values()
+    assert list(values) == ["person 1", "person 2", "person 3", "as own items", "as others'"]
+    assert "person 3" in capsys.readouterr().out
+    result = json.loads((tmp_path / "run/result.json").read_text())
+    mean = sum(values[f"person {place}"] for place in (1, 2, 3)) / 3  # every account has a target of each
+    assert mean == pytest.approx(result["metrics"]["recall@20"], abs=1e-6)
+
+
+def test_data_without_people_is_one_sentence(tmp_path):
+    import accounts
+
+    from graphmi.restore import restore
+    from graphmi.run import RunFolder
+
+    path = tmp_path / "plain.csv"
+    pl.DataFrame({"user_id": [0, 0, 0, 1, 1, 1], "item_id": [0, 1, 2, 0, 2, 3]}).write_csv(path)
+    assert main(["train", "popularity", "--data", str(path), "--out", str(tmp_path / "run")]) == 0
+    with pytest.raises(UsageError, match=r"has no people: write accounts with 'accounts.py make'"):
+        accounts.people(restore(RunFolder(tmp_path / "run")))
