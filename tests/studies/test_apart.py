@@ -3,8 +3,10 @@
 import json
 
 import pytest
+import torch
 
 from graphmi.cli import main
+from graphmi.typing import Batch, Representations
 from graphmi.usage import UsageError
 
 
@@ -52,6 +54,26 @@ def test_a_sequence_model_beside_a_graph_model(tmp_path, capsys, monkeypatch):
         assert name in content["less sequence alone"]
         assert kind.split()[-1] in shown
     assert len(content["rows"]["all sequence models, added up"]["valid"]) == 1
+
+
+def test_what_was_asked_before_is_remembered():
+    from both import Remembered
+
+    class Model(torch.nn.Module):
+        max_length = 7
+
+        def forward(self, batch):
+            asked.append(batch)
+            return Representations(batch.history.float().unsqueeze(1), torch.eye(2))
+
+    asked, model = [], Remembered(Model())
+    assert model.max_length == 7
+    user, mask = torch.tensor([0, 1]), torch.ones(2, 2, dtype=torch.bool)
+    first, other = (Batch(user, history=torch.tensor(rows), mask=mask) for rows in ([[1, 2], [3, 4]], [[1, 2], [3, 5]]))
+    answers = [model(batch).interests.tolist() for batch in (first, other, first, other)]
+    assert answers == [[[[1, 2]], [[3, 4]]], [[[1, 2]], [[3, 5]]]] * 2
+    assert asked == [first, other]
+    assert not hasattr(Remembered(torch.nn.Identity()), "max_length")  # a graph model reads no histories
 
 
 def test_as_many_graphs_as_sequences(monkeypatch):
