@@ -4,33 +4,38 @@ Users of a data set are drawn into accounts of ``--people``, who take turns: the
 far each person has come in the own history. So breadth is known and can be turned up, where in other data it is
 guessed. The last item of every person is test, the one before it validation; an item counts once per account, for who
 met it first. ``make`` writes the interactions and the three parts, for any model; accounts of one person are the data
-set itself, leave-one-out. ``people`` says how well runs on them serve each person, and whether interests tell people
-apart.
+set itself, leave-one-out. ``people`` compares runs on them: how well each person is served, who has most items first
+(recall@20), and how many items before a target are nearest to the interest that it is nearest to, of its own person and
+of the others. Runs in one folder are seeds of one arm, the first folder is what the others are compared with.
 
     python examples/studies/accounts.py make --data ml-100k --people 4 --out accounts
     graphmi train PRESET --data accounts/interactions.csv --split GivenSplit --split.train accounts/train.csv \
-      --split.valid accounts/valid.csv --split.test accounts/test.csv --out runs/four
-    python examples/studies/accounts.py people runs/one runs/four
+      --split.valid accounts/valid.csv --split.test accounts/test.csv --out runs/four/0
+    python examples/studies/accounts.py people runs/one/* runs/four/*
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import torch
 from answers import wide_console
-from rich.box import MARKDOWN
-from rich.table import Table
+from apart import compared, table
+from question import METRIC
+from torch import Tensor
 
 from graphmi.asking import question
 from graphmi.cli import answer
+from graphmi.comparison import NamedRun, check_comparable, named
 from graphmi.data import Histories, Interactions, open_data
 from graphmi.recommender import Recommender
 from graphmi.restore import Restored, restore
+from graphmi.result import versions
 from graphmi.retrieval import best_interest
 from graphmi.run import RunFolder
 from graphmi.usage import UsageError
@@ -107,8 +112,12 @@ def told_apart(targets: pl.DataFrame, history: pl.DataFrame) -> dict[str, float]
     return {name: found[own] for name, own in SHARES.items() if own in found}
 
 
-def people(run: Restored) -> dict[str, float]:
+def people(run: Restored, quota: int | None = None) -> dict[str, float]:
     """Return what a run says of the people of its accounts.
+
+    Args:
+        run: A model that was trained on accounts.
+        quota: Most items of a list that an interest may bring.
 
     Raises:
         UsageError: If its data has no people.
@@ -117,7 +126,8 @@ def people(run: Restored) -> dict[str, float]:
     if "person" not in person.columns:
         raise UsageError(f"'{run.experiment.data}' has no people: write accounts with 'accounts.py make'")
     person = person.select("user_id", "item_id", "person")
-    lists = Recommender(run.dataset.known("test"), run.model, LENGTH).table().select("user_id", "item_id", "rank")
+    recommender = Recommender(run.dataset.known("test"), run.model, LENGTH, quota=quota)
+    lists = recommender.table().select("user_id", "item_id", "rank")
     targets, history = (
         nearest(run, person, pairs) for pairs in (run.dataset.targets("test"), run.dataset.known("test"))
     )
@@ -128,17 +138,49 @@ def people(run: Restored) -> dict[str, float]:
     return {**{f"person {number}": share for number, share in hit.iter_rows()}, **told_apart(targets, history)}
 
 
-def show(folders: Sequence[Path], out: Path) -> None:
-    """Print a row per run, and write all numbers."""
-    found = {str(folder): people(restore(RunFolder(folder))) for folder in folders}
-    names = sorted({name for each in found.values() for name in each}, key=lambda name: (name in SHARES, name))
-    table = Table(box=MARKDOWN)
-    for name in ("", *names):
-        table.add_column(name, justify="right" if name else "left")
-    for folder, values in found.items():
-        table.add_row(folder, *(f"{values[name]:.4f}" if name in values else "" for name in names))
-    wide_console().print(f"recall@{LENGTH} of the people, who has most items first; interests of the targets", table)
-    RunFolder(out.parent).write_text(out.name, json.dumps(found, indent=1) + "\n")
+@dataclass(frozen=True)
+class Arm:
+    """Runs that differ by their seeds.
+
+    Attributes:
+        name: The folder that they are in.
+        runs: The runs.
+        people: What each says of people.
+    """
+
+    name: str
+    runs: Sequence[NamedRun]
+    people: Sequence[Mapping[str, float]]
+
+    @property
+    def per_user(self) -> Tensor:
+        """The test metric of each account, averaged."""
+        return torch.stack([run.per_user[METRIC] for run in self.runs]).mean(0)
+
+    def numbers(self) -> dict[str, list[float]]:
+        """Return what the table shows, a list each."""
+        accuracy = {name: [run.result["metrics"][name] for run in self.runs] for name in (METRIC, "recall@20")}
+        valid = [run.result["valid_metrics"][METRIC] for run in self.runs]
+        return {"valid": valid, **accuracy, **{name: [one[name] for one in self.people] for name in self.people[0]}}
+
+
+def show(folders: Sequence[Path], quota: int | None, out: Path) -> None:
+    """Print a row for the runs of each folder, and write all numbers."""
+    runs = named([RunFolder(folder) for folder in folders])
+    check_comparable(runs)
+    arms = dict[str, list[NamedRun]]()
+    for run in runs:
+        arms.setdefault(run.folder.path.absolute().parent.name, []).append(run)
+    found = [Arm(name, each, [people(restore(run.folder), quota) for run in each]) for name, each in arms.items()]
+    tests = compared(found)
+    wide_console().print(table(found, tests))
+    content = {
+        "versions": versions(),
+        "arms": {arm.name: arm.numbers() for arm in found},
+        "seconds": {arm.name: [run.result["timings"]["train_seconds"] for run in arm.runs] for arm in found},
+        f"less {found[0].name}": tests,
+    }
+    RunFolder(out.parent).write_text(out.name, json.dumps(content, indent=1) + "\n")
 
 
 def make(table: pl.DataFrame, out: Path) -> None:
@@ -165,10 +207,11 @@ def main() -> int:
     making.add_argument("--out", type=Path, required=True, help="folder for the files")
     asking = steps.add_parser("people", help="say how the people of accounts are served")
     asking.add_argument("runs", type=Path, nargs="+", help="run folders of 'graphmi train' on accounts")
+    asking.add_argument("--quota", type=int, help="most items of a list that an interest may bring")
     asking.add_argument("--out", type=Path, default=Path("runs/people.json"), help="file of the numbers")
     arguments = parser.parse_args()
     if arguments.step == "people":
-        show(arguments.runs, arguments.out)
+        show(arguments.runs, arguments.quota, arguments.out)
         return 0
     columns = dict(one.split("=", 1) for one in arguments.column)
     make(accounts(open_data(arguments.data, **columns), arguments.people, arguments.seed), arguments.out)

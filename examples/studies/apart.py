@@ -18,7 +18,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from answers import wide_console
@@ -40,6 +40,24 @@ from graphmi.usage import UsageError
 SHOWN = (METRIC, "recall@20", "ndcg@10", "recall@10")
 Reading = Literal["best", "sum"]
 READINGS: dict[Reading, str] = {"best": "by the best", "sum": "added up"}
+
+
+class Compared(Protocol):
+    """What a table compares: the metric of each user, and numbers, several of a name where there are several runs."""
+
+    @property
+    def name(self) -> str:
+        """What was evaluated."""
+        ...
+
+    @property
+    def per_user(self) -> Tensor:
+        """The test metric of each user, averaged where there are several runs."""
+        ...
+
+    def numbers(self) -> Mapping[str, Sequence[float]]:
+        """Return what the table shows, a list each."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -104,17 +122,17 @@ def opened(folders: Sequence[Path]) -> list[Restored]:
     return runs
 
 
-def compared(found: Sequence[Row]) -> dict[str, dict[str, object]]:
+def compared(found: Sequence[Compared]) -> dict[str, dict[str, object]]:
     """Return how each row differs from the first, user by user."""
     alone = found[0].per_user
     draws = torch.Generator().manual_seed(0)
     return {row.name: paired_tests(row.per_user, alone, generator=draws)["all"].to_dict() for row in found[1:]}
 
 
-def table(found: Sequence[Row], tests: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Return all rows."""
-    shown = Table(box=MARKDOWN)
-    for column in ("", "validation", *SHOWN, "spread", "less alone", "p"):
+def table(found: Sequence[Compared], tests: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Return all rows, with the columns of the last."""
+    shown, columns = Table(box=MARKDOWN), found[-1].numbers()
+    for column in ("", *columns, f"less {found[0].name}", "p"):
         shown.add_column(column, justify="right" if column else "left")
     for row in found:
         numbers, test = row.numbers(), tests.get(row.name)
@@ -122,7 +140,7 @@ def table(found: Sequence[Row], tests: Mapping[str, Mapping[str, Any]]) -> Table
         if test:
             low, high = test["interval"]
             last = f"{test['difference']:+.4f} [{low:+.4f}, {high:+.4f}]", f"{test['wilcoxon']:.2g}"
-        shown.add_row(row.name, *(_text(values) for values in numbers.values()), *last)
+        shown.add_row(row.name, *(_text(numbers[name]) for name in columns), *last)
     return shown
 
 

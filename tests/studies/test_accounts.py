@@ -9,6 +9,9 @@ import torch
 
 from graphmi.cli import main
 from graphmi.data import LeaveOneOut, planted
+from graphmi.recommender import Recommender
+from graphmi.restore import restore
+from graphmi.run import RunFolder
 from graphmi.typing import Representations
 from graphmi.usage import UsageError
 
@@ -117,23 +120,54 @@ def test_how_people_are_served(tmp_path, monkeypatch, capsys):
     assert accounts.main() == 0
     split = [word for part in ("train", "valid", "test") for word in (f"--split.{part}", str(folder / f"{part}.csv"))]
     words = ["train", "comirec-sa", "--data", str(folder / "interactions.csv"), "--split", "GivenSplit", *split]
-    assert main([*words, "--trainer.epochs", "1", "--out", str(tmp_path / "run")]) == 0
+    runs = [tmp_path / arm / seed for arm, seed in (("four", "0"), ("four", "1"), ("two", "0"))]
+    for run in runs:
+        number = "4" if run.parent.name == "four" else "2"
+        options = ["--trainer.epochs", "1", "--model.extractor.num_interests", number, "--seed", run.name]
+        assert main([*words, *options, "--out", str(run)]) == 0
     capsys.readouterr()
-    monkeypatch.setattr("sys.argv", ["accounts.py", "people", str(tmp_path / "run"), "--out", str(out)])
+    monkeypatch.setattr("sys.argv", ["accounts.py", "people", *map(str, runs), "--out", str(out)])
     assert accounts.main() == 0
-    [values] = json.loads(out.read_text()).values()
-    assert list(values) == ["person 1", "person 2", "person 3", "as own items", "as others'"]
-    assert "person 3" in capsys.readouterr().out
-    result = json.loads((tmp_path / "run/result.json").read_text())
-    mean = sum(values[f"person {place}"] for place in (1, 2, 3)) / 3  # every account has a target of each
-    assert mean == pytest.approx(result["metrics"]["recall@20"], abs=1e-6)
+    shown, content = capsys.readouterr().out, json.loads(out.read_text())
+    assert "less four" in shown
+    results = [json.loads((run / "result.json").read_text()) for run in runs]
+    assert content["arms"]["four"]["ndcg@20"] == [result["metrics"]["ndcg@20"] for result in results[:2]]
+    places = [[values[f"person {place}"] for place in (1, 2, 3)] for values in content["arms"].values()]
+    for run, of_people in zip(results, [*zip(*places[0], strict=True), *zip(*places[1], strict=True)], strict=True):
+        assert sum(of_people) / 3 == pytest.approx(run["metrics"]["recall@20"], abs=1e-6)  # a target of each
+    means = [sum(values["ndcg@20"]) / len(values["ndcg@20"]) for values in content["arms"].values()]
+    assert content["less four"]["two"]["difference"] == pytest.approx(means[1] - means[0], abs=1e-6)
+
+
+def test_hits_of_people_with_a_quota(tmp_path):
+    """Counted by hand from the lists: who has most items first, of equals the one with the higher number."""
+    import accounts
+
+    folder, run = tmp_path / "accounts", tmp_path / "run"
+    table = accounts.accounts(planted(num_users=41, num_items=40, num_clusters=4, interactions_per_user=10), 2)
+    accounts.make(table, folder)
+    split = [word for part in ("train", "valid", "test") for word in (f"--split.{part}", str(folder / f"{part}.csv"))]
+    words = ["train", "comirec-sa", "--data", str(folder / "interactions.csv"), "--split", "GivenSplit", *split]
+    options = ["--trainer.epochs", "1", "--model.extractor.num_interests", "2", "--out", str(run)]
+    assert main([*words, *options]) == 0
+    restored = restore(RunFolder(run))
+    lists = Recommender(restored.dataset.known("test"), restored.model, 20, quota=6).table()
+    listed = set(lists.select("user_id", "item_id").iter_rows())
+    assert lists.group_by("user_id").len()["len"].max() == 12
+    hits = {1: [], 2: []}
+    for (account,), rows in table.group_by("user_id"):
+        size = {person: len(rows.filter(person=person)) for person in rows["person"].unique()}
+        order = sorted(size, key=lambda person: (size[person], person), reverse=True)
+        for person, item in rows.filter(part="test").select("person", "item_id").iter_rows():
+            hits[order.index(person) + 1].append((account, item) in listed)
+    found = accounts.people(restored, quota=6)
+    for place, values in hits.items():
+        assert sum(values) > 0
+        assert found[f"person {place}"] == pytest.approx(sum(values) / len(values))
 
 
 def test_data_without_people_is_one_sentence(tmp_path):
     import accounts
-
-    from graphmi.restore import restore
-    from graphmi.run import RunFolder
 
     path = tmp_path / "plain.csv"
     pl.DataFrame({"user_id": [0, 0, 0, 1, 1, 1], "item_id": [0, 1, 2, 0, 2, 3]}).write_csv(path)
