@@ -26,6 +26,7 @@ import polars as pl
 import torch
 from answers import wide_console
 from apart import compared, table
+from ask import given_options
 from question import METRIC
 from torch import Tensor
 
@@ -122,7 +123,8 @@ def people(run: Restored, quota: int | None = None) -> dict[str, float]:
     Raises:
         UsageError: If its data has no people.
     """
-    person = pl.read_csv(run.experiment.data)
+    path = Path(run.experiment.data)
+    person = pl.read_csv(path) if path.is_file() else pl.DataFrame()
     if "person" not in person.columns:
         raise UsageError(f"'{run.experiment.data}' has no people: write accounts with 'accounts.py make'")
     person = person.select("user_id", "item_id", "person")
@@ -185,10 +187,10 @@ def show(folders: Sequence[Path], quota: int | None, out: Path) -> None:
 
 def make(table: pl.DataFrame, out: Path) -> None:
     """Write the interactions and the three parts."""
-    out.mkdir(parents=True, exist_ok=True)
-    table.drop("part").write_csv(out / "interactions.csv")
+    folder = RunFolder(out)
+    folder.write_text("interactions.csv", table.drop("part").write_csv())
     for part in ("train", "valid", "test"):
-        table.filter(part=part).select("user_id", "item_id").write_csv(out / f"{part}.csv")
+        folder.write_text(f"{part}.csv", table.filter(part=part).select("user_id", "item_id").write_csv())
     print(f"{table['user_id'].n_unique():,} accounts with {len(table):,} interactions are in '{out}'")
 
 
@@ -200,7 +202,7 @@ def main() -> int:
     making = steps.add_parser("make", help="write accounts")
     making.add_argument("--data", required=True, help="name of 'graphmi data list', or a file")
     making.add_argument(
-        "--column", action="append", default=[], metavar="NAME=VALUE", help="for a file: time=..., format=..."
+        "--option", action="append", default=[], metavar="NAME=VALUE", help="for a file: time=..., format=..."
     )
     making.add_argument("--people", type=int, default=2, help="people per account")
     making.add_argument("--seed", type=int, default=0)
@@ -213,8 +215,8 @@ def main() -> int:
     if arguments.step == "people":
         show(arguments.runs, arguments.quota, arguments.out)
         return 0
-    columns = dict(one.split("=", 1) for one in arguments.column)
-    make(accounts(open_data(arguments.data, **columns), arguments.people, arguments.seed), arguments.out)
+    options = given_options(arguments.option)
+    make(accounts(open_data(arguments.data, **options), arguments.people, arguments.seed), arguments.out)
     return 0
 
 

@@ -166,11 +166,12 @@ def test_hits_of_people_with_a_quota(tmp_path):
         assert found[f"person {place}"] == pytest.approx(sum(values) / len(values))
 
 
-def test_data_without_people_is_one_sentence(tmp_path):
+@pytest.mark.parametrize("named", [False, True])
+def test_data_without_people_is_one_sentence(tmp_path, named):
     import accounts
 
     path = tmp_path / "plain.csv"
     pl.DataFrame({"user_id": [0, 0, 0, 1, 1, 1], "item_id": [0, 1, 2, 0, 2, 3]}).write_csv(path)
-    assert main(["train", "popularity", "--data", str(path), "--out", str(tmp_path / "run")]) == 0
+    assert main(["train", "popularity", "--data", DATA if named else str(path), "--out", str(tmp_path / "run")]) == 0
     with pytest.raises(UsageError, match=r"has no people: write accounts with 'accounts.py make'"):
         accounts.people(restore(RunFolder(tmp_path / "run")))
