@@ -134,6 +134,9 @@ class InterestDiagnostics(Metric):
             interest: The interest that each recommended item came from, ``[batch, k or more]``, ``-1`` for none; as
                 :func:`graphmi.retrieval.top_k` gives it. Without it, nothing is said about lists.
             edge_label_index: Row and item id of the relevant items, ``[2, num_relevant]``, for the alignment.
+
+        Raises:
+            ValueError: If the interests have more or fewer dimensions than those before.
         """
         interest = None if interest is None else interest[:, : self.k]
         active = _active(out)
@@ -163,6 +166,10 @@ class InterestDiagnostics(Metric):
 
     def _add_to_sample(self, vectors: Tensor) -> None:
         """Keep the vectors with the smallest random numbers: a uniform sample, wherever it was drawn."""
+        dim = vectors.size(1)
+        if len(self.sample) and len(self.sample[0]) != len(self.priority[0]) * dim:
+            before = len(self.sample[0]) // len(self.priority[0])
+            raise ValueError(f"interests must have as many dimensions in every batch (got {dim} after {before})")
         draws = torch.Generator().manual_seed(self.seed + self.update_count)
         self.sample.append(vectors.float().flatten())  # flat, so that processes without users can take part
         self.priority.append(torch.rand(len(vectors), generator=draws).to(vectors.device))

@@ -106,6 +106,13 @@ def test_sample_is_bounded_and_fair():
     assert metric.compute()["uniformity"] == pytest.approx(0.0, abs=0.01)
 
 
+def test_other_dimensions_than_before_are_refused():
+    metric = InterestDiagnostics(num_interests=2)
+    metric.update(Representations(torch.randn(3, 2, 4), torch.randn(5, 4)))
+    with pytest.raises(ValueError, match=r"as many dimensions in every batch \(got 6 after 4\)"):
+        metric.update(Representations(torch.randn(2, 2, 6), torch.randn(5, 6)))
+
+
 def test_share_over_batches():
     _, interest, _ = world()
     metric = InterestShare(SIZE, k=4)
