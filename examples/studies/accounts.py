@@ -124,10 +124,12 @@ def people(run: Restored, quota: int | None = None) -> dict[str, float]:
         UsageError: If its data has no people.
     """
     path = Path(run.experiment.data)
-    person = pl.read_csv(path) if path.is_file() else pl.DataFrame()
+    person = pl.read_csv(path, infer_schema=False) if path.is_file() else pl.DataFrame()  # "007" is no 7
     if "person" not in person.columns:
         raise UsageError(f"'{run.experiment.data}' has no people: write accounts with 'accounts.py make'")
-    person = person.select("user_id", "item_id", "person")
+    train = run.dataset.train
+    dtypes = {"user_id": train.users.ids.dtype, "item_id": train.items.ids.dtype, "person": pl.Int64()}
+    person = person.select(*dtypes).cast(dtypes)
     recommender = Recommender(run.dataset.known("test"), run.model, LENGTH, quota=quota)
     lists = recommender.table().select("user_id", "item_id", "rank")
     targets, history = (

@@ -1,6 +1,7 @@
 """Accounts that several people share."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import polars as pl
@@ -9,6 +10,7 @@ import torch
 
 from graphmi.cli import main
 from graphmi.data import LeaveOneOut, planted
+from graphmi.data.vocabulary import Vocabulary
 from graphmi.recommender import Recommender
 from graphmi.restore import restore
 from graphmi.run import RunFolder
@@ -164,6 +166,24 @@ def test_hits_of_people_with_a_quota(tmp_path):
     for place, values in hits.items():
         assert sum(values) > 0
         assert found[f"person {place}"] == pytest.approx(sum(values) / len(values))
+
+
+def test_ids_with_leading_zeros_stay_what_they_are(tmp_path):
+    import accounts
+
+    text = planted(num_users=20, num_items=40, num_clusters=4, interactions_per_user=8)
+    ids = Vocabulary.of([f"{number:04d}" for number in range(40)])
+    accounts.make(accounts.accounts(replace(text, items=ids), 2), tmp_path)
+    first = (tmp_path / "interactions.csv").read_text().splitlines()[1].split(",")[1]
+    assert len(first) == 4
+    split = [word for part in ("train", "valid", "test") for word in (f"--split.{part}", str(tmp_path / f"{part}.csv"))]
+    words = ["train", "popularity", "--data", str(tmp_path / "interactions.csv"), "--split", "GivenSplit", *split]
+    assert main([*words, "--out", str(tmp_path / "run")]) == 0
+    run = restore(RunFolder(tmp_path / "run"))
+    found = accounts.people(run)
+    assert (found["person 1"] + found["person 2"]) / 2 == pytest.approx(
+        run.folder.read_result()["metrics"]["recall@20"], abs=1e-6
+    )
 
 
 @pytest.mark.parametrize("named", [False, True])
