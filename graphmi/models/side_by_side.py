@@ -18,15 +18,15 @@ class SideBySide(nn.Module):
     With ``"sum"`` scores add up, and with ``"best"`` the best one counts, as over interests:
 
     .. math::
-        s_{ui} = \sum_m w_m \langle v^m_u, e^m_i \rangle \qquad \text{or} \qquad
+        s_{ui} = \sum_m w_m \max_k \langle v^m_{uk}, e^m_i \rangle \qquad \text{or} \qquad
         s_{ui} = \max_{m, k} w_m \langle v^m_{uk}, e^m_i \rangle
 
-    So what evaluates, ranks and serves one model does so for all. A model of sequences beside one of the graph knows
-    more than either (docs/results/both.md). graphmi's own.
+    A sum of maxima is the maximum over the sums of all combinations of interests, so with ``"sum"`` there are as many
+    interests as the product of the models'. What evaluates, ranks and serves one model does so for all. A model of
+    sequences beside one of the graph knows more than either (docs/results/both.md). graphmi's own.
 
     Args:
-        models: Models of the same users and items, at least one, with one vector per item of any width, and for
-            ``"sum"`` with one interest.
+        models: Models of the same users and items, at least one, with one vector per item of any width.
         reading: ``"sum"`` or ``"best"``.
         weights: :math:`w_m`, a positive number for each model; 1 when omitted.
 
@@ -35,12 +35,12 @@ class SideBySide(nn.Module):
 
     Shapes:
         - **input:** a batch of users ``[batch]``, and their histories for models that read them
-        - **output:** ``interests [batch, 1, dims]`` or ``[batch, all interests, dims]``, ``items [num_items, dims]``,
+        - **output:** ``interests [batch, product or sum of the models' interests, dims]``, ``items [num_items, dims]``,
           with the sum of the models' dimensions
 
     Raises:
-        ValueError: If an argument is out of range, or in use a model has several interests that should be added up, or
-            users read beginnings of histories (``prefix``), as in training.
+        ValueError: If an argument is out of range, or in use users read beginnings of histories (``prefix``), as in
+            training.
 
     Example:
         >>> from graphmi.data import LeaveOneOut, planted
@@ -85,31 +85,35 @@ class SideBySide(nn.Module):
 
     def _together(self, outs: Sequence[Representations]) -> Representations:
         interests = [weight * out.interests for weight, out in zip(self.weights, outs, strict=True)]
+        together = _combined if self.reading == "sum" else _in_own_dimensions
+        masked = any(out.interest_mask is not None for out in outs)
+        found, mask = together(interests, [_active(out) for out in outs])
         items = torch.cat([out.items[:] for out in outs], -1)
-        if self.reading == "sum":
-            if any(each.size(1) != 1 for each in interests):
-                raise ValueError(
-                    f"only models with one interest can be added up (got {[each.size(1) for each in interests]}): use "
-                    "reading='best'"
-                )
-            return Representations(torch.cat(interests, -1), items)
-        own = [_in_own_dimensions(interests, place) for place in range(len(interests))]
-        masks = [out.interest_mask for out in outs]
-        if all(mask is None for mask in masks):
-            return Representations(torch.cat(own, 1), items)
-        active = [
-            each.new_ones(each.shape[:2], dtype=torch.bool) if mask is None else mask
-            for each, mask in zip(interests, masks, strict=True)
-        ]
-        return Representations(torch.cat(own, 1), items, interest_mask=torch.cat(active, 1))
+        return Representations(found, items, interest_mask=mask if masked else None)
 
 
-def _in_own_dimensions(interests: Sequence[Tensor], place: int) -> Tensor:
-    """Return the interests of one model, 0 in the dimensions of the others."""
-    one = interests[place]
-    return torch.cat(
-        [one if i == place else one.new_zeros(*one.shape[:2], each.size(-1)) for i, each in enumerate(interests)], -1
-    )
+def _active(out: Representations) -> Tensor:
+    """Return which interests are active, ``[batch, num_interests]``."""
+    if out.interest_mask is None:
+        return out.interests.new_ones(out.interests.shape[:2], dtype=torch.bool)
+    return out.interest_mask
+
+
+def _combined(interests: Sequence[Tensor], active: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return all combinations of one interest of each model, side by side, active where all of theirs are."""
+    numbers = [torch.arange(each.size(1), device=each.device) for each in interests]
+    which = torch.cartesian_prod(*numbers).view(-1, len(interests)).unbind(1)  # of each model, [num_combinations]
+    found = torch.cat([each[:, place] for each, place in zip(interests, which, strict=True)], -1)
+    return found, torch.stack([each[:, place] for each, place in zip(active, which, strict=True)]).all(0)
+
+
+def _in_own_dimensions(interests: Sequence[Tensor], active: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return the interests of all models one after the other, 0 in the dimensions of the others."""
+    own = [
+        torch.cat([one if other is one else one.new_zeros(*one.shape[:2], other.size(-1)) for other in interests], -1)
+        for one in interests
+    ]
+    return torch.cat(own, 1), torch.cat(list(active), 1)
 
 
 def _folded_in(model: nn.Module, history: Tensor, mask: Tensor) -> Representations:

@@ -63,18 +63,40 @@ def test_beginnings_of_histories_are_refused(models):
         SideBySide(models)(Batch(USERS, history=history, mask=mask, prefix=torch.tensor([0, 1, 3])))
 
 
-def test_several_interests_keep_their_masks(data, models):
-    class Masked(torch.nn.Module):
-        def forward(self, batch):
-            out = several(batch)
-            return Representations(out.interests, out.items, interest_mask=torch.tensor([[True, False, True]] * 3))
+class Masked(torch.nn.Module):
+    """A model whose second of three interests is not active."""
 
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch):
+        out = self.model(batch)
+        return Representations(out.interests, out.items, interest_mask=torch.tensor([[True, False, True]] * 3))
+
+
+def test_several_interests_keep_their_masks(data, models):
     several = InterestGCN(LeaveOneOut()(data).graph(), 3, 5, 1).eval()
-    out = asked(SideBySide([models[2], Masked()], "best"), data)
+    out = asked(SideBySide([models[2], Masked(several)], "best"), data)
     assert out.interests.shape == (3, 4, 8)
     assert out.interest_mask.tolist() == [[True, True, False, True]] * 3
-    with pytest.raises(ValueError, match=r"only models with one interest can be added up \(got \[1, 3\]\)"):
-        asked(SideBySide([models[2], Masked()]), data)
+
+
+def test_what_several_interests_say_at_best_is_added_up(data, models):
+    """Each model says of an item what its best active interest does."""
+    graph = LeaveOneOut()(data).graph()
+    several = [InterestGCN(graph, 3, 5, 1).eval(), InterestGCN(graph, 2, 4, 1).eval()]
+    together = SideBySide([Masked(several[0]), models[0], several[1]], weights=[1.0, 2.0, 0.5])
+    out = asked(together, data)
+    assert out.interests.shape == (3, 6, 13)
+    first, second, third = (asked(each, data, 5) for each in (several[0], models[0], several[1]))
+    expected = (
+        (first.interests[:, [0, 2]] @ first.items.T).amax(1)
+        + 2.0 * second.interests[:, 0] @ second.items[:].T
+        + 0.5 * (third.interests @ third.items.T).amax(1)
+    )
+    scores = (out.interests @ out.items.T).masked_fill(~out.interest_mask.unsqueeze(-1), -torch.inf)
+    torch.testing.assert_close(scores.amax(1), expected)
 
 
 def test_somebody_new_is_served_where_all_models_can(data, models):
