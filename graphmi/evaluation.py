@@ -41,6 +41,10 @@ class Evaluation:
     interest_share: Tensor | None = None
     diagnostics: dict[str, Tensor] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        metrics = ", ".join(f"{name} {value:.4f}" for name, value in self.metrics.items())
+        return f"Evaluation({len(self.users):,} users: {metrics})"
+
     def to_dict(self) -> dict[str, object]:
         """Return everything but the values per user as plain numbers and text for JSON."""
         return {

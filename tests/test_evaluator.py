@@ -221,6 +221,7 @@ def test_result_is_plain_json():
     plain = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert plain["metrics"]["ndcg@5"] == result.metrics["ndcg@5"]
     assert plain["num_users"] == len(result.users)
+    assert repr(result).startswith(f"Evaluation({len(result.users)} users: ndcg@5 {result.metrics['ndcg@5']:.4f}, ")
     assert plain["protocol"]["ndcg"] == "ideal DCG over min(k, relevant)"
     assert plain["protocol"]["k"] == [5]
     assert set(plain["groups"]["activity/ndcg@5"]) == {"mean", "count", "std", "gap", "cv", "ugf", "intervals"}

@@ -35,6 +35,9 @@ class Categories:
     def __len__(self) -> int:
         return len(self.names)
 
+    def __repr__(self) -> str:
+        return f"Categories({len(self):,} names, {len(self.item):,} pairs)"
+
     def matrix(self, num_items: int) -> Tensor:
         """Return the multi-hot matrix, ``[num_items, num_categories]`` float32."""
         matrix = torch.zeros(num_items, len(self.names))

@@ -48,6 +48,10 @@ class Dataset:
             if part.users != self.train.users or part.items != self.train.items:
                 raise ValueError(f"'{name}' must have the vocabularies of 'train'")
 
+    def __repr__(self) -> str:
+        parts = f"train={len(self.train):,}, valid={len(self.valid):,}, test={len(self.test):,}"
+        return f"Dataset({parts}; {self.num_users:,} users, {self.num_items:,} items; {self.protocol.get('split')})"
+
     @classmethod
     def from_rows(
         cls,

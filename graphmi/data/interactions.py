@@ -123,6 +123,11 @@ class Interactions:
     def __len__(self) -> int:
         return len(self.user)
 
+    def __repr__(self) -> str:
+        size = f"{len(self):,} rows, {self.num_users:,} users, {self.num_items:,} items"
+        more = [name for name in ("time", "weight", "categories", "titles") if getattr(self, name) is not None]
+        return f"Interactions({size}{'; ' * bool(more)}{', '.join(more)})"
+
     @property
     def num_users(self) -> int:
         """The number of user ids, users without a row included."""

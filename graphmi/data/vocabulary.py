@@ -72,6 +72,10 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __repr__(self) -> str:
+        few = ", ".join(repr(value) for value in self.ids.head(3))
+        return f"Vocabulary({len(self):,} ids: {few}{', ...' if len(self) > 3 else ''})"
+
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True

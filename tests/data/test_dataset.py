@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphmi.data import Dataset, Interactions, LeaveOneOut, RandomSplit, graph, to_graph
+from graphmi.data import Dataset, Interactions, LeaveOneOut, RandomSplit, graph, planted, to_graph
 
 EDGE, REVERSE = ("user", "interacts", "item"), ("item", "rev_interacts", "user")
 
@@ -64,6 +64,20 @@ def test_fingerprint_tells_splits_apart():
     marks = {split(data).fingerprint() for split in (LeaveOneOut(), RandomSplit(seed=0), RandomSplit(seed=1))}
     assert len(marks) == 3
     assert LeaveOneOut()(data).fingerprint() in marks
+
+
+def test_printed_they_say_how_much_there_is():
+    data = planted(num_users=50, num_items=40, num_clusters=4)
+    dataset = LeaveOneOut()(data)
+    rows = f"{len(data):,} rows, 50 users, 40 items"
+    assert repr(data) == f"Interactions({rows}; time, categories)"
+    assert repr(replace(data, time=None, categories=None)) == f"Interactions({rows})"
+    assert repr(dataset) == (
+        f"Dataset(train={len(data) - 100:,}, valid=50, test=50; 50 users, 40 items; {dataset.protocol['split']})"
+    )
+    assert repr(data.users) == "Vocabulary(50 ids: 0, 1, 2, ...)"
+    assert repr(of([("a", 1), ("b", 1)]).users) == "Vocabulary(2 ids: 'a', 'b')"
+    assert repr(data.categories) == "Categories(4 names, 40 pairs)"
 
 
 def test_parts_share_their_vocabularies():
