@@ -3,11 +3,13 @@
 The two are trained apart and put side by side (:class:`graphmi.models.SideBySide`): their scores are *added up*, or the
 *best* one counts, as over two interests. How much the graph's scores weigh is chosen on validation, of a few numbers,
 once for all pairs. Where there are several pairs, all models are put together too. The test is compared with the
-sequence models alone, user by user and averaged over the pairs.
+sequence models alone, user by user and averaged over the pairs. With several ``--sequence``, each of them is put beside
+the same graphs, and what is put together is also compared with what the first of them is part of.
 
     graphmi train multi-interest-transformer ... --seed 0 --out runs/sequence/0    # and other seeds
     graphmi train lightgcn-latest --data ml-100k --seed 0 --out runs/graph/0
     python examples/studies/both.py --sequence runs/sequence/0 runs/sequence/1 --graph runs/graph/0 runs/graph/1
+    python examples/studies/both.py --sequence runs/one/* --sequence runs/four/* --graph runs/graph/*
 
 ``--out`` is the file of the numbers.
 """
@@ -16,6 +18,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -88,42 +91,65 @@ def chosen(name: str, asked: Restored, groups: Sequence[Group], reading: Reading
     return Chosen(evaluated(text, asked, beside(groups, reading, weight), diversity), valid)
 
 
+def beside_graphs(
+    name: str,
+    asked: Restored,
+    sequences: Sequence[nn.Module],
+    graphs: Sequence[nn.Module],
+    readings: Sequence[Reading],
+    diversity: Tensor,
+) -> tuple[list[Row], list[Chosen]]:
+    """Return the rows of sequence models alone, and of them and the graphs together."""
+    of = f"{name}: " if name else ""
+    alone = [evaluated(f"{name or 'sequence'} alone", asked, sequences, diversity)]
+    pairs = [([one], [other]) for one, other in zip(sequences, graphs, strict=True)]
+    both = [chosen(f"{of}both", asked, pairs, reading, diversity) for reading in readings]
+    if len(pairs) > 1:
+        alone.append(evaluated(f"{of}all sequence models, added up", asked, [SideBySide(sequences)], diversity))
+        both.append(chosen(f"{of}all", asked, [(sequences, graphs)], "sum", diversity))
+    return alone, both
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--sequence", type=Path, nargs="+", required=True, help="run folders of 'graphmi train'")
+    parser.add_argument(
+        "--sequence", type=Path, nargs="+", action="append", required=True, help="run folders of 'graphmi train'"
+    )
     parser.add_argument("--graph", type=Path, nargs="+", required=True, help="as many run folders on the same data")
     parser.add_argument("--reading", nargs="+", choices=READINGS, default=list(READINGS), help="both unless given")
     parser.add_argument("--out", type=Path, default=Path("runs/both.json"))
     arguments = parser.parse_args()
-    if len(arguments.sequence) != len(arguments.graph):
-        raise UsageError(
-            f"name as many runs of graphs as of sequences (got {len(arguments.graph)} and {len(arguments.sequence)})"
-        )
-    runs = opened([*arguments.sequence, *arguments.graph])
+    size = len(arguments.graph)
+    for folders in arguments.sequence:
+        if len(folders) != size:
+            raise UsageError(f"name as many runs of graphs as of sequences (got {size} and {len(folders)})")
+    kinds = [*arguments.sequence, arguments.graph]
+    runs = opened(list(chain.from_iterable(kinds)))
     first, models = runs[0], [Remembered(run.model) for run in runs]
-    sequences, graphs = models[: len(models) // 2], models[len(models) // 2 :]
+    *sequences, graphs = (models[start : start + size] for start in range(0, len(models), size))
+    names = [folders[0].absolute().parent.name for folders in arguments.sequence] if len(sequences) > 1 else [""]
     diversity = first.experiment.groups.values(first.dataset.train)
-    found = [
-        evaluated("sequence alone", first, sequences, diversity),
-        evaluated("graph alone", first, graphs, diversity),
-    ]
-    pairs = [([one], [other]) for one, other in zip(sequences, graphs, strict=True)]
-    both = [chosen("both", first, pairs, reading, diversity) for reading in arguments.reading]
-    if len(pairs) > 1:
-        found.append(evaluated("all sequence models, added up", first, [SideBySide(sequences)], diversity))
-        both.append(chosen("all", first, [(sequences, graphs)], "sum", diversity))
-    found += [each.row for each in both]
-    tests = compared(found)
-    wide_console().print(table(found, tests))
+    found, both = list[Row](), list[Chosen]()
+    for name, group in zip(names, sequences, strict=True):
+        alone, together = beside_graphs(name, first, group, graphs, arguments.reading, diversity)
+        found += alone
+        both += together
+    found.insert(1, evaluated("graph alone", first, graphs, diversity))
+    joined = [each.row for each in both]
+    tests = compared(found + joined)
+    wide_console().print(table(found + joined, tests))
     content = {
         "data": Path(first.experiment.data).name,
         "versions": versions(),
-        "rows": {row.name: row.numbers() for row in found},
-        "less sequence alone": tests,
+        "rows": {row.name: row.numbers() for row in found + joined},
+        f"less {found[0].name}": tests,
         "validation by weight": {each.row.name: each.valid for each in both},
     }
+    if len(sequences) > 1:
+        content[f"less {joined[0].name}"] = tests = compared(joined)
+        wide_console().print(table(joined, tests))
     RunFolder(arguments.out.parent).write_text(arguments.out.name, json.dumps(content, indent=1) + "\n")
     return 0
 

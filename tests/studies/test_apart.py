@@ -56,6 +56,32 @@ def test_a_sequence_model_beside_a_graph_model(tmp_path, capsys, monkeypatch):
     assert len(content["rows"]["all sequence models, added up"]["valid"]) == 1
 
 
+def test_two_kinds_of_sequence_models_beside_one_graph(tmp_path, capsys, monkeypatch):
+    import both
+
+    data = ["--data", "planted:num_users=60,num_items=40,num_clusters=4", "--trainer.epochs", "1"]
+    runs = {name: str(tmp_path / name / "0") for name in ("gru4rec", "comirec-sa", "lightgcn")}
+    for name, run in runs.items():
+        assert main(["train", name, *data, "--out", run]) == 0
+    capsys.readouterr()
+    out = tmp_path / "both.json"
+    words = ["--sequence", runs["gru4rec"], "--sequence", runs["comirec-sa"], "--graph", runs["lightgcn"]]
+    monkeypatch.setattr("sys.argv", ["both.py", *words, "--reading", "sum", "--out", str(out)])
+    assert both.main() == 0
+    content = json.loads(out.read_text())
+    rows = list(content["rows"])
+    assert rows[:3] == ["gru4rec alone", "graph alone", "comirec-sa alone"]
+    assert [name.split(", graph")[0] for name in rows[3:]] == [
+        "gru4rec: both, added up",
+        "comirec-sa: both, added up",
+    ]
+    assert set(content["less gru4rec alone"]) == set(rows[1:])
+    one, other = ([*content["rows"][name]["ndcg@20"]] for name in rows[3:])
+    [difference] = content[f"less {rows[3]}"].values()
+    assert difference["difference"] == pytest.approx(other[0] - one[0], abs=1e-6)
+    assert f"less {rows[3]}"[:20] in capsys.readouterr().out.replace("\n", " ")
+
+
 def test_what_was_asked_before_is_remembered():
     from both import Remembered
 
