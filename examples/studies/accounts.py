@@ -5,8 +5,9 @@ far each person has come in the own history. So breadth is known and can be turn
 guessed. The last item of every person is test, the one before it validation; an item counts once per account, for who
 met it first. ``make`` writes the interactions and the three parts, for any model; accounts of one person are the data
 set itself, leave-one-out. ``people`` compares runs on them: how well each person is served, who has most items first
-(recall@20), and how many items before a target are nearest to the interest that it is nearest to, of its own person and
-of the others. Runs in one folder are seeds of one arm, the first folder is what the others are compared with.
+(recall@20), as a picture too, and how many items before a target are nearest to the interest that it is nearest to, of
+its own person and of the others. Runs in one folder are seeds of one arm, the first folder is what the others are
+compared with.
 
     python examples/studies/accounts.py make --data ml-100k --people 4 --out accounts
     graphmi train PRESET --data accounts/interactions.csv --split GivenSplit --split.train accounts/train.csv \
@@ -27,6 +28,7 @@ import torch
 from answers import wide_console
 from apart import compared, table
 from ask import given_options
+from figures import lines, save
 from question import METRIC
 from torch import Tensor
 
@@ -42,6 +44,7 @@ from graphmi.run import RunFolder
 from graphmi.usage import UsageError
 
 LENGTH = 20  # of the lists that people are served with
+PERSON = "person "
 SHARES = {"as own items": True, "as others'": False}
 
 
@@ -139,7 +142,7 @@ def people(run: Restored, quota: int | None = None) -> dict[str, float]:
     place = pl.struct("rows", "person").rank("ordinal", descending=True).over("user_id")
     found = targets.join(lists, on=["user_id", "item_id"], how="left").join(rows, on=["user_id", "person"])
     hit = found.group_by(place.alias("place")).agg(pl.col("rank").is_not_null().mean()).sort("place")
-    return {**{f"person {number}": share for number, share in hit.iter_rows()}, **told_apart(targets, history)}
+    return {**{f"{PERSON}{number}": share for number, share in hit.iter_rows()}, **told_apart(targets, history)}
 
 
 @dataclass(frozen=True)
@@ -168,8 +171,22 @@ class Arm:
         return {"valid": valid, **accuracy, **{name: [one[name] for one in self.people] for name in self.people[0]}}
 
 
+def picture(arms: Sequence[Arm], path: Path) -> None:
+    """Draw how well each person is served, a line per arm."""
+    cells = {
+        f"{arm.name}, {name}": {
+            "at": (arm.name, int(name.removeprefix(PERSON))),
+            "values": {"recall@20": [one[name] for one in arm.people]},
+        }
+        for arm in arms
+        for name in arm.people[0]
+        if name.startswith(PERSON)
+    }
+    save(lines("recall@20", "person of the account, who has most items first"), "Who is served", cells, path)
+
+
 def show(folders: Sequence[Path], quota: int | None, out: Path) -> None:
-    """Print a row for the runs of each folder, and write all numbers."""
+    """Print a row for the runs of each folder, and write all numbers and a picture."""
     runs = named([RunFolder(folder) for folder in folders])
     check_comparable(runs)
     arms = dict[str, list[NamedRun]]()
@@ -185,6 +202,7 @@ def show(folders: Sequence[Path], quota: int | None, out: Path) -> None:
         f"less {found[0].name}": tests,
     }
     RunFolder(out.parent).write_text(out.name, json.dumps(content, indent=1) + "\n")
+    picture(found, out.with_suffix(".png"))
 
 
 def make(table: pl.DataFrame, out: Path) -> None:

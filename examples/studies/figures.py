@@ -86,8 +86,11 @@ def lines(metric: str, x: str, log: bool = False) -> Draw:
         for name, line in points.items():
             places, centers, halves = zip(*sorted(line), strict=True)
             axes.errorbar(places, centers, yerr=halves, marker="o", capsize=3, label=str(name) or None)
+        known = [place for line in points.values() for place, *_ in line]
         if log:
-            axes.set_xscale("symlog", linthresh=min((x for line in points.values() for x, *_ in line if x), default=1))
+            axes.set_xscale("symlog", linthresh=min(filter(None, known), default=1))
+        elif all(place.is_integer() for place in known):
+            axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_xlabel(x)
         axes.set_ylabel(metric)
         axes.grid(alpha=0.3)

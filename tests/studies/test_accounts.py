@@ -128,6 +128,8 @@ def test_how_people_are_served(tmp_path, monkeypatch, capsys):
         options = ["--trainer.epochs", "1", "--model.extractor.num_interests", number, "--seed", run.name]
         assert main([*words, *options, "--out", str(run)]) == 0
     capsys.readouterr()
+    drawn = []
+    monkeypatch.setattr(accounts, "save", lambda draw, title, cells, path: drawn.append((cells, path)))
     monkeypatch.setattr("sys.argv", ["accounts.py", "people", *map(str, runs), "--out", str(out)])
     assert accounts.main() == 0
     shown, content = capsys.readouterr().out, json.loads(out.read_text())
@@ -135,6 +137,10 @@ def test_how_people_are_served(tmp_path, monkeypatch, capsys):
     results = [json.loads((run / "result.json").read_text()) for run in runs]
     assert content["arms"]["four"]["ndcg@20"] == [result["metrics"]["ndcg@20"] for result in results[:2]]
     places = [[values[f"person {place}"] for place in (1, 2, 3)] for values in content["arms"].values()]
+    [(cells, path)] = drawn
+    assert path == tmp_path / "people.png"
+    assert [cell["at"] for cell in cells.values()] == [(arm, place) for arm in ("four", "two") for place in (1, 2, 3)]
+    assert [cell["values"]["recall@20"] for cell in cells.values()] == [values for arm in places for values in arm]
     for run, of_people in zip(results, [*zip(*places[0], strict=True), *zip(*places[1], strict=True)], strict=True):
         assert sum(of_people) / 3 == pytest.approx(run["metrics"]["recall@20"], abs=1e-6)  # a target of each
     means = [sum(values["ndcg@20"]) / len(values["ndcg@20"]) for values in content["arms"].values()]
