@@ -4,6 +4,7 @@ Commands are imported when they are asked for, so that help is there at once.
 """
 
 import difflib
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -84,6 +85,7 @@ def answer(run: Callable[[], int]) -> int:
     Returns:
         The exit status, as :func:`main`.
     """
+    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)  # it repeats the configuration
     try:
         return run()
     except KeyboardInterrupt as error:

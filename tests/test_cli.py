@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import math
 import re
 import subprocess
@@ -16,6 +17,7 @@ from scipy import stats
 
 from graphmi import __version__, cli
 from graphmi.losses import MultiInterestLoss
+from graphmi.processes import make_fabric
 
 WORLD = "planted:num_users=60,num_items=80,num_clusters=4,interactions_per_user=10"
 QUICK = ["--data", WORLD, "--trainer.epochs", "4", "--trainer.accelerator", "cpu", "--replicates", "50"]
@@ -467,6 +469,23 @@ def test_evaluate_says_what_training_said(graphmi, trained):
     valid = result(folder, "evaluation-valid.json")
     assert valid["metrics"]["ndcg@20"] == told["valid_metrics"]["ndcg@20"]
     assert valid["protocol"]["k"] == [3, 20]
+
+
+def test_mixed_precision_is_not_announced_by_others(trained, graphmi):
+    heard = []
+    handler = logging.Handler()
+    handler.emit = lambda record: heard.append(record.getMessage())
+    logger = logging.getLogger("lightning_fabric.utilities.rank_zero")
+    logger.addHandler(handler)
+    try:
+        run = trained("run", "mf", "--trainer.precision", "bf16-mixed")
+        assert graphmi("evaluate", run)[0] == 0
+        assert heard == []
+        logger.setLevel(logging.NOTSET)
+        make_fabric("cpu", "bf16-mixed")
+        assert heard == ["Using bfloat16 Automatic Mixed Precision (AMP)"]
+    finally:
+        logger.removeHandler(handler)
 
 
 def test_evaluate_refuses_other_data(graphmi, tmp_path):
