@@ -36,6 +36,8 @@ usage: graphmi COMMAND [OPTIONS]
   data stats NAME-or-FILE      print sizes, degrees, diversity and time span
   --version                    print the version
 
+'evaluate', 'recommend' and 'export' take several runs as one model, whose scores add up: --beside RUN ... [--weights W ...]
+
 A first run:
 
   graphmi train lightgcn --data ml-100k --out runs/lightgcn

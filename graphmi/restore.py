@@ -1,8 +1,9 @@
 """A run folder as what it was made of: experiment, data and trained model."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 from graphmi.config import read_config
 from graphmi.data import Dataset, Interactions
@@ -10,7 +11,7 @@ from graphmi.experiment import Experiment
 from graphmi.result import check_data, describe_data
 from graphmi.run import RunFolder
 
-__all__ = ["Restored", "restore"]
+__all__ = ["Restored", "restore", "restore_model"]
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,34 @@ def restore(folder: RunFolder) -> Restored:
         FileNotFoundError: If there is no trained model.
         ValueError: If the data is not that of the run.
     """
-    # A run that was trained elsewhere is asked on the device that is here.
-    experiment = read_config(folder.read_config(), arguments=["--trainer.accelerator=auto"]).experiment()
-    weights = folder.read_tensors("model")
+    experiment, weights = _read(folder)
     interactions = experiment.interactions()
     dataset = experiment.split(interactions)
+    return Restored(folder, experiment, interactions, dataset, _model(folder, experiment, weights, dataset))
+
+
+def restore_model(folder: RunFolder, dataset: Dataset) -> nn.Module:
+    """Return the model of a run on data that was read before, with the weights of its best epoch.
+
+    Args:
+        folder: The run, on any device.
+        dataset: The data.
+
+    Raises:
+        FileNotFoundError: If there is no trained model.
+        ValueError: If the data is not that of the run.
+    """
+    return _model(folder, *_read(folder), dataset)
+
+
+def _read(folder: RunFolder) -> tuple[Experiment, Mapping[str, Tensor]]:
+    # A run that was trained elsewhere is asked on the device that is here.
+    experiment = read_config(folder.read_config(), arguments=["--trainer.accelerator=auto"]).experiment()
+    return experiment, folder.read_tensors("model")
+
+
+def _model(folder: RunFolder, experiment: Experiment, weights: Mapping[str, Tensor], dataset: Dataset) -> nn.Module:
     check_data(folder, describe_data(experiment, dataset))
     model = experiment.build(dataset)
     model.load_state_dict(weights)
-    return Restored(folder, experiment, interactions, dataset, model.eval())
+    return model.eval()

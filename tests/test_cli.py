@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
@@ -586,6 +587,56 @@ def test_export_gives_the_vectors_that_recommend_scores_with(graphmi, trained, t
     interest, place = divmod(int(scores.argmax()), len(items))
     assert (interests["interest"][interest], items["item_id"][place]) == (best["interest"], best["item_id"])
     assert scores.max() == pytest.approx(best["score"], rel=1e-5)
+
+
+def test_runs_beside_a_run_are_asked_together(graphmi, trained, tmp_path):
+    """Scores of models add up, with their weights."""
+    run, other, third = (
+        trained(name, *words)
+        for name, words in (("several", ("interest-gcn",)), ("mf", ("mf",)), ("sequences", ("gru4rec",)))
+    )
+    words = [run, "--beside", other, third, "--weights", "0.5", "2"]
+    assert graphmi("export", *words, "--out", tmp_path / "all")[0] == 0
+    scores = [best_scores(graphmi, each, tmp_path / each.name) for each in (run, other, third)]
+    expected = scores[0] + 0.5 * scores[1] + 2.0 * scores[2]
+    found = best_scores(graphmi, None, tmp_path / "all")
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    listed = tmp_path / "lists.csv"
+    assert graphmi("recommend", *words, "--k", "1", "--repeat", "true", "--out", listed)[0] == 0
+    assert pl.read_csv(listed)["score"].to_list() == pytest.approx(expected.max(1).tolist(), rel=1e-4)
+    status, out, err = graphmi("evaluate", *words, "--split", "valid", "--k", "20")
+    assert (status, err) == (0, "")
+    assert "mf" in out
+    result = json.loads((run / "evaluation-valid-beside.json").read_text())
+    assert result["beside"] == {str(other): 0.5, str(third): 2.0}
+    assert not (run / "evaluation-valid.json").exists()
+    alone = [json.loads((each / "result.json").read_text())["valid_metrics"]["ndcg@20"] for each in (run, third)]
+    assert result["metrics"]["ndcg@20"] not in alone
+
+
+def best_scores(graphmi, run, folder):
+    """Return the scores that the exported vectors give, ``[num_users, num_items]``."""
+    if run is not None:
+        assert graphmi("export", run, "--out", folder)[0] == 0
+    users, items = (pl.read_parquet(folder / f"{name}.parquet") for name in ("users", "items"))
+    scores = users["vector"].to_numpy() @ items["vector"].to_numpy().T
+    return np.stack([scores[(users["user_id"] == user).to_numpy()].max(0) for user in range(60)])
+
+
+def test_runs_beside_a_run_have_its_data_and_weights(graphmi, trained, tmp_path):
+    run, other = trained("run"), tmp_path / "other"
+    assert graphmi("train", "mf", *QUICK, "--split", "RandomSplit", "--out", other)[0] == 0
+    status, _, err = graphmi("evaluate", run, "--beside", other)
+    assert status == 1
+    assert f"is not what the run in '{other}' was trained on" in err
+    status, _, err = graphmi("recommend", run, "--user", "1", "--beside", other, "--weights", "1", "2")
+    assert (status, err) == (
+        2,
+        "graphmi: give each run of '--beside' a weight (got 1 runs and 2 weights)\n",
+    )
+    status, _, err = graphmi("export", run, "--beside", run, "--weights", "0", "--out", tmp_path / "vectors")
+    assert status == 1
+    assert "give each model a positive weight" in err
 
 
 @pytest.mark.parametrize(

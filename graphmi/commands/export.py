@@ -7,9 +7,8 @@ from jsonargparse import ArgumentParser
 from rich.console import Console
 
 from graphmi.atomic import replacing
+from graphmi.commands.beside import add_runs, restore_runs
 from graphmi.progress import bars
-from graphmi.restore import restore
-from graphmi.run import RunFolder
 from graphmi.usage import UsageError, parse
 from graphmi.vectors import vectors
 
@@ -35,13 +34,13 @@ def main(arguments: Sequence[str]) -> None:
         "items.parquet, for a search engine or an analysis of your own. The score of a user and an item is the largest "
         "inner product of any of their vectors.",
     )
-    parser.add_argument("run", type=str, help="The run folder.")
+    add_runs(parser)
     parser.add_argument("--out", type=str, required=True, help="Folder to write to.")
     options = parse(parser, arguments)
     folder = Path(options.out)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"'--out' must name a folder, and '{options.out}' is a file")
-    run = restore(RunFolder(options.run))
+    run = restore_runs(options)
     with bars(True, Console(stderr=True)) as shown:
         task = shown.add_task("users", total=len(run.interactions.users), text="")
         users, items = vectors(run.interactions, run.model, lambda done: shown.update(task, completed=done))

@@ -9,12 +9,11 @@ from rich.console import Console
 from rich.table import Table
 
 from graphmi.atomic import replacing
+from graphmi.commands.beside import add_runs, restore_runs
 from graphmi.commands.ids import find_id
 from graphmi.data import Interactions
 from graphmi.progress import bars
 from graphmi.recommender import Recommendation, Recommender
-from graphmi.restore import restore
-from graphmi.run import RunFolder
 from graphmi.usage import UsageError, parse
 
 __all__ = ["main"]
@@ -40,7 +39,7 @@ def main(arguments: Sequence[str]) -> None:
         description="Recommend items to users of the data, to somebody with a history of their own, or to all users in "
         "a file. All that the data has of a user is known, targets of the test too.",
     )
-    parser.add_argument("run", type=str, help="The run folder.")
+    add_runs(parser)
     parser.add_argument("--user", type=str, nargs="+", help="Ids of users.")
     parser.add_argument("--history", type=str, nargs="+", help="Ids of the items of somebody else, the latest last.")
     parser.add_argument("--k", type=int, default=10, help="Length of the lists.")
@@ -57,7 +56,7 @@ def main(arguments: Sequence[str]) -> None:
         raise UsageError("--history is for somebody else than --user, and is shown, not written to --out")
     if options.out and Path(options.out).suffix not in _FORMATS:
         raise UsageError(f"'--out' must end with {' or '.join(_FORMATS)} (got {options.out})")
-    run = restore(RunFolder(options.run))
+    run = restore_runs(options)
     for what, vocabulary, names in (
         ("user", run.interactions.users, ("user",)),
         ("item", run.interactions.items, ("history", "among", "without")),
