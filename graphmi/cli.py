@@ -36,7 +36,7 @@ usage: graphmi COMMAND [OPTIONS]
   data stats NAME-or-FILE      print sizes, degrees, diversity and time span
   --version                    print the version
 
-'evaluate', 'recommend' and 'export' take several runs as one model, whose scores add up: --beside RUN ... [--weights W ...]
+'evaluate', 'recommend' and 'export' take several runs as one model: --beside RUN ... [--weights W ...] adds scores up.
 
 A first run:
 
