@@ -50,6 +50,11 @@ ROUTED: Space = {"model.extractor.num_iterations": IntDistribution(1, 5)}
 
 SPACES: Mapping[str, Space] = {
     "mf": {**RATE, **DIM, **PENALTY},
+    "ease": {"model.regularization": FloatDistribution(1.0, 1e4, log=True)},
+    "item-knn": {
+        "model.neighbors": IntDistribution(10, 1000, log=True),
+        "model.shrinkage": FloatDistribution(1.0, 100.0, log=True),
+    },
     "lightgcn": GRAPH,
     "cagcn": {**GRAPH, **WEIGHT},
     "lightgcn-softmax": {**RATE, **DIM, **LAYERS, **TEMPERATURE, **BALANCE},

@@ -98,13 +98,14 @@ def beside_graphs(
     graphs: Sequence[nn.Module],
     readings: Sequence[Reading],
     diversity: Tensor,
+    only_pairs: bool,
 ) -> tuple[list[Row], list[Chosen]]:
     """Return the rows of sequence models alone, and of them and the graphs together."""
     of = f"{name}: " if name else ""
     alone = [evaluated(f"{name or 'sequence'} alone", asked, sequences, diversity)]
     pairs = [([one], [other]) for one, other in zip(sequences, graphs, strict=True)]
     both = [chosen(f"{of}both", asked, pairs, reading, diversity) for reading in readings]
-    if len(pairs) > 1:
+    if len(pairs) > 1 and not only_pairs:
         alone.append(evaluated(f"{of}all sequence models, added up", asked, [SideBySide(sequences)], diversity))
         both.append(chosen(f"{of}all", asked, [(sequences, graphs)], "sum", diversity))
     return alone, both
@@ -119,6 +120,9 @@ def main() -> int:
     )
     parser.add_argument("--graph", type=Path, nargs="+", required=True, help="as many run folders on the same data")
     parser.add_argument("--reading", nargs="+", choices=READINGS, default=list(READINGS), help="both unless given")
+    parser.add_argument(
+        "--pairs", action="store_true", help="only pairs: of many models with several interests all cannot be added up"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/both.json"))
     arguments = parser.parse_args()
     size = len(arguments.graph)
@@ -133,7 +137,7 @@ def main() -> int:
     diversity = first.experiment.groups.values(first.dataset.train)
     found, both = list[Row](), list[Chosen]()
     for name, group in zip(names, sequences, strict=True):
-        alone, together = beside_graphs(name, first, group, graphs, arguments.reading, diversity)
+        alone, together = beside_graphs(name, first, group, graphs, arguments.reading, diversity, arguments.pairs)
         found += alone
         both += together
     found.insert(1, evaluated("graph alone", first, graphs, diversity))

@@ -23,7 +23,6 @@ from typing import Any
 import torch
 from answers import wide_console
 from ask import given_options
-from baselines import ItemToItem
 from question import METRIC, Options
 from rich.box import MARKDOWN
 from rich.table import Table
@@ -34,6 +33,7 @@ from graphmi.config import experiment
 from graphmi.data import Dataset, Histories, Interactions
 from graphmi.evaluator import Evaluator
 from graphmi.experiment import Experiment
+from graphmi.models.item_to_item import ItemToItem
 from graphmi.result import describe_data, versions
 from graphmi.run import RunFolder
 from graphmi.usage import UsageError
@@ -94,7 +94,7 @@ class Search:
         best["popularity"] = Found(validate(model), {}, None, model)
         for family, grid in self.grids.items():
             for options in grid:
-                model = self.experiment(f"baselines.{family}", options).build(dataset)
+                model = self.experiment(family, options).build(dataset)
                 for name, one in self.lengths(family, options, model, validate):
                     if name not in best or one.valid > best[name].valid:
                         best[name] = one

@@ -76,15 +76,15 @@ OBJECTIVES = {
 }
 SIMPLE: dict[str, Options] = {  # chosen by simple.py
     "popularity": {},
-    "item neighbours, training items": {"model": "baselines.ItemKNN", "model__neighbors": 20, "model__shrinkage": 0},
+    "item neighbours, training items": {"model": "ItemKNN", "model__neighbors": 20, "model__shrinkage": 0},
     "item neighbours, latest 2": {
-        "model": "baselines.ItemKNN",
+        "model": "ItemKNN",
         "model__neighbors": 300,
         "model__shrinkage": 20,
         "model__max_length": 2,
     },
-    "EASE, training items": {"model": "baselines.EASE", "model__regularization": 100},
-    "EASE, latest 5": {"model": "baselines.EASE", "model__regularization": 3000, "model__max_length": 5},
+    "EASE, training items": {"model": "EASE", "model__regularization": 100},
+    "EASE, latest 5": {"model": "EASE", "model__regularization": 3000, "model__max_length": 5},
 }
 
 

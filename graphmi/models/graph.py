@@ -7,9 +7,9 @@ from torch_geometric.data import HeteroData
 from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.conv import EdgeWeight
 
-__all__ = ["EdgeBuffers", "user_item_adjacency"]
+__all__ = ["EDGES", "EdgeBuffers", "user_item_adjacency"]
 
-_EDGES = ("user", "interacts", "item")
+EDGES = ("user", "interacts", "item")
 
 
 def user_item_adjacency(graph: HeteroData, weight: EdgeWeight) -> Adjacency:
@@ -22,10 +22,10 @@ def user_item_adjacency(graph: HeteroData, weight: EdgeWeight) -> Adjacency:
     Raises:
         ValueError: If the graph has no such edges.
     """
-    if _EDGES not in graph.edge_types:
-        raise ValueError(f"The graph must have edges {_EDGES} (got {graph.edge_types})")
+    if EDGES not in graph.edge_types:
+        raise ValueError(f"The graph must have edges {EDGES} (got {graph.edge_types})")
     num_users, num_items = int(graph["user"].num_nodes), int(graph["item"].num_nodes)
-    to_item = graph[_EDGES].edge_index
+    to_item = graph[EDGES].edge_index
     to_user = to_item.flip(0)
     edge_weight = torch.cat([weight(to_item, (num_users, num_items)), weight(to_user, (num_items, num_users))])
     offset = to_item.new_tensor([[0], [num_users]])

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 from typing import Literal
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 from graphmi.typing import Batch, FoldsIn, HistoryReader, Representations
 
 __all__ = ["SideBySide"]
+
+_MOST_INTERESTS = 256
 
 
 class SideBySide(nn.Module):
@@ -39,8 +42,8 @@ class SideBySide(nn.Module):
           with the sum of the models' dimensions
 
     Raises:
-        ValueError: If an argument is out of range, or in use users read beginnings of histories (``prefix``), as in
-            training.
+        ValueError: If an argument is out of range, or in use models that are added up have more than 256 combinations
+            of interests, or users read beginnings of histories (``prefix``), as in training.
 
     Example:
         >>> from graphmi.data import LeaveOneOut, planted
@@ -101,6 +104,11 @@ def _active(out: Representations) -> Tensor:
 
 def _combined(interests: Sequence[Tensor], active: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Return all combinations of one interest of each model, side by side, active where all of theirs are."""
+    if (total := prod(each.size(1) for each in interests)) > _MOST_INTERESTS:
+        raise ValueError(
+            f"models of {[each.size(1) for each in interests]} interests added up have {total:,}, all combinations, "
+            f"and at most {_MOST_INTERESTS} can be ranked: take fewer models"
+        )
     numbers = [torch.arange(each.size(1), device=each.device) for each in interests]
     which = torch.cartesian_prod(*numbers).view(-1, len(interests)).unbind(1)  # of each model, [num_combinations]
     found = torch.cat([each[:, place] for each, place in zip(interests, which, strict=True)], -1)

@@ -99,6 +99,14 @@ def test_what_several_interests_say_at_best_is_added_up(data, models):
     torch.testing.assert_close(scores.amax(1), expected)
 
 
+def test_more_combinations_than_can_be_ranked(data):
+    graph = LeaveOneOut()(data).graph()
+    models = [InterestGCN(graph, 17, 2, 1).eval(), InterestGCN(graph, 16, 2, 1).eval()]
+    with pytest.raises(ValueError, match=r"models of \[17, 16\] interests added up have 272, all combinations"):
+        asked(SideBySide(models), data)
+    assert asked(SideBySide(models, "best"), data).interests.size(1) == 33
+
+
 def test_somebody_new_is_served_where_all_models_can(data, models):
     items = data.items.ids[:4]
     lists = Recommender(data, SideBySide(models, "sum"), k=5).for_histories([items])

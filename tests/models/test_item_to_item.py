@@ -1,7 +1,4 @@
-"""The closed-form baselines of the studies against loops and against the problems that they solve."""
-
-import json
-import sys
+"""Weights between items against loops and against the problems that they solve."""
 
 import numpy as np
 import pytest
@@ -10,6 +7,7 @@ import torch
 from graphmi.config import preset_config
 from graphmi.data import planted
 from graphmi.data.graph import to_graph
+from graphmi.models import EASE, ItemKNN
 from graphmi.typing import Batch
 
 DATA = "planted:num_users=60,num_items=30,interactions_per_user=6"
@@ -29,8 +27,6 @@ def x(train):
 
 
 def test_ease_is_a_ridge_regression_of_each_item_on_the_others(train, x):
-    from baselines import EASE
-
     weight = EASE(to_graph(train), regularization=4.0).weight.numpy()
     for item in range(train.num_items):
         others = np.delete(x, item, axis=1)
@@ -40,8 +36,6 @@ def test_ease_is_a_ridge_regression_of_each_item_on_the_others(train, x):
 
 
 def test_neighbors_by_shrunk_cosine(train, x):
-    from baselines import ItemKNN
-
     weight = ItemKNN(to_graph(train), neighbors=3, shrinkage=2.0).weight.numpy()
     for item in range(train.num_items):
         cosine = np.zeros(train.num_items)
@@ -55,8 +49,6 @@ def test_neighbors_by_shrunk_cosine(train, x):
 
 
 def test_an_item_without_users_has_no_weight(train):
-    from baselines import ItemKNN
-
     graph = to_graph(train)
     graph["item"].num_nodes += 1
     weight = ItemKNN(graph, shrinkage=0.0).weight
@@ -66,8 +58,6 @@ def test_an_item_without_users_has_no_weight(train):
 
 class TestScores:
     def test_sums_over_the_training_items(self, train, x):
-        from baselines import EASE
-
         model = EASE(to_graph(train))
         out = model(Batch(user=torch.tensor([5, 2])))
         scores = (out.interests @ out.items.T).squeeze(1)
@@ -76,8 +66,6 @@ class TestScores:
             np.testing.assert_allclose(scores[row], expected, rtol=1e-4, atol=1e-6)
 
     def test_sums_over_the_history_and_not_its_padding(self, train):
-        from baselines import ItemKNN
-
         model = ItemKNN(to_graph(train), max_length=3)
         history, mask = torch.tensor([[4, 7, 1], [3, 0, 0]]), torch.tensor([[True] * 3, [True, False, False]])
         out = model(Batch(user=torch.tensor([0, 1]), history=history, mask=mask))
@@ -86,45 +74,19 @@ class TestScores:
         torch.testing.assert_close(scores[1], model.weight[:, 3])
 
     def test_what_is_read_can_be_changed(self, train):
-        from baselines import ItemKNN
-
         model = ItemKNN(to_graph(train))
         assert model.reading(3).max_length == 3
         assert not hasattr(model.reading(3).reading(None), "max_length")
         assert not hasattr(model, "max_length")
 
 
-@pytest.mark.parametrize("options", [{"model": "baselines.EASE"}, {"model": "baselines.ItemKNN"}])
-def test_a_configuration_can_name_them(options):
+@pytest.mark.parametrize("preset", ["ease", "item-knn"])
+def test_known_items_are_those_of_validation_too_at_the_test(preset):
     known, training = {}, {}
     for found, length in ((known, {"model__max_length": 1000}), (training, {})):
-        experiment = preset_config("popularity", DATA, **options, **length, replicates=0).experiment()
+        experiment = preset_config(preset, DATA, **length, replicates=0).experiment()
         dataset = experiment.dataset()
         trained = experiment.train(dataset)
         found |= {"valid": trained.valid["ndcg@20"], "test": trained.test.per_user["ndcg@20"]}
     assert known["valid"] == training["valid"]  # before validation the training items are all that is known
     assert not torch.equal(known["test"], training["test"])
-
-
-def test_the_search_tests_what_is_best_on_validation(monkeypatch, tmp_path, capsys):
-    import simple
-
-    monkeypatch.setattr(simple, "NEIGHBORS", [{"neighbors": 5}])
-    monkeypatch.setattr(simple, "LENGTHS", (2, simple.ALL))
-    words = ["--data", DATA, "--out", str(tmp_path / "new" / "out.json"), "--regularization", "0.1", "30", "3000"]
-    monkeypatch.setattr(sys, "argv", ["simple.py", *words])
-    simple.main()
-    assert "EASE, latest items" in capsys.readouterr().out
-    rows = json.loads((tmp_path / "new" / "out.json").read_text())["rows"]
-    valid, test = {}, {}
-    for value in (0.1, 30, 3000):
-        options = {"model": "baselines.EASE", "model__regularization": value, "replicates": 0}
-        experiment = preset_config("popularity", DATA, **options).experiment()
-        trained = experiment.train(experiment.dataset())
-        valid[value], test[value] = trained.valid["ndcg@20"], trained.test.metrics["ndcg@20"]
-    best = max(valid, key=valid.get)
-    training = rows["EASE, training items"]
-    assert training["options"] == {"regularization": best}
-    assert training["max_length"] is None
-    assert (training["valid"], training["ndcg@20"]) == (pytest.approx(valid[best]), pytest.approx(test[best]))
-    assert rows["EASE, latest items"]["valid"] >= training["valid"]

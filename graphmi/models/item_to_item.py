@@ -1,0 +1,151 @@
+"""Models of weights between items, in closed form: nothing is trained, and few models that are trained beat them."""
+
+from copy import copy
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import HeteroData
+
+from graphmi.models.graph import EDGES, EdgeBuffers
+from graphmi.nn.adjacency import Adjacency
+from graphmi.nn.ranges import at_least_one
+from graphmi.typing import Batch, Representations
+
+__all__ = ["EASE", "ItemKNN", "ItemToItem"]
+
+_MOST_ITEMS = 50_000  # 10 GB in single precision
+
+
+class ItemToItem(nn.Module):
+    r"""Scores an item by its weights to the items that a user had, :math:`s_{ui} = \sum_{j \in N(u)} W_{ij}`.
+
+    Args:
+        graph: The training graph, ``('user', 'interacts', 'item')``.
+        weight: :math:`W`, ``[num_items, num_items]``: row ``i`` has what each item adds to the score of item ``i``.
+        max_length: Most items that a user is read by, at least 1: the latest that are known, those of validation in
+            the test too, as sequence models do. The training items of the user, as graph models, when omitted. For the
+            next item few of them say more than all.
+
+    Shapes:
+        - **input:** a batch of users ``[batch]``, and their histories with ``max_length``
+        - **output:** ``interests [batch, 1, num_read]`` of zeros and ones, ``items [num_items, num_read]``; columns are
+          the items that someone in the batch had, so they differ from batch to batch
+
+    Raises:
+        ValueError: ``max_length`` is below 1, or in use the batch has no histories where there is one.
+    """
+
+    weight: Tensor
+
+    def __init__(self, graph: HeteroData, weight: Tensor, max_length: int | None = None) -> None:
+        super().__init__()
+        size = int(graph["item"].num_nodes), int(graph["user"].num_nodes)
+        self.edges = EdgeBuffers(Adjacency.from_edge_index(graph[EDGES].edge_index.flip(0), size=size))
+        self.register_buffer("weight", weight, persistent=False)  # made from the graph, so it is not saved
+        if max_length is not None:
+            at_least_one(max_length=max_length)
+            self.max_length = max_length  # only then it reads histories
+
+    def forward(self, batch: Batch) -> Representations:
+        """Return which items each user had, and the weights to them."""
+        if not hasattr(self, "max_length"):
+            edges = self.edges()
+            entries, row = edges.entries(batch.user)
+            return self._of(row, edges.col[entries].long(), len(batch.user))
+        if batch.history is None or batch.mask is None:
+            raise ValueError("with 'max_length' users are read by their histories, and the batch has none")
+        return self.fold_in(batch.history, batch.mask)
+
+    def fold_in(self, history: Tensor, mask: Tensor) -> Representations:
+        """Return what users with these items are like, ``[batch, length]``; an item that comes twice counts once."""
+        return self._of(mask.nonzero()[:, 0], history[mask], len(history))
+
+    def reading(self, max_length: int | None) -> "ItemToItem":
+        """Return a model with the same weights and another ``max_length``."""
+        other = copy(self)
+        vars(other).pop("max_length", None)
+        if max_length is not None:
+            other.max_length = max_length
+        return other
+
+    def _of(self, row: Tensor, item: Tensor, batch: int) -> Representations:
+        had = self.weight.new_zeros(batch, len(self.weight))
+        had[row, item] = 1.0
+        read = had.any(0).nonzero().flatten()  # the others would only cost time
+        return Representations(interests=had[:, read].unsqueeze(1), items=self.weight[:, read])
+
+
+class EASE(ItemToItem):
+    r"""A linear autoencoder whose items do not predict themselves, in closed form.
+
+    With :math:`P = (X^\top X + \lambda I)^{-1}` of the training pairs :math:`X` item :math:`j` adds
+    :math:`-P_{ji} / P_{ii}` to the score of :math:`i`. `Steck, WWW 2019 <https://arxiv.org/abs/1905.03375>`_,
+    published. Making it takes about :math:`24 |I|^2` bytes and :math:`|I|^3` operations.
+
+    Args:
+        graph: The training graph.
+        regularization: :math:`\lambda`, positive; the more, the less rare items say.
+        max_length: As in :class:`ItemToItem`.
+
+    Raises:
+        ValueError: An argument is out of range, or there are more than 50,000 items.
+
+    Example:
+        >>> from graphmi.data import LeaveOneOut, planted
+        >>> model = EASE(LeaveOneOut()(planted(num_users=50, num_items=40, num_clusters=4)).graph())
+        >>> model.weight.shape
+        torch.Size([40, 40])
+    """
+
+    def __init__(self, graph: HeteroData, regularization: float = 300.0, max_length: int | None = None) -> None:
+        if not regularization > 0:
+            raise ValueError(f"'regularization' must be positive (got {regularization})")
+        gram = _common_users(graph).double()
+        gram.diagonal().add_(regularization)
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
+        weight = (-inverse / inverse.diagonal().unsqueeze(1)).float()
+        super().__init__(graph, weight.fill_diagonal_(0.0), max_length)
+
+
+class ItemKNN(ItemToItem):
+    r"""The nearest neighbours of each item by cosine, :math:`n_{ij} / (\sqrt{n_i n_j} + h)` of counts of users.
+
+    `Sarwar et al., WWW 2001 <https://doi.org/10.1145/371920.372071>`_, with shrinkage.
+
+    Args:
+        graph: The training graph.
+        neighbors: How many neighbours an item has, at least 1.
+        shrinkage: :math:`h`, at least 0; takes weight from pairs with few users.
+        max_length: As in :class:`ItemToItem`.
+
+    Raises:
+        ValueError: An argument is out of range, or there are more than 50,000 items.
+    """
+
+    def __init__(
+        self, graph: HeteroData, neighbors: int = 100, shrinkage: float = 10.0, max_length: int | None = None
+    ) -> None:
+        at_least_one(neighbors=neighbors)
+        if not shrinkage >= 0:
+            raise ValueError(f"'shrinkage' must be at least 0 (got {shrinkage})")
+        both = _common_users(graph)
+        count = both.diagonal().clone()
+        cosine = both.fill_diagonal_(0.0) / (torch.outer(count, count).sqrt() + shrinkage).clamp_min(1e-12)
+        nearest = cosine.topk(min(neighbors, len(cosine)), dim=1)
+        super().__init__(graph, torch.zeros_like(cosine).scatter_(1, *nearest[::-1]), max_length)
+
+
+def _common_users(graph: HeteroData) -> Tensor:
+    """Return how many users each pair of items has in common, ``[num_items, num_items]`` float32."""
+    num_items = int(graph["item"].num_nodes)
+    if num_items > _MOST_ITEMS:
+        raise ValueError(
+            f"weights between all items are for {_MOST_ITEMS:,} items at most (got {num_items:,}): filter the data, as "
+            "with --filter.k_core 10"
+        )
+    edge = graph[EDGES].edge_index
+    size = int(graph["user"].num_nodes), num_items
+    pairs = torch.sparse_coo_tensor(edge, torch.ones(edge.size(1)), size).coalesce()
+    pairs.values().fill_(1.0)  # a pair that comes twice counts once
+    common: Tensor = torch.sparse.mm(pairs.t(), pairs).to_dense()
+    return common
