@@ -146,8 +146,8 @@ class Search:
 
 
 def ranking(targets: Interactions, known: Interactions, groups: Mapping[str, Tensor] | None = None) -> Evaluator:
-    """Return what ranks all items; in small batches, which share fewer columns of the weights."""
-    return Evaluator(targets, known, groups=groups, batch_size=256, history=Histories(known), quick=True)
+    """Return what ranks all items."""
+    return Evaluator(targets, known, groups=groups, history=Histories(known), quick=True)
 
 
 def show(result: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Models of weights between items, in closed form: nothing is trained, and few models that are trained beat them."""
 
+from collections.abc import Callable
 from copy import copy
 
 import torch
@@ -9,7 +10,7 @@ from torch_geometric.data import HeteroData
 from graphmi.models.graph import EDGES, EdgeBuffers
 from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.ranges import at_least_one
-from graphmi.typing import Batch, Representations
+from graphmi.typing import Batch, Contributions, Representations
 
 __all__ = ["EASE", "ItemKNN", "ItemToItem"]
 
@@ -28,8 +29,7 @@ class ItemToItem(nn.Module):
 
     Shapes:
         - **input:** a batch of users ``[batch]``, and their histories with ``max_length``
-        - **output:** ``interests [batch, 1, num_read]`` of zeros and ones, ``items [num_items, num_read]``; columns are
-          the items that someone in the batch had, so they differ from batch to batch
+        - **output:** ``interests [batch, 1, num_items]`` of zeros and ones, ``items [num_items, num_items]``, :math:`W`
 
     Raises:
         ValueError: ``max_length`` is below 1, or in use the batch has no histories where there is one.
@@ -48,17 +48,15 @@ class ItemToItem(nn.Module):
 
     def forward(self, batch: Batch) -> Representations:
         """Return which items each user had, and the weights to them."""
-        if not hasattr(self, "max_length"):
-            edges = self.edges()
-            entries, row = edges.entries(batch.user)
-            return self._of(row, edges.col[entries].long(), len(batch.user))
-        if batch.history is None or batch.mask is None:
-            raise ValueError("with 'max_length' users are read by their histories, and the batch has none")
-        return self.fold_in(batch.history, batch.mask)
+        return self._of(*self._had(batch), len(batch.user))
 
     def fold_in(self, history: Tensor, mask: Tensor) -> Representations:
         """Return what users with these items are like, ``[batch, length]``; an item that comes twice counts once."""
-        return self._of(mask.nonzero()[:, 0], history[mask], len(history))
+        return self._of(*_pairs(history, mask), len(history))
+
+    def contributions(self) -> Callable[[Batch], Contributions]:
+        """Return a function that says which items the users of a batch had: each is a term of its own."""
+        return self._contributions
 
     def reading(self, max_length: int | None) -> "ItemToItem":
         """Return a model with the same weights and another ``max_length``."""
@@ -68,11 +66,25 @@ class ItemToItem(nn.Module):
             other.max_length = max_length
         return other
 
+    def _had(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the row of the batch and the item of each pair, ascending in rows."""
+        if not hasattr(self, "max_length"):
+            edges = self.edges()
+            entries, row = edges.entries(batch.user)
+            return row, edges.col[entries].long()
+        if batch.history is None or batch.mask is None:
+            raise ValueError("with 'max_length' users are read by their histories, and the batch has none")
+        return _pairs(batch.history, batch.mask)
+
     def _of(self, row: Tensor, item: Tensor, batch: int) -> Representations:
-        had = self.weight.new_zeros(batch, len(self.weight))
-        had[row, item] = 1.0
-        read = had.any(0).nonzero().flatten()  # the others would only cost time
-        return Representations(interests=had[:, read].unsqueeze(1), items=self.weight[:, read])
+        had = self.weight.new_zeros(batch, 1, len(self.weight))
+        had[row, 0, item] = 1.0
+        return Representations(interests=had, items=self.weight)
+
+    def _contributions(self, batch: Batch) -> Contributions:
+        row, item = torch.unique(torch.stack(self._had(batch)), dim=1)
+        vector = self._of(torch.arange(len(item), device=item.device), item, len(item)).interests
+        return Contributions(row, item, vector, rest=self.weight.new_zeros(len(batch.user), 1, len(self.weight)))
 
 
 class EASE(ItemToItem):
@@ -133,6 +145,10 @@ class ItemKNN(ItemToItem):
         cosine = both.fill_diagonal_(0.0) / (torch.outer(count, count).sqrt() + shrinkage).clamp_min(1e-12)
         nearest = cosine.topk(min(neighbors, len(cosine)), dim=1)
         super().__init__(graph, torch.zeros_like(cosine).scatter_(1, *nearest[::-1]), max_length)
+
+
+def _pairs(history: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    return mask.nonzero()[:, 0], history[mask]
 
 
 def _common_users(graph: HeteroData) -> Tensor:

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from graphmi.config import preset_config
-from graphmi.data import planted
+from graphmi.data import Histories, planted
 from graphmi.data.graph import to_graph
-from graphmi.models import EASE, ItemKNN
+from graphmi.models import EASE, ItemKNN, item_to_item
 from graphmi.typing import Batch
 
 DATA = "planted:num_users=60,num_items=30,interactions_per_user=6"
@@ -73,11 +73,62 @@ class TestScores:
         torch.testing.assert_close(scores[0], model.weight[:, [4, 7, 1]].sum(1))
         torch.testing.assert_close(scores[1], model.weight[:, 3])
 
+    def test_of_somebody_new_and_of_items_that_come_twice(self, train, x):
+        model = EASE(to_graph(train))
+        items = torch.from_numpy(np.flatnonzero(x[5]))
+        history = torch.cat([items, items[:1], items.new_zeros(1)]).unsqueeze(0)
+        mask = torch.arange(history.size(1)).unsqueeze(0) < len(items) + 1
+        known = model(Batch(user=torch.tensor([5])))
+        torch.testing.assert_close(model.fold_in(history, mask).interests, known.interests)
+        assert model.fold_in(history, torch.zeros_like(mask)).interests.count_nonzero() == 0
+
+    @pytest.mark.parametrize("max_length", [None, 4])
+    def test_are_sums_of_what_items_contribute(self, train, max_length):
+        model = ItemKNN(to_graph(train), max_length=max_length)
+        histories = Histories(train)
+        users = torch.tensor([7, 0, 3])
+        history, mask = histories.read(users, 4)
+        history = history.where(mask, history[:, :1])
+        batch = Batch(
+            user=users, history=torch.cat([history, history[:, :1]], 1), mask=torch.cat([mask, mask[:, :1]], 1)
+        )
+        out, parts = model(batch), model.contributions()(batch)
+        summed = parts.rest.index_add(0, parts.row, parts.vector)
+        torch.testing.assert_close(summed, out.interests)
+        assert parts.row.tolist() == sorted(parts.row.tolist())
+        [first, *_] = parts.row.bincount().tolist()
+        alone = (parts.vector[:first, 0] @ out.items.T).sum(0)
+        torch.testing.assert_close(alone, out.interests[0, 0] @ out.items.T)
+
+    def test_need_histories_where_they_are_read(self, train):
+        with pytest.raises(ValueError, match="users are read by their histories, and the batch has none"):
+            EASE(to_graph(train), max_length=2)(Batch(user=torch.tensor([0])))
+
     def test_what_is_read_can_be_changed(self, train):
         model = ItemKNN(to_graph(train))
         assert model.reading(3).max_length == 3
         assert not hasattr(model.reading(3).reading(None), "max_length")
         assert not hasattr(model, "max_length")
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        (EASE, {"regularization": 0.0}, r"'regularization' must be positive \(got 0.0\)"),
+        (EASE, {"max_length": 0}, r"'max_length' must be at least 1 \(got 0\)"),
+        (ItemKNN, {"neighbors": 0}, r"'neighbors' must be at least 1 \(got 0\)"),
+        (ItemKNN, {"shrinkage": -1.0}, r"'shrinkage' must be at least 0 \(got -1.0\)"),
+    ],
+)
+def test_arguments_out_of_range(train, model, options, message):
+    with pytest.raises(ValueError, match=message):
+        model(to_graph(train), **options)
+
+
+def test_too_many_items_for_weights_between_all(train, monkeypatch):
+    monkeypatch.setattr(item_to_item, "_MOST_ITEMS", 29)
+    with pytest.raises(ValueError, match=r"for 29 items at most \(got 30\): filter the data"):
+        EASE(to_graph(train))
 
 
 @pytest.mark.parametrize("preset", ["ease", "item-knn"])
