@@ -36,7 +36,9 @@ usage: graphmi COMMAND [OPTIONS]
   data stats NAME-or-FILE      print sizes, degrees, diversity and time span
   --version                    print the version
 
-'evaluate', 'recommend' and 'export' take several runs as one model: --beside RUN ... [--weights W ...] adds scores up.
+'evaluate', 'explain', 'recommend' and 'export' take several runs as one model, whose scores add up:
+
+  graphmi recommend RUN --beside RUN ... [--weights W ...]
 
 A first run:
 

@@ -612,6 +612,13 @@ def test_runs_beside_a_run_are_asked_together(graphmi, trained, tmp_path):
     assert not (run / "evaluation-valid.json").exists()
     alone = [json.loads((each / "result.json").read_text())["valid_metrics"]["ndcg@20"] for each in (run, third)]
     assert result["metrics"]["ndcg@20"] not in alone
+    words = ["explain", run, "--beside", other, "--user", "3", "--json"]
+    status, out, err = graphmi(*words)
+    assert (status, err) == (0, "")
+    explained = json.loads(out)
+    assert explained["run"] == f"{run} + {other}"
+    assert len(explained["interests"]) == 4
+    assert any(one["causes"] for one in explained["recommendations"])
 
 
 def best_scores(graphmi, run, folder):

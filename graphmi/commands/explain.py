@@ -11,13 +11,13 @@ from jsonargparse import ArgumentParser
 from rich.console import Console
 from torch import Tensor
 
+from graphmi.commands.beside import add_runs, restore_runs
 from graphmi.commands.explanation import print_explanation
 from graphmi.commands.ids import find_id
 from graphmi.data import Dataset
 from graphmi.data.dataset import Part
 from graphmi.explain import Cause, Explainer, Explanation
-from graphmi.restore import Restored, restore
-from graphmi.run import RunFolder
+from graphmi.restore import Restored
 from graphmi.typing import Decomposable, HistoryReader
 from graphmi.usage import parse
 
@@ -42,43 +42,42 @@ def main(arguments: Sequence[str]) -> None:
         description="Show what the model of a run makes of one user: its interests with the items behind them, and "
         "why each item is recommended.",
     )
-    parser.add_argument("run", type=str, help="The run folder.")
+    add_runs(parser)
     parser.add_argument("--user", type=str, help="The id of a user in the data; one with a typical taste when omitted.")
     parser.add_argument("--k", type=int, default=10, help="Length of the list.")
     parser.add_argument("--split", type=Part, default="test", help="What to predict.")
     parser.add_argument("--json", action="store_true", help="Print JSON, for scripts.")
     options = parse(parser, arguments)
-    found = explain(RunFolder(options.run), options.user, options.k, options.split)
+    found = explain(restore_runs(options), options.user, options.k, options.split)
+    found["run"] = " + ".join([options.run, *options.beside])
     if options.json:
         sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
     else:
         print_explanation(Console(), found)
 
 
-def explain(folder: RunFolder, user: str | None = None, k: int = 10, split: Part = "test") -> dict[str, Any]:
+def explain(run: Restored, user: str | None = None, k: int = 10, split: Part = "test") -> dict[str, Any]:
     """Return what the model of a run makes of a user, with the ids and titles of the data, ready for JSON.
 
     Interests, groups and ranks count from 1.
 
     Args:
-        folder: The run.
+        run: The run.
         user: The id of a user; one of median diversity when omitted.
         k: Length of the list, at least 1.
         split: What to predict, ``"valid"`` or ``"test"``.
 
     Raises:
-        FileNotFoundError: If there is no trained model.
         UsageError: If the user is unknown.
-        ValueError: If the data is not that of the run, or ``k`` is below 1.
+        ValueError: If ``k`` is below 1.
     """
-    run = restore(folder)
     explainer = Explainer(run.dataset, run.model, split)
     tastes = _Tastes.of(run, split)
     index = tastes.typical if user is None else find_id(run.dataset.train.users, user, "user")
     [explanation] = explainer(torch.tensor([index]), k=k)
     users = run.dataset.train.users.decode(torch.tensor([tastes.narrow, tastes.broad]))
     return {
-        "run": str(folder.path),
+        "run": str(run.folder.path),
         "split": split,
         "user": run.dataset.train.users.decode(torch.tensor([index]))[0],
         **({} if user is not None else {"typical": True, "narrow": users[0], "broad": users[1]}),

@@ -1,14 +1,16 @@
 """Several trained models as one: their vectors side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from math import prod
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graphmi.typing import Batch, FoldsIn, HistoryReader, Representations
+from graphmi.typing import Batch, Contributions, Decomposable, FoldsIn, HistoryReader, Representations
 
 __all__ = ["SideBySide"]
 
@@ -86,42 +88,61 @@ class SideBySide(nn.Module):
         """
         return self._together([_folded_in(model, history, mask) for model in self.models])
 
+    @torch.no_grad()
+    def contributions(self) -> Callable[[Batch], Contributions | None]:
+        """Return a function that gives what items add to the interests of a batch, in whichever model they do.
+
+        There is none where one of the models has none.
+        """
+        asked = [model.contributions() if isinstance(model, Decomposable) else None for model in self.models]
+        return partial(self._contributions, asked)
+
     def _together(self, outs: Sequence[Representations]) -> Representations:
-        interests = [weight * out.interests for weight, out in zip(self.weights, outs, strict=True)]
-        together = _combined if self.reading == "sum" else _in_own_dimensions
-        masked = any(out.interest_mask is not None for out in outs)
-        found, mask = together(interests, [_active(out) for out in outs])
-        items = torch.cat([out.items[:] for out in outs], -1)
-        return Representations(found, items, interest_mask=mask if masked else None)
-
-
-def _active(out: Representations) -> Tensor:
-    """Return which interests are active, ``[batch, num_interests]``."""
-    if out.interest_mask is None:
-        return out.interests.new_ones(out.interests.shape[:2], dtype=torch.bool)
-    return out.interest_mask
-
-
-def _combined(interests: Sequence[Tensor], active: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return all combinations of one interest of each model, side by side, active where all of theirs are."""
-    if (total := prod(each.size(1) for each in interests)) > _MOST_INTERESTS:
-        raise ValueError(
-            f"models of {[each.size(1) for each in interests]} interests added up have {total:,}, all combinations, "
-            f"and at most {_MOST_INTERESTS} can be ranked: take fewer models"
+        places = self._places([out.interests for out in outs])
+        interests = torch.cat(
+            [weight * place @ out.interests for weight, place, out in zip(self.weights, places, outs, strict=True)], -1
         )
-    numbers = [torch.arange(each.size(1), device=each.device) for each in interests]
-    which = torch.cartesian_prod(*numbers).view(-1, len(interests)).unbind(1)  # of each model, [num_combinations]
-    found = torch.cat([each[:, place] for each, place in zip(interests, which, strict=True)], -1)
-    return found, torch.stack([each[:, place] for each, place in zip(active, which, strict=True)]).all(0)
+        items = torch.cat([out.items[:] for out in outs], -1)
+        idle = [
+            place @ (~out.interest_mask).to(place).unsqueeze(-1)  # [batch, num_interests, 1]
+            for place, out in zip(places, outs, strict=True)
+            if out.interest_mask is not None
+        ]
+        return Representations(interests, items, interest_mask=torch.cat(idle, -1).sum(-1) == 0 if idle else None)
 
+    def _contributions(
+        self, asked: Sequence[Callable[[Batch], Contributions | None] | None], batch: Batch
+    ) -> Contributions | None:
+        found = [
+            None if ask is None else ask(_for(model, batch)) for ask, model in zip(asked, self.models, strict=True)
+        ]
+        parts = [part for part in found if part is not None]
+        if len(parts) < len(found):
+            return None
+        places = self._places([part.rest for part in parts])
+        weighted = [weight * place for weight, place in zip(self.weights, places, strict=True)]
+        rest = [place @ part.rest for place, part in zip(weighted, parts, strict=True)]
+        width = [each.size(-1) for each in rest]
+        vector = [
+            F.pad(place @ part.vector, (sum(width[:before]), sum(width[before + 1 :])))
+            for before, (place, part) in enumerate(zip(weighted, parts, strict=True))
+        ]
+        row, order = torch.cat([part.row for part in parts]).sort(stable=True)
+        item = torch.cat([part.item for part in parts])
+        return Contributions(row, item[order], torch.cat(vector)[order], torch.cat(rest, -1))
 
-def _in_own_dimensions(interests: Sequence[Tensor], active: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return the interests of all models one after the other, 0 in the dimensions of the others."""
-    own = [
-        torch.cat([one if other is one else one.new_zeros(*one.shape[:2], other.size(-1)) for other in interests], -1)
-        for one in interests
-    ]
-    return torch.cat(own, 1), torch.cat(list(active), 1)
+    def _places(self, interests: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Return which interest of each model is in which of all, ``[num_all, num_interests]`` of zeros and ones."""
+        sizes = [each.size(1) for each in interests]
+        if self.reading == "best":  # one after the other
+            return torch.split(torch.eye(sum(sizes)).to(interests[0]), sizes, dim=1)
+        if prod(sizes) > _MOST_INTERESTS:
+            raise ValueError(
+                f"models of {sizes} interests added up have {prod(sizes):,}, all combinations, and at most "
+                f"{_MOST_INTERESTS} can be ranked: take fewer models"
+            )
+        which = torch.cartesian_prod(*map(torch.arange, sizes)).view(-1, len(sizes))  # [num_all, num_models]
+        return [torch.eye(size)[of].to(interests[0]) for size, of in zip(sizes, which.t(), strict=True)]
 
 
 def _folded_in(model: nn.Module, history: Tensor, mask: Tensor) -> Representations:

@@ -1,10 +1,12 @@
 """Models side by side: their scores added up, or the best of them, score by score."""
 
+from itertools import product
+
 import pytest
 import torch
 
 from graphmi.data import Histories, LeaveOneOut, planted
-from graphmi.models import InterestGCN, Popularity, SequenceModel, SideBySide
+from graphmi.models import EASE, InterestGCN, Popularity, SequenceModel, SideBySide
 from graphmi.nn import LastPosition
 from graphmi.recommender import Recommender
 from graphmi.typing import Batch, HistoryReader, Representations
@@ -97,6 +99,39 @@ def test_what_several_interests_say_at_best_is_added_up(data, models):
     )
     scores = (out.interests @ out.items.T).masked_fill(~out.interest_mask.unsqueeze(-1), -torch.inf)
     torch.testing.assert_close(scores.amax(1), expected)
+
+
+@pytest.mark.parametrize("reading", ["sum", "best"])
+def test_interests_are_sums_of_what_items_add_in_any_model(data, models, reading):
+    graph = LeaveOneOut()(data).graph()
+    several = [InterestGCN(graph, 3, 5, 1).eval(), SequenceModel(graph, 4).eval(), models[1], EASE(graph)]
+    together = SideBySide(several, reading, [1.0, 2.0, 0.5, 0.1])
+    history, mask = Histories(data).read(USERS, together.max_length)
+    batch = Batch(USERS, history=history, mask=mask)
+    out, parts = together(batch), together.contributions()(batch)
+    torch.testing.assert_close(parts.rest.index_add(0, parts.row, parts.vector), out.interests)
+    assert parts.row.tolist() == sorted(parts.row.tolist())
+    own = [SideBySide([model], weights=[weight]) for model, weight in zip(several, together.weights, strict=True)]
+    for row in range(3):
+        of_all = set(parts.item[parts.row == row].tolist())
+        terms = [each.contributions()(batch) for each in own]
+        assert of_all == {item for term in terms for item in term.item[term.row == row].tolist()}
+    item = parts.item[parts.row == 0][0]
+    score = out.items[9] @ parts.vector[(parts.row == 0) & (parts.item == item)].sum(0).t()
+    alone = [
+        each.items[9] @ term.vector[(term.row == 0) & (term.item == item)].sum(0).t()
+        for each, term in ((model(batch), model.contributions()(batch)) for model in own)
+    ]
+    expected = torch.cat(alone) if reading == "best" else torch.stack([sum(terms) for terms in product(*alone)])
+    torch.testing.assert_close(score, expected)
+
+
+def test_nothing_is_said_of_items_where_a_model_cannot(data, models):
+    popularity = Popularity(LeaveOneOut()(data).graph())
+    for unable in (popularity, models[0]):  # who knows of no terms, and whose interests are one position
+        history, mask = Histories(data).read(USERS, 5)
+        together = SideBySide([models[2], unable])
+        assert together.contributions()(Batch(USERS, history=history, mask=mask)) is None
 
 
 def test_more_combinations_than_can_be_ranked(data):
