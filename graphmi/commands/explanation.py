@@ -100,7 +100,7 @@ def _interests(found: Names) -> Table:
 
 
 _CAPTIONS = {
-    "history": "%: share of the history that was routed into the interest",
+    "history": "%: how much of the interest comes from the item",
     "graph": "%: share of the interest that came through the neighbour",
     "none": "this model does not say which items an interest comes from",
 }
