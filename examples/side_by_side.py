@@ -2,7 +2,8 @@
 
 The three are trained apart (item neighbours need no training), and their scores add up: the vectors of users and items
 lie side by side, so what evaluates, ranks, explains and serves one model does so for two. How much the second one
-weighs is chosen on validation. On three data sets of four such pairs were 2 to 7 % better than the sequence model alone.
+weighs is chosen on validation. On three data sets of four such pairs were 2 to 7 % better than the sequence model
+alone (docs/results/both.md).
 
     python examples/side_by_side.py [--data ml-100k] [--epochs 40]
 
