@@ -1,13 +1,13 @@
 r"""Do several interests serve accounts that several people share? Real people, put together at random.
 
 Users of a data set are drawn into accounts of ``--people``, who take turns: the rows of an account are ordered by how
-far each person has come in the own history. So breadth is known and can be turned up, where in other data it is
-guessed. The last item of every person is test, the one before it validation; an item counts once per account, for who
-met it first. ``make`` writes the interactions and the three parts, for any model; accounts of one person are the data
-set itself, leave-one-out. ``people`` compares runs on them: how well each person is served, who has most items first
-(recall@20), as a picture too, and how many items before a target are nearest to the interest that it is nearest to, of
-its own person and of the others. Runs in one folder are seeds of one arm, the first folder is what the others are
-compared with.
+far each person has come in the own history, item by item or with ``--at-a-time`` some of them. So breadth is known and
+can be turned up, where in other data it is guessed. The last item of every person is test, the one before it
+validation; an item counts once per account, for who met it first. ``make`` writes the interactions and the three parts,
+for any model; accounts of one person are the data set itself, leave-one-out. ``people`` compares runs on them: how well
+each person is served, who has most items first (recall@20), as a picture too, and how many items before a target are
+nearest to the interest that it is nearest to, of its own person and of the others. Runs in one folder are seeds of one
+arm, the first folder is what the others are compared with.
 
     python examples/studies/accounts.py make --data ml-100k --people 4 --out accounts
     graphmi train PRESET --data accounts/interactions.csv --split GivenSplit --split.train accounts/train.csv \
@@ -48,16 +48,17 @@ PERSON = "person "
 SHARES = {"as own items": True, "as others'": False}
 
 
-def accounts(interactions: Interactions, people: int, seed: int = 0) -> pl.DataFrame:
+def accounts(interactions: Interactions, people: int, seed: int = 0, at_a_time: int = 1) -> pl.DataFrame:
     """Return ``user_id`` (the account), ``item_id``, ``time`` (the order), ``person`` and ``part`` of each row.
 
     Args:
         interactions: Of single people.
         people: How many share an account; people who are left over are left out.
         seed: Seed of the draw, and of whose turn it is where two are equally far.
+        at_a_time: How many items of a person follow each other, at least 1.
 
     Raises:
-        UsageError: If no account can be filled.
+        UsageError: If no account can be filled, or nothing comes at a time.
     """
     rng = np.random.default_rng(seed)
     order = np.arange(len(interactions)) if interactions.time is None else interactions.time.numpy()
@@ -65,13 +66,15 @@ def accounts(interactions: Interactions, people: int, seed: int = 0) -> pl.DataF
     found = rows["person"].unique().sort().to_numpy()
     if not 1 <= people <= len(found):
         raise UsageError(f"'--people' must be from 1 to {len(found)}, all that there are (got {people})")
+    if at_a_time < 1:
+        raise UsageError(f"'--at-a-time' must be at least 1 (got {at_a_time})")
     number = len(found) // people * people
     drawn = pl.DataFrame({"person": rng.permutation(found)[:number], "luck": rng.random(number)})
     place, count = pl.int_range(pl.len()).over("person"), pl.len().over("person")
     table = (
         rows.join(drawn.with_columns(user_id=pl.int_range(number) // people), on="person")
         .sort("order", maintain_order=True)
-        .with_columns(share=(place + 0.5) / count)
+        .with_columns(share=(place // at_a_time * at_a_time + 0.5) / count)
         .sort("user_id", "share", "luck", maintain_order=True)
         .unique(["user_id", "item"], keep="first", maintain_order=True)
         .with_columns(left=count - place, time=pl.int_range(pl.len()).over("user_id"))
@@ -225,6 +228,7 @@ def main() -> int:
         "--option", action="append", default=[], metavar="NAME=VALUE", help="for a file: time=..., format=..."
     )
     making.add_argument("--people", type=int, default=2, help="people per account")
+    making.add_argument("--at-a-time", type=int, default=1, help="items of a person that follow each other")
     making.add_argument("--seed", type=int, default=0)
     making.add_argument("--out", type=Path, required=True, help="folder for the files")
     asking = steps.add_parser("people", help="say how the people of accounts are served")
@@ -236,7 +240,8 @@ def main() -> int:
         show(arguments.runs, arguments.quota, arguments.out)
         return 0
     options = given_options(arguments.option)
-    make(accounts(open_data(arguments.data, **options), arguments.people, arguments.seed), arguments.out)
+    data = open_data(arguments.data, **options)
+    make(accounts(data, arguments.people, arguments.seed, arguments.at_a_time), arguments.out)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import groupby
 from types import SimpleNamespace
 
 import polars as pl
@@ -41,14 +42,20 @@ def test_accounts_of_one_person_are_the_data(interactions):
         assert sorted(mine) == _pairs(found, interactions)
 
 
+def histories(interactions):
+    """Return the items of each person, in time."""
+    own = {user: [] for user in range(61)}
+    for row in torch.argsort(interactions.time, stable=True).tolist():
+        own[int(interactions.user[row])].append(interactions.items.decode(interactions.item[row : row + 1])[0])
+    return own
+
+
 def test_people_take_turns(interactions):
     from accounts import accounts
 
     table = accounts(interactions, people=4, seed=1)
     assert table["person"].n_unique() == 60  # one is left over
-    own = {user: [] for user in range(61)}
-    for row in torch.argsort(interactions.time, stable=True).tolist():
-        own[int(interactions.user[row])].append(interactions.items.decode(interactions.item[row : row + 1])[0])
+    own = histories(interactions)
     for _, rows in table.group_by("user_id", maintain_order=True):
         assert rows["person"].n_unique() == 4
         assert rows["time"].to_list() == list(range(len(rows)))
@@ -63,6 +70,29 @@ def test_people_take_turns(interactions):
         assert shares == sorted(shares)
         for person in rows["person"].unique():
             assert set(own[person]) <= seen  # what is missing, another of the account has met before
+
+
+def test_people_stay_for_some_items(interactions):
+    from accounts import accounts
+
+    own = histories(interactions)
+    by_item, table = (accounts(interactions, people=2, seed=1, at_a_time=each) for each in (1, 3))
+    same = ["user_id", "person"]
+    assert table.select(same).unique().sort(same).equals(by_item.select(same).unique().sort(same))  # who is together
+    for _, rows in table.group_by("user_id", maintain_order=True):
+        turns = [
+            (person, own[person].index(item) // 3) for person, item in rows.select("person", "item_id").iter_rows()
+        ]
+        distinct = [turn for turn, _ in groupby(turns)]
+        assert len(distinct) == len(set(turns))  # nobody comes between
+        assert [turn for _, turn in distinct] == sorted(turn for _, turn in distinct)  # and each has its turn
+
+
+def test_nothing_at_a_time_is_one_sentence(interactions):
+    from accounts import accounts
+
+    with pytest.raises(UsageError, match=r"'--at-a-time' must be at least 1 \(got 0\)"):
+        accounts(interactions, people=2, at_a_time=0)
 
 
 def test_another_seed_draws_other_accounts(interactions):
