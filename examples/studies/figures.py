@@ -91,6 +91,7 @@ def lines(metric: str, x: str, log: bool = False) -> Draw:
             axes.set_xscale("symlog", linthresh=min(filter(None, known), default=1))
         elif all(place.is_integer() for place in known):
             axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.figure.set_figheight(4.5)
         axes.set_xlabel(x)
         axes.set_ylabel(metric)
         axes.grid(alpha=0.3)
