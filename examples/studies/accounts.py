@@ -27,6 +27,7 @@ import polars as pl
 import torch
 from answers import wide_console
 from apart import compared, table
+from arms import by_folder
 from ask import given_options
 from figures import lines, save
 from question import METRIC
@@ -34,7 +35,7 @@ from torch import Tensor
 
 from graphmi.asking import question
 from graphmi.cli import answer
-from graphmi.comparison import NamedRun, check_comparable, named
+from graphmi.comparison import NamedRun
 from graphmi.data import Histories, Interactions, open_data
 from graphmi.recommender import Recommender
 from graphmi.restore import Restored, restore
@@ -190,12 +191,10 @@ def picture(arms: Sequence[Arm], path: Path) -> None:
 
 def show(folders: Sequence[Path], quota: int | None, out: Path) -> None:
     """Print a row for the runs of each folder, and write all numbers and a picture."""
-    runs = named([RunFolder(folder) for folder in folders])
-    check_comparable(runs)
-    arms = dict[str, list[NamedRun]]()
-    for run in runs:
-        arms.setdefault(run.folder.path.absolute().parent.name, []).append(run)
-    found = [Arm(name, each, [people(restore(run.folder), quota) for run in each]) for name, each in arms.items()]
+    found = [
+        Arm(name, runs, [people(restore(run.folder), quota) for run in runs])
+        for name, runs in by_folder(folders).items()
+    ]
     tests = compared(found)
     wide_console().print(table(found, tests))
     content = {
