@@ -608,7 +608,12 @@ def test_runs_beside_a_run_are_asked_together(graphmi, trained, tmp_path):
     assert (status, err) == (0, "")
     assert "mf" in out
     result = json.loads((run / "evaluation-valid-beside.json").read_text())
-    assert result["beside"] == {str(other): 0.5, str(third): 2.0}
+    assert result["beside"] == [{"run": str(other), "weight": 0.5}, {"run": str(third), "weight": 2.0}]
+    again = ["export", run, "--beside", other, other, "--out", tmp_path / "again"]  # a run may stand beside twice
+    assert graphmi(*again)[0] == 0
+    np.testing.assert_allclose(
+        best_scores(graphmi, None, tmp_path / "again"), scores[0] + 2 * scores[1], rtol=1e-4, atol=1e-5
+    )
     assert not (run / "evaluation-valid.json").exists()
     alone = [json.loads((each / "result.json").read_text())["valid_metrics"]["ndcg@20"] for each in (run, third)]
     assert result["metrics"]["ndcg@20"] not in alone

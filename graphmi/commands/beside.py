@@ -21,7 +21,7 @@ def add_runs(parser: ArgumentParser) -> None:
     parser.add_argument("--weights", type=float, nargs="+", help="Weight of the scores of each run beside; 1 each.")
 
 
-def weights_beside(options: Namespace) -> dict[str, float]:
+def weights_beside(options: Namespace) -> list[tuple[str, float]]:
     """Return the runs beside, and the weight of each.
 
     Raises:
@@ -32,7 +32,7 @@ def weights_beside(options: Namespace) -> dict[str, float]:
         raise UsageError(
             f"give each run of '--beside' a weight (got {len(options.beside)} runs and {len(weights)} weights)"
         )
-    return dict(zip(options.beside, weights, strict=True))
+    return list(zip(options.beside, weights, strict=True))
 
 
 def restore_runs(options: Namespace) -> Restored:
@@ -50,5 +50,5 @@ def restore_runs(options: Namespace) -> Restored:
     run = restore(RunFolder(options.run))
     if not beside:
         return run
-    models = [restore_model(RunFolder(path), run.dataset) for path in beside]
-    return replace(run, model=SideBySide([run.model, *models], weights=[1.0, *beside.values()]))
+    models = [restore_model(RunFolder(path), run.dataset) for path, _ in beside]
+    return replace(run, model=SideBySide([run.model, *models], weights=[1.0, *(weight for _, weight in beside)]))

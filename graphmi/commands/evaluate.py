@@ -44,10 +44,11 @@ def main(arguments: Sequence[str]) -> None:
     result = describe_evaluation(experiment, dataset, evaluation)
     name = f"evaluation-{options.split}"
     if beside := weights_beside(options):
-        result["beside"], name = beside, f"{name}-beside"
+        result["beside"] = [{"run": path, "weight": weight} for path, weight in beside]
+        name = f"{name}-beside"
     run.folder.write_result(result, f"{name}.json")
     console = Console()
-    console.print(metrics_table(" + ".join([options.run, *beside]), {options.split: result["metrics"]}))
+    console.print(metrics_table(" + ".join([options.run, *options.beside]), {options.split: result["metrics"]}))
     metric = experiment.trainer.monitor
     metric = metric if metric in evaluation.metrics else next(iter(evaluation.metrics))
     for table in result_tables(result, metric):
