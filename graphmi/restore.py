@@ -46,21 +46,24 @@ def restore(folder: RunFolder) -> Restored:
     experiment, weights = _read(folder)
     interactions = experiment.interactions()
     dataset = experiment.split(interactions)
-    return Restored(folder, experiment, interactions, dataset, _model(folder, experiment, weights, dataset))
+    check_data(folder, describe_data(experiment, dataset))
+    return Restored(folder, experiment, interactions, dataset, _model(experiment, weights, dataset))
 
 
-def restore_model(folder: RunFolder, dataset: Dataset) -> nn.Module:
-    """Return the model of a run on data that was read before, with the weights of its best epoch.
+def restore_model(folder: RunFolder, beside: Restored) -> nn.Module:
+    """Return the model of a run on the data of another, with the weights of its best epoch.
 
     Args:
         folder: The run, on any device.
-        dataset: The data.
+        beside: A run on the same data, which is not read again.
 
     Raises:
         FileNotFoundError: If there is no trained model.
         ValueError: If the data is not that of the run.
     """
-    return _model(folder, *_read(folder), dataset)
+    experiment, weights = _read(folder)
+    check_data(folder, describe_data(beside.experiment, beside.dataset))
+    return _model(experiment, weights, beside.dataset)
 
 
 def _read(folder: RunFolder) -> tuple[Experiment, Mapping[str, Tensor]]:
@@ -69,8 +72,7 @@ def _read(folder: RunFolder) -> tuple[Experiment, Mapping[str, Tensor]]:
     return experiment, folder.read_tensors("model")
 
 
-def _model(folder: RunFolder, experiment: Experiment, weights: Mapping[str, Tensor], dataset: Dataset) -> nn.Module:
-    check_data(folder, describe_data(experiment, dataset))
+def _model(experiment: Experiment, weights: Mapping[str, Tensor], dataset: Dataset) -> nn.Module:
     model = experiment.build(dataset)
     model.load_state_dict(weights)
     return model.eval()

@@ -27,15 +27,13 @@ import polars as pl
 import torch
 from answers import wide_console
 from apart import compared, table
-from arms import by_folder
+from arms import Seeds, by_folder
 from ask import given_options
 from figures import lines, save
 from question import METRIC
-from torch import Tensor
 
 from graphmi.asking import question
 from graphmi.cli import answer
-from graphmi.comparison import NamedRun
 from graphmi.data import Histories, Interactions, open_data
 from graphmi.recommender import Recommender
 from graphmi.restore import Restored, restore
@@ -150,23 +148,14 @@ def people(run: Restored, quota: int | None = None) -> dict[str, float]:
 
 
 @dataclass(frozen=True)
-class Arm:
-    """Runs that differ by their seeds.
+class Arm(Seeds):
+    """Seeds, and what they say of people.
 
     Attributes:
-        name: The folder that they are in.
-        runs: The runs.
         people: What each says of people.
     """
 
-    name: str
-    runs: Sequence[NamedRun]
     people: Sequence[Mapping[str, float]]
-
-    @property
-    def per_user(self) -> Tensor:
-        """The test metric of each account, averaged."""
-        return torch.stack([run.per_user[METRIC] for run in self.runs]).mean(0)
 
     def numbers(self) -> dict[str, list[float]]:
         """Return what the table shows, a list each."""

@@ -36,23 +36,32 @@ SHOWN = ("ndcg@10", METRIC, "recall@10", "recall@20")
 
 
 @dataclass(frozen=True)
-class Arm:
+class Seeds:
     """Runs that differ by their seeds.
 
     Attributes:
         name: The folder that they are in.
         runs: The runs.
-        kind: The groups of users.
     """
 
     name: str
     runs: Sequence[NamedRun]
-    kind: str
 
     @cached_property
     def per_user(self) -> Tensor:
         """The test metric of each user, averaged."""
         return torch.stack([run.per_user[METRIC] for run in self.runs]).mean(0)
+
+
+@dataclass(frozen=True)
+class Arm(Seeds):
+    """Seeds, and what they say of groups of users.
+
+    Attributes:
+        kind: The groups.
+    """
+
+    kind: str
 
     def numbers(self) -> dict[str, list[float]]:
         """Return what the table shows, a list each."""

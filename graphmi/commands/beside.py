@@ -50,5 +50,5 @@ def restore_runs(options: Namespace) -> Restored:
     run = restore(RunFolder(options.run))
     if not beside:
         return run
-    models = [restore_model(RunFolder(path), run.dataset) for path, _ in beside]
+    models = [restore_model(RunFolder(path), run) for path, _ in beside]
     return replace(run, model=SideBySide([run.model, *models], weights=[1.0, *(weight for _, weight in beside)]))
