@@ -10,7 +10,7 @@ from torch_geometric.data import HeteroData
 from graphmi.nn.dropout import Dropout
 from graphmi.nn.encode import Encoder, IdentityEncoder
 from graphmi.nn.extract import Extractor, SelfAttentiveExtractor
-from graphmi.nn.extract.packed import at_real_positions
+from graphmi.nn.extract.packed import at_real_positions, pays, real_positions
 from graphmi.nn.item_tower import ItemTower, TowerTable
 from graphmi.nn.sparse_table import SparseTable
 from graphmi.typing import Batch, Contributions, ItemTable, Representations
@@ -118,9 +118,12 @@ class SequenceModel(nn.Module):
         Raises:
             ValueError: If the batch has no histories, or longer ones than ``max_length``.
         """
-        x, mask = self._read(batch)
-        x = self.encoder(x, mask)
-        found = self.extractor(x, mask) if batch.prefix is None else self.extractor.prefixes(x, mask, batch.prefix)
+        history, mask = self._history(batch)
+        if batch.prefix is None and isinstance(self.encoder, IdentityEncoder) and pays(history):
+            found = self.extractor.extract_packed(self._read(history.flatten()[real_positions(mask)]), mask)
+        else:
+            x = self._encoded(history, mask)
+            found = self.extractor(x, mask) if batch.prefix is None else self.extractor.prefixes(x, mask, batch.prefix)
         return Representations(
             interests=F.normalize(found.interests, dim=-1) if self.normalize else found.interests,
             items=self.items(),
@@ -142,10 +145,10 @@ class SequenceModel(nn.Module):
 
     @torch.no_grad()
     def _contributions(self, batch: Batch) -> Contributions | None:
-        x, mask = self._read(batch)
-        x = self.encoder(x, mask)
+        history, mask = self._history(batch)
+        x = self._encoded(history, mask)
         parts = self.extractor.contributions(x, mask)  # [batch, num_interests, length, dim]
-        if parts is None or batch.history is None:
+        if parts is None:
             return None
         interests = self.extractor(x, mask).interests
         if self.normalize:
@@ -153,7 +156,7 @@ class SequenceModel(nn.Module):
             interests, parts = interests / length, parts / length.unsqueeze(-1)
         row = mask.nonzero()[:, 0]
         vector = parts.transpose(1, 2)[mask]
-        return Contributions(row, batch.history[mask], vector, rest=interests - parts.sum(2))
+        return Contributions(row, history[mask], vector, rest=interests - parts.sum(2))
 
     def items(self) -> Tensor | ItemTable:
         """Return the vectors of all items, ``[num_items, dim]``.
@@ -171,8 +174,8 @@ class SequenceModel(nn.Module):
             return SparseTable(weight, normalize)
         return F.normalize(weight, dim=-1) if normalize else weight
 
-    def _read(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the item vectors of the histories, 0 at padding, ``[num_sequences, length, dim]``, and the mask."""
+    def _history(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the items of the histories and which positions are real, both ``[num_sequences, length]``."""
         if batch.history is None or batch.mask is None:
             raise ValueError(
                 "SequenceModel reads histories, and the batch has none: use a TargetLoader or a PrefixLoader, and give "
@@ -180,6 +183,16 @@ class SequenceModel(nn.Module):
             )
         if batch.history.size(1) > self.max_length:
             raise ValueError(f"histories may have {self.max_length} items, 'max_length' (got {batch.history.size(1)})")
+        return batch.history, batch.mask
+
+    def _encoded(self, history: Tensor, mask: Tensor) -> Tensor:
+        """Return the histories as the encoder reads them, ``[num_sequences, length, dim]``."""
         # What pads is read as the first item of its history, so that no other item gets a gradient of zeros.
-        history = batch.history.where(batch.mask, batch.history[:, :1])
-        return at_real_positions(lambda item, _: self.dropout(self.embedding(item)), history, batch.mask), batch.mask
+        history = history.where(mask, history[:, :1])
+        encoded: Tensor = self.encoder(at_real_positions(lambda item, _: self._read(item), history, mask), mask)
+        return encoded
+
+    def _read(self, item: Tensor) -> Tensor:
+        """Return the vectors of items as they are read, ``[..., dim]``."""
+        vectors: Tensor = self.dropout(self.embedding(item))
+        return vectors

@@ -154,8 +154,8 @@ def test_positions_sum_to_the_interests(extractor, normalize):
 def test_positions_are_those_that_the_encoder_gives(encoder):
     model = sequence_model(SUMS["self-attentive"], encoder=encoder)
     out, found = model(READERS), model.contributions()(READERS)
-    x, mask = model._read(READERS)
-    encoded = model.encoder(x, mask)[mask]
+    mask = READERS.mask
+    encoded = model.encoder(model.embedding(READERS.history) * mask.unsqueeze(-1), mask)[mask]
     expected = out.routing.transpose(1, 2)[mask].unsqueeze(-1) * encoded.unsqueeze(1)
     torch.testing.assert_close(found.vector, expected.detach(), rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(total(found), out.interests.detach(), rtol=1e-12, atol=1e-12)

@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from graphmi.nn import LastPosition, LastQueryExtractor, MeanPooling, RecentPositions, SelfAttentiveExtractor
-from graphmi.nn.extract.packed import at_real_positions
+from graphmi.nn.extract import self_attentive
+from graphmi.nn.extract.packed import at_real_positions, pooled
 
 LENGTHS = (4, 1, 0, 6)
 EXTRACTORS = {
@@ -59,6 +60,14 @@ class TestEveryExtractor:
         assert all(parameter.grad.isfinite().all() for parameter in extractor.parameters())
 
     @all_extractors
+    def test_packed_histories_give_the_same(self, make, monkeypatch):
+        extractor, (x, mask) = made(make), histories()
+        packed = extractor.extract_packed(x[mask], mask)
+        monkeypatch.setattr(self_attentive, "pays", lambda x: False)
+        for found, expected in zip(packed, extractor.extract(x, mask), strict=True):
+            torch.testing.assert_close(found, expected)
+
+    @all_extractors
     def test_gradients(self, make):
         extractor, (x, mask) = made(make), histories()
         names, parameters = (
@@ -92,19 +101,14 @@ def test_only_real_positions_are_computed():
     assert not out[~mask].any()
 
 
-def test_under_autocast_the_number_of_positions_recurs_and_nothing_else_changes():
+def test_pooled_histories():
     x, mask = histories()
-    x.requires_grad_()
-    sizes, found = [], []
-    for mixed in (False, True):
-        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
-            out = at_real_positions(
-                lambda each, place: sizes.append(len(each)) or (place + 1).unsqueeze(1) * each, x, mask
-            )
-        found += [out, *torch.autograd.grad(out.square().sum(), x)]
-    assert sizes == [int(mask.sum()), 256]
-    assert torch.equal(found[0], found[2])
-    assert torch.equal(found[1], found[3])
+    weight = torch.rand(2, int(mask.sum()), dtype=torch.float64)
+    row = mask.nonzero()[:, 0]
+    expected = x.new_zeros(4, 2, 3).index_add(0, row, weight.T.unsqueeze(-1) * x[mask].unsqueeze(1))
+    torch.testing.assert_close(pooled(weight, x[mask], mask), expected)
+    inputs = weight.requires_grad_(), x[mask].requires_grad_(), mask
+    assert torch.autograd.gradcheck(pooled, inputs)
 
 
 class TestSets:

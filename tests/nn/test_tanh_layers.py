@@ -52,6 +52,17 @@ def test_autocast_takes_products_in_half_precision(monkeypatch, block):
         assert (part - other).norm() < 0.02 * other.norm()
 
 
+def test_numbers_of_rows_recur_under_autocast():
+    sizes = []
+    with (
+        torch.autocast("cpu", torch.bfloat16),
+        torch.autograd.graph.saved_tensors_hooks(lambda saved: sizes.append(len(saved)) or saved, lambda saved: saved),
+    ):
+        assert tanh_layers(*variables(300, dtype=torch.float32)).shape == (300, 2)
+    assert 512 in sizes
+    assert 300 not in sizes
+
+
 def test_double_precision_is_kept_under_autocast():
     inputs = variables()
     with torch.autocast("cpu", torch.bfloat16):

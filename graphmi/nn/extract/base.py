@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.utils import to_dense_batch
 
+from graphmi.nn.extract.packed import padded
+
 __all__ = ["Extractor", "Interests", "linear_parts"]
 
 
@@ -70,6 +72,17 @@ class Extractor(nn.Module, ABC):
             x: ``[batch, length, dim]``; anything at padding.
             mask: ``[batch, length]`` bool, True where the history is real; real positions come first.
         """
+
+    def extract_packed(self, x: Tensor, mask: Tensor) -> Interests:
+        """Return the :class:`Interests` of histories of which only the real positions are given.
+
+        Here they are padded; extractors that need no padding override this.
+
+        Args:
+            x: ``[num_real, dim]``, one history after the other.
+            mask: ``[batch, length]``.
+        """
+        return self.extract(padded(x, mask), mask)
 
     def prefixes(self, x: Tensor, mask: Tensor, prefix: Tensor) -> Interests:
         """Return the :class:`Interests` of beginnings of histories, the same as of each beginning alone.

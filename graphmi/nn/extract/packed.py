@@ -1,4 +1,4 @@
-"""Networks that see one position at a time, on the real positions alone."""
+"""Histories packed into their real positions, without what pads them."""
 
 from collections.abc import Callable
 
@@ -6,16 +6,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["at_real_positions"]
+from graphmi.nn.operators import spmm
 
-_FILL = 256  # sizes are multiples of this in half precision
+__all__ = ["at_real_positions", "padded", "pays", "pooled", "real_positions"]
+
+
+def pays(x: Tensor) -> bool:
+    """Return whether to pack histories before anything is computed of them.
+
+    On the CPU padding is most of the work where a few long histories pad many short ones. A GPU would have to be waited
+    for, and a compiled graph cannot know, how many positions are real.
+    """
+    return x.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def real_positions(mask: Tensor) -> Tensor:
+    """Return where the real positions are among all, ``[num_real]`` int64."""
+    return mask.flatten().nonzero().squeeze(1)
+
+
+def padded(x: Tensor, mask: Tensor, value: float = 0.0) -> Tensor:
+    """Return what stands at the real positions, ``[num_real, dim]``, as histories, ``[batch, length, dim]``."""
+    empty = x.new_full((mask.numel(), x.size(-1)), value)
+    return empty.index_copy_(0, real_positions(mask), x).view(*mask.shape, x.size(-1))
 
 
 def at_real_positions(network: Callable[[Tensor, Tensor], Tensor], x: Tensor, mask: Tensor) -> Tensor:
-    """Apply a network to every real position of histories, ``[batch, length, out]``; 0 at padding.
-
-    On the CPU padding costs nothing, which is most of the work where a few long histories pad many short ones. A GPU
-    would have to be waited for, and a compiled graph cannot know, how many positions are real: all are computed there.
+    """Apply a network that sees one position at a time to histories, ``[batch, length, out]``; 0 at padding.
 
     Args:
         network: From ``[..., dim]`` and the place of each in its history, which broadcasts to ``[...]``, to
@@ -24,11 +41,34 @@ def at_real_positions(network: Callable[[Tensor, Tensor], Tensor], x: Tensor, ma
         mask: ``[batch, length]`` bool, True where the history is real.
     """
     length = mask.size(1)
-    if x.device.type != "cpu" or torch.compiler.is_compiling():
+    if not pays(x):
         return network(x, torch.arange(length, device=x.device)).masked_fill(~mask.unsqueeze(-1), 0.0)
-    index = mask.flatten().nonzero().squeeze(1)
-    # A CPU compiles products of half precision for each new size: sizes that recur are worth some more positions.
-    fill = -len(index) % _FILL if torch.is_autocast_enabled("cpu") else 0
-    place = F.pad(index, (0, fill))
-    out = network(x.flatten(0, 1).index_select(0, place), place % length)[: len(index)]
-    return out.new_zeros(mask.numel(), out.size(-1)).index_copy(0, index, out).view(*mask.shape, out.size(-1))
+    place = real_positions(mask)
+    return padded(network(x.flatten(0, 1).index_select(0, place), place % length), mask)
+
+
+def pooled(weight: Tensor, x: Tensor, mask: Tensor) -> Tensor:
+    """Return the weighted sums over the real positions of each history, ``[batch, num_interests, dim]``.
+
+    The same as a product of what is padded, which would read and write the padding several times over: a sparse one,
+    whose matrix has the weights of interest after interest, each an entry of its history's row.
+
+    Args:
+        weight: ``[num_interests, num_real]``.
+        x: ``[num_real, dim]``.
+        mask: ``[batch, length]``.
+    """
+    num_interests, num_real = weight.shape
+    num, length = mask.shape
+    row = real_positions(mask).div(length, rounding_mode="floor").unsqueeze(1)
+    transposed = row + num * torch.arange(num_interests, device=row.device)  # [num_real, num_interests]
+    out: Tensor = spmm(
+        F.pad(mask.sum(1).repeat(num_interests).cumsum(0), (1, 0)).int(),
+        torch.arange(num_real, dtype=torch.int32, device=row.device).repeat(num_interests),
+        weight.flatten(),
+        torch.arange(num_real + 1, dtype=torch.int32, device=row.device) * num_interests,
+        transposed.int().flatten(),
+        weight.detach().T.flatten(),
+        x,
+    )
+    return out.view(num_interests, num, -1).transpose(0, 1)

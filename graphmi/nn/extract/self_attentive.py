@@ -1,11 +1,15 @@
 """Several interests by self-attention over a history."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch_geometric.utils import softmax
 
+from graphmi.nn.autocast import widened
 from graphmi.nn.extract.base import Extractor, Interests
-from graphmi.nn.extract.packed import at_real_positions
+from graphmi.nn.extract.packed import at_real_positions, padded, pays, pooled, real_positions
 from graphmi.nn.extract.prefix import prefix_attention
 from graphmi.nn.extract.tanh_layers import tanh_layers
 from graphmi.nn.position import Positions
@@ -60,8 +64,17 @@ class SelfAttentiveExtractor(Extractor):
 
     def extract(self, x: Tensor, mask: Tensor) -> Interests:
         """Return the interests and their routing weights."""
-        routing = self._routing(x, mask)
+        if pays(x):
+            return self.extract_packed(x.flatten(0, 1).index_select(0, real_positions(mask)), mask)
+        routing = self._routing(self._logits(x, mask), mask)
         return Interests(routing @ x, routing)
+
+    def extract_packed(self, x: Tensor, mask: Tensor) -> Interests:
+        """Return the interests and their routing weights."""
+        place, length = real_positions(mask), mask.size(1)
+        logits = widened(self._network(length)(x, place % length).T)  # [num_interests, num_real]
+        weight = softmax(logits, place // length, num_nodes=len(mask), dim=1)
+        return Interests(pooled(weight, x, mask), padded(weight.T, mask).transpose(1, 2))
 
     def prefixes(self, x: Tensor, mask: Tensor, prefix: Tensor) -> Interests:
         """Return the interests of beginnings of histories and their routing variance, in one pass over each history."""
@@ -70,22 +83,25 @@ class SelfAttentiveExtractor(Extractor):
 
     def contributions(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return the positions times their routing weights, which sum to the interests."""
-        return self._routing(x, mask).unsqueeze(-1) * x.unsqueeze(1)
+        return self._routing(self._logits(x, mask), mask).unsqueeze(-1) * x.unsqueeze(1)
 
-    def _routing(self, x: Tensor, mask: Tensor) -> Tensor:
+    def _routing(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Return the routing weights, ``[batch, num_interests, length]``."""
         padding = ~mask.unsqueeze(1)
-        logits = self._logits(x, mask)
         # The lowest finite number instead of -inf, and then 0: nothing is NaN where all is padding.
         logits = logits.masked_fill(padding, torch.finfo(logits.dtype).min)
         return logits.softmax(-1).masked_fill(padding, 0.0)
 
     def _logits(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return the logits, 0 at padding, ``[batch, num_interests, length]``."""
-        positions = self.position.first(mask.size(1)) if isinstance(self.position, Positions) else None
+        return at_real_positions(self._network(mask.size(1)), x, mask).transpose(1, 2)
 
-        def network(each: Tensor, place: Tensor) -> Tensor:
-            each = each if positions is None else each + F.embedding(place, positions)
-            return tanh_layers(each, self.hidden.weight, self.attention.weight)
+    def _network(self, length: int) -> Callable[[Tensor, Tensor], Tensor]:
+        """Return the function from single positions and their places to logits, ``[..., num_interests]``."""
+        positions = self.position.first(length) if isinstance(self.position, Positions) else None
 
-        return at_real_positions(network, x, mask).transpose(1, 2)
+        def network(x: Tensor, place: Tensor) -> Tensor:
+            x = x if positions is None else x + F.embedding(place, positions)
+            return tanh_layers(x, self.hidden.weight, self.attention.weight)
+
+        return network

@@ -10,6 +10,7 @@ from graphmi.nn.autocast import add_product, autocast_dtype, widened
 __all__ = ["tanh_layers"]
 
 _BLOCK = 2**18  # hidden numbers at a time on the CPU: the cache of a core
+_FILL = 256  # sizes are multiples of this in half precision
 
 
 def tanh_layers(x: Tensor, first: Tensor, second: Tensor) -> Tensor:
@@ -27,8 +28,10 @@ def tanh_layers(x: Tensor, first: Tensor, second: Tensor) -> Tensor:
     mixed = kind is None and not x.dtype == first.dtype == second.dtype
     if x.device.type != "cpu" or mixed or torch.compiler.is_compiling():
         return F.linear(F.linear(x, first).tanh_(), second)
-    out: Tensor = _TanhLayers.apply(x, first, second, kind or x.dtype)  # type: ignore[no-untyped-call]
-    return out
+    # A CPU compiles products of half precision for each new size: sizes that recur are worth some more rows.
+    rows = x if kind is None else F.pad(x, (0, 0, 0, -len(x) % _FILL))
+    out: Tensor = _TanhLayers.apply(rows, first, second, kind or x.dtype)  # type: ignore[no-untyped-call]
+    return out[: len(x)]
 
 
 class _TanhLayers(torch.autograd.Function):
