@@ -35,7 +35,6 @@ class RoutedExtractor(SelfAttentiveExtractor):
         self.prototype = nn.Parameter(torch.empty(num_interests, embedding_dim))
         nn.init.orthogonal_(self.prototype)
 
-    def _logits(self, x: Tensor, mask: Tensor) -> Tensor:
+    def _position_logits(self, x: Tensor, place: Tensor, length: int) -> Tensor:
         cosine = F.normalize(x, dim=-1) @ F.normalize(self.prototype, dim=-1).T
-        prior = (cosine / self.temperature).log_softmax(-1) * mask.unsqueeze(-1)
-        return super()._logits(x, mask) + prior.transpose(1, 2)
+        return super()._position_logits(x, place, length) + (cosine / self.temperature).log_softmax(-1)

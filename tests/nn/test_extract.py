@@ -101,6 +101,16 @@ def test_only_real_positions_are_computed():
     assert not out[~mask].any()
 
 
+def test_what_a_subclass_extracts_counts_for_packed_histories_too():
+    class Doubled(SelfAttentiveExtractor):
+        def extract(self, x, mask):
+            found = super().extract(x, mask)
+            return found._replace(interests=2 * found.interests)
+
+    extractor, (x, mask) = made(lambda: Doubled(3, 6)), histories()
+    torch.testing.assert_close(extractor.extract_packed(x[mask], mask).interests, extractor(x, mask).interests)
+
+
 def test_pooled_histories():
     x, mask = histories()
     weight = torch.rand(2, int(mask.sum()), dtype=torch.float64)

@@ -1,6 +1,6 @@
 """Several interests by self-attention over a history."""
 
-from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -65,16 +65,15 @@ class SelfAttentiveExtractor(Extractor):
     def extract(self, x: Tensor, mask: Tensor) -> Interests:
         """Return the interests and their routing weights."""
         if pays(x):
-            return self.extract_packed(x.flatten(0, 1).index_select(0, real_positions(mask)), mask)
-        routing = self._routing(self._logits(x, mask), mask)
+            return self._of_real_positions(x.flatten(0, 1).index_select(0, real_positions(mask)), mask)
+        routing = self._routing(x, mask)
         return Interests(routing @ x, routing)
 
     def extract_packed(self, x: Tensor, mask: Tensor) -> Interests:
         """Return the interests and their routing weights."""
-        place, length = real_positions(mask), mask.size(1)
-        logits = widened(self._network(length)(x, place % length).T)  # [num_interests, num_real]
-        weight = softmax(logits, place // length, num_nodes=len(mask), dim=1)
-        return Interests(pooled(weight, x, mask), padded(weight.T, mask).transpose(1, 2))
+        if type(self).extract is SelfAttentiveExtractor.extract:
+            return self._of_real_positions(x, mask)
+        return super().extract_packed(x, mask)  # a subclass makes something else of histories
 
     def prefixes(self, x: Tensor, mask: Tensor, prefix: Tensor) -> Interests:
         """Return the interests of beginnings of histories and their routing variance, in one pass over each history."""
@@ -83,25 +82,29 @@ class SelfAttentiveExtractor(Extractor):
 
     def contributions(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return the positions times their routing weights, which sum to the interests."""
-        return self._routing(self._logits(x, mask), mask).unsqueeze(-1) * x.unsqueeze(1)
+        return self._routing(x, mask).unsqueeze(-1) * x.unsqueeze(1)
 
-    def _routing(self, logits: Tensor, mask: Tensor) -> Tensor:
+    def _of_real_positions(self, x: Tensor, mask: Tensor) -> Interests:
+        """Return what ``extract`` does of the real positions, ``[num_real, dim]``."""
+        place, length = real_positions(mask), mask.size(1)
+        logits = widened(self._position_logits(x, place % length, length).T)  # [num_interests, num_real]
+        weight = softmax(logits, place // length, num_nodes=len(mask), dim=1)
+        return Interests(pooled(weight, x, mask), padded(weight.T, mask).transpose(1, 2))
+
+    def _routing(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return the routing weights, ``[batch, num_interests, length]``."""
         padding = ~mask.unsqueeze(1)
+        logits = self._logits(x, mask)
         # The lowest finite number instead of -inf, and then 0: nothing is NaN where all is padding.
         logits = logits.masked_fill(padding, torch.finfo(logits.dtype).min)
         return logits.softmax(-1).masked_fill(padding, 0.0)
 
     def _logits(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return the logits, 0 at padding, ``[batch, num_interests, length]``."""
-        return at_real_positions(self._network(mask.size(1)), x, mask).transpose(1, 2)
+        return at_real_positions(partial(self._position_logits, length=mask.size(1)), x, mask).transpose(1, 2)
 
-    def _network(self, length: int) -> Callable[[Tensor, Tensor], Tensor]:
-        """Return the function from single positions and their places to logits, ``[..., num_interests]``."""
-        positions = self.position.first(length) if isinstance(self.position, Positions) else None
-
-        def network(x: Tensor, place: Tensor) -> Tensor:
-            x = x if positions is None else x + F.embedding(place, positions)
-            return tanh_layers(x, self.hidden.weight, self.attention.weight)
-
-        return network
+    def _position_logits(self, x: Tensor, place: Tensor, length: int) -> Tensor:
+        """Return the logits of positions, ``[..., num_interests]``, from their places in histories of a length."""
+        if isinstance(self.position, Positions):
+            x = x + F.embedding(place, self.position.first(length))
+        return tanh_layers(x, self.hidden.weight, self.attention.weight)
