@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from graphmi.data.interactions import Interactions
+from graphmi.data.transfer import to_device
 from graphmi.typing import Batch
 
 if TYPE_CHECKING:
@@ -124,7 +125,8 @@ class UserLoader(BatchLoader):
             row = torch.arange(len(chosen)).repeat_interleave(lengths)  # [num_pairs]
             first = lengths.cumsum(0) - lengths
             index = torch.arange(len(row)) + (self.starts[chosen] - first)[row]
-            yield Batch(user=self.users[chosen].to(device), positive=self.item[index.to(device)], row=row.to(device))
+            index, row = to_device(torch.stack([index, row]), device)
+            yield Batch(user=to_device(self.users[chosen], device), positive=self.item[index], row=row)
 
 
 def _pairs(train: Union[Interactions, "HeteroData"]) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from graphmi.data.interactions import Interactions
 from graphmi.data.order import by_user, chronological
+from graphmi.data.transfer import to_device
 
 __all__ = ["Histories", "check_length"]
 
@@ -85,8 +86,9 @@ class Histories:
         """
         length = max(int((stop - start).max()), 1) if len(start) else 1
         device = self._padded.device
-        index = start.to(device).unsqueeze(1) + torch.arange(length, device=device)  # [batch, length]
-        mask = index < stop.to(device).unsqueeze(1)
+        start, stop = to_device(torch.stack([start, stop]), device).unsqueeze(2)
+        index = start + torch.arange(length, device=device)  # [batch, length]
+        mask = index < stop
         return self._padded[index.where(mask, len(self._padded) - 1)], mask
 
 

@@ -7,6 +7,7 @@ import torch
 from graphmi.data.interactions import Interactions
 from graphmi.data.loader import BatchLoader
 from graphmi.data.sequence import Histories, check_length
+from graphmi.data.transfer import to_device
 from graphmi.typing import Batch
 
 __all__ = ["TargetLoader"]
@@ -68,5 +69,5 @@ class TargetLoader(BatchLoader):
             torch.split(users, self.batch_size), torch.split(positions, self.batch_size), strict=True
         ):
             history, mask = histories.read(user, max_length, position)
-            positive = histories.item[(histories.rowptr[user] + position).to(self.device)]
-            yield Batch(user=user.to(self.device), positive=positive, history=history, mask=mask)
+            user, target = to_device(torch.stack([user, histories.rowptr[user] + position]), self.device)
+            yield Batch(user=user, positive=histories.item[target], history=history, mask=mask)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from graphmi.data.sequence import Histories
+from graphmi.data.transfer import to_device
 from graphmi.typing import Batch
 
 __all__ = ["Windows"]
@@ -79,5 +80,5 @@ class Windows:
         following = self.targets.cumsum(0)[row] - 1 - torch.arange(len(row))  # targets behind it in its window
         target = self.stop[row] - following
         prefix = row * history.size(1) + target - 1 - self.start[row]
-        user, target, prefix = torch.stack([self.user[row], target, prefix]).to(history.device)
+        user, target, prefix = to_device(torch.stack([self.user[row], target, prefix]), history.device)
         return Batch(user=user, positive=histories.item[target], history=history, mask=mask, prefix=prefix)

@@ -1,17 +1,25 @@
 """Number formats under autocast, for functions with a backward of their own."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor
 
-__all__ = ["add_product", "autocast_dtype", "widened"]
+__all__ = ["add_product", "autocast_dtype", "widened", "without_autocast"]
 
 
 def autocast_dtype(like: Tensor) -> torch.dtype | None:
     """Return the format in which autocast would take a product of this tensor; ``None`` where it leaves it alone."""
     device = like.device.type
-    if not torch.is_autocast_enabled(device) or like.dtype == torch.float64:
+    if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
         return None
-    return torch.get_autocast_dtype(device)
+    return None if like.dtype == torch.float64 else torch.get_autocast_dtype(device)
+
+
+def without_autocast(like: Tensor) -> AbstractContextManager[object]:
+    """Return a context in which products of such tensors are taken as they are."""
+    device = like.device.type
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 def widened(x: Tensor) -> Tensor:

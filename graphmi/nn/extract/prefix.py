@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graphmi.nn.autocast import widened
+from graphmi.nn.autocast import widened, without_autocast
 
 __all__ = ["PrefixAttention", "causal_attention", "prefix_attention"]
 
@@ -42,7 +42,7 @@ def prefix_attention(logits: Tensor, values: Tensor, prefix: Tensor) -> PrefixAt
         values: ``[num_histories, length, dim]``.
         prefix: ``[batch]``; ``r * length + t`` stands for the first ``t + 1`` positions of history ``r``.
     """
-    with torch.autocast(logits.device.type, enabled=False):  # many small products, of numbers that are summed again
+    with without_autocast(logits):  # many small products, of numbers that are summed again
         return _prefix_attention(widened(logits), widened(values), prefix)
 
 
