@@ -8,7 +8,7 @@ from torch_geometric.data import HeteroData
 
 from graphmi.typing import Negatives
 
-__all__ = ["KnownItems", "Sampler", "at_least", "item_degrees", "one_positive_each"]
+__all__ = ["KnownItems", "Sampler", "at_least", "item_degrees", "one_positive_each", "pick"]
 
 _MAX_TABLE = 64 * 1024 * 1024  # entries (bytes) of a dense user-item table
 
@@ -85,7 +85,7 @@ class KnownItems(nn.Module):
             return self.table.index_select(0, user).gather(1, item.expand(user.numel(), -1))
         key = user.unsqueeze(-1) * self.num_items + item
         if self.table is not None:
-            return torch.take(self.table, key)
+            return pick(self.table.view(-1), key)
         return self.key[torch.searchsorted(self.key, key)] == key
 
     def rows(self, user: Tensor) -> Tensor:
@@ -102,6 +102,11 @@ class KnownItems(nn.Module):
         index = start + offset  # [batch, max_degree]
         item = self.item[index.clamp_max(self.item.numel() - 1)]
         return torch.where(index < end, item, self.num_items)
+
+
+def pick(values: Tensor, index: Tensor) -> Tensor:
+    """Return ``values[index]`` of one dimension, which takes four times as long on the CPU."""
+    return values.index_select(0, index.flatten()).view(index.shape)
 
 
 def item_degrees(graph: HeteroData) -> Tensor:

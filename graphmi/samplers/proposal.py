@@ -4,24 +4,28 @@ import torch
 from torch import Generator, Tensor, nn
 from torch_geometric.data import HeteroData
 
-from graphmi.samplers.base import KnownItems, at_least
+from graphmi.samplers.alias import alias_table
+from graphmi.samplers.base import KnownItems, at_least, pick
 from graphmi.samplers.integers import integers
 
 __all__ = ["Proposal"]
 
 _RANGE = 2**62  # of the random integers; the remainder of a division by at most 2**40 is uniform to 2**-22
 _MAX_TOTAL = 2**40
+_FEW = 256  # draws that cost less by a search than by drawing and looking again, on the CPU
 
 
 class Proposal(nn.Module):
     r"""Draws items with probability proportional to their weights.
 
-    Weights are integers, so that prefix sums are exact. Lay the items side by side, each as wide as its weight:
-    a uniform integer below the total falls on an item with the right probability. To leave out the items that a
-    user knows, draw below the width of the *unknown* items, and skip the known ones that lie before: known item
-    :math:`m` lies before :math:`r` when the unknown width before it, which grows with :math:`m`, is at most
-    :math:`r`. One binary search over all users' known items counts them. On the CPU only a draw that fell on a known
-    item is drawn so, once more: both draws have the right probabilities among the unknown items.
+    Weights are integers, so that sums are exact. Where everything may be drawn, an alias table has it by one look.
+
+    To leave out the items that a user knows, lay the others side by side, each as wide as its weight: a uniform integer
+    below their total falls on an item with the right probability. It is found by skipping the known ones that lie
+    before: known item :math:`m` lies before :math:`r` when the unknown width before it, which grows with :math:`m`, is
+    at most :math:`r`. One binary search over all users' known items counts them. On the CPU, where nobody waits for a
+    number, everything may be drawn first, and what is known is drawn again, few in this way: all draws have the right
+    probabilities among the unknown items.
 
     Args:
         graph: The training graph.
@@ -35,6 +39,8 @@ class Proposal(nn.Module):
     """
 
     cdf: Tensor
+    height: Tensor
+    other: Tensor
     log_weight: Tensor
     free: Tensor
     skip_key: Tensor
@@ -60,11 +66,16 @@ class Proposal(nn.Module):
         if self.total == 0:
             raise ValueError("no item can be drawn as a negative: the training graph has no interactions")
         self.register_buffer("cdf", width.cumsum(0), persistent=False)
+        if not self.uniform:
+            height, other = alias_table(width)
+            self.register_buffer("height", height, persistent=False)
+            self.register_buffer("other", other, persistent=False)
         self.register_buffer("log_weight", width.clamp_min(1).double().log().float(), persistent=False)
         self._register_skips(width)
 
     def _quantise(self, weight: Tensor) -> Tensor:
-        total = min(_MAX_TOTAL, _RANGE // max(self.num_users, 1)) - self.num_items  # room for rounding up
+        largest = min(_MAX_TOTAL, _RANGE // max(self.num_users, self.num_items))
+        total = largest - self.num_items  # room for rounding up
         share = weight / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
         return (share * total).ceil().long()
 
@@ -87,9 +98,16 @@ class Proposal(nn.Module):
             shape = (self.num_negatives,) if self.shared else (user.numel(), self.num_negatives)
             item = self._any(shape, user.device, generator)
             return item, None if self.known is None else ~self.known.contains(user, item)
-        if user.device.type == "cpu":  # where a look at a table is cheaper than a search, and nobody waits for a number
+        if user.device.type == "cpu":
             item = self._any((user.numel(), self.num_negatives), user.device, generator)
             row, column = self.known.contains(user, item).nonzero(as_tuple=True)
+            left = item.numel()
+            while _FEW < len(row) <= left // 2:  # as long as drawing again helps most of them
+                left = len(row)
+                again = self._any((len(row), 1), user.device, generator)
+                item[row, column] = again.squeeze(1)
+                known = self.known.contains(user[row], again).squeeze(1)
+                row, column = row[known], column[known]
             item[row, column] = self._unknown(user[row], generator)
         else:
             item = self._unknown(user.unsqueeze(-1).expand(-1, self.num_negatives), generator)
@@ -97,7 +115,11 @@ class Proposal(nn.Module):
 
     def _any(self, shape: tuple[int, ...], device: torch.device, generator: Generator | None) -> Tensor:
         """Return items drawn by their weights."""
-        return self._at(integers(self.total, shape, device, generator))
+        item = integers(self.num_items, shape, device, generator)
+        if self.uniform:
+            return item
+        height = integers(self.total, shape, device, generator)
+        return torch.where(height < pick(self.height, item), item, pick(self.other, item))
 
     def _unknown(self, user: Tensor, generator: Generator | None) -> Tensor:
         """Return an item for each user, of the shape of ``user``, drawn by their weights from what it does not know."""
@@ -110,9 +132,9 @@ class Proposal(nn.Module):
     def log_prob(self, user: Tensor, item: Tensor) -> Tensor:
         """Return the log probability of each item, of the shape of ``item``."""
         if self.shared or self.known is None:
-            return self.log_weight[item] - self.cdf[-1].log()
+            return pick(self.log_weight, item) - self.cdf[-1].log()
         free = self.free[user].unsqueeze(-1)
-        return self.log_weight[item] - torch.where(free > 0, free, self.total).log()
+        return pick(self.log_weight, item) - torch.where(free > 0, free, self.total).log()
 
     def _at(self, position: Tensor) -> Tensor:
         item = position if self.uniform else torch.searchsorted(self.cdf, position, right=True)

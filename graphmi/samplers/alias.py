@@ -1,0 +1,35 @@
+"""Draws by weight at the cost of one look, whatever the number of items."""
+
+import torch
+from torch import Tensor
+
+__all__ = ["alias_table"]
+
+
+def alias_table(width: Tensor) -> tuple[Tensor, Tensor]:
+    """Return how far each column is its own item's, and whose it is above.
+
+    As many columns as items, each as high as the total of the widths, have room for every item in proportion to its
+    width: what a light item leaves of its column belongs to a heavy one. A uniform column and a uniform height below
+    the total then give an item with the probability ``width / total``, exactly
+    (`Walker, 1977 <https://doi.org/10.1145/355744.355749>`_). Here all heavy items are shared out at once: what the
+    light columns miss and what the heavy items have to spare, both summed up in order, say which heavy item fills which
+    column, and how high it comes in its own before the next one fills that.
+
+    Args:
+        width: ``[num_items]`` int64, at least 0, not all 0; their total times ``num_items`` is below ``2**63``.
+
+    Returns:
+        The heights and the other items, both ``[num_items]`` int64.
+    """
+    total, share = width.sum(), width * len(width)
+    heavy = (share > total).nonzero().squeeze(1)
+    light = (share <= total).nonzero().squeeze(1)
+    height, other = share.clone(), torch.arange(len(width))
+    if len(heavy):
+        missing, spare = (total - share[light]).cumsum(0), (share[heavy] - total).cumsum(0)
+        before = missing - (total - share[light])
+        other[light] = heavy[torch.searchsorted(spare, before, right=True).clamp_max(len(heavy) - 1)]
+        height[heavy] = total - (missing[torch.searchsorted(missing, spare)] - spare)
+        other[heavy[:-1]] = heavy[1:]
+    return height, other
