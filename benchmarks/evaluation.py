@@ -38,7 +38,7 @@ class Lookup(nn.Module):
 def products(users: Tensor, items: Tensor, rows: int) -> None:
     """Multiply block by block into one buffer."""
     flat = users.view(-1, DIM)
-    buffer = torch.empty(rows, len(items))
+    buffer = torch.empty(rows, len(items), device=items.device)
     for start in range(0, len(flat), rows):
         block = flat[start : start + rows]
         torch.mm(block, items.t(), out=buffer[: len(block)])

@@ -1,6 +1,7 @@
 """Measure graphmi beside its alternatives: ``python benchmarks/run.py [NAME] [--out results.json]``.
 
-Without a name all benchmarks run. Ratios are to the row of ratio 1.00; times are medians with quartiles.
+Without a name all benchmarks run, that of a GPU where there is one. Ratios are to the row of ratio 1.00; times are
+medians with quartiles.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import importlib
 import json
 from pathlib import Path
 
+import torch
 from measure import Row, machine
 from rich.console import Console
 from rich.table import Table
@@ -41,10 +43,13 @@ def main() -> None:
     arguments = parser.parse_args()
     if unknown := set(arguments.name) - set(NAMES):
         parser.error(f"no benchmark {sorted(unknown)}; choose from {', '.join(NAMES)}")
+    here = [name for name in NAMES if name != "gpu" or torch.cuda.is_available()]
+    if set(arguments.name) - set(here):
+        parser.error("the benchmark 'gpu' needs a CUDA device, and there is none")
     console = Console()
     results = {"date": datetime.date.today().isoformat(), "machine": machine()}
     console.print(results["machine"])
-    for name in arguments.name or NAMES:
+    for name in arguments.name or here:
         rows = importlib.import_module(name).run()
         show(console, name, rows)
         results[name] = [row.to_dict() for row in rows]
