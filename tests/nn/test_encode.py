@@ -2,9 +2,11 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from graphmi.nn import GRUEncoder, IdentityEncoder, TransformerEncoder
+from graphmi.nn.encode import transformer
 
 LENGTHS = (4, 1, 0, 6)
 ENCODERS = {
@@ -119,6 +121,18 @@ class TestTransformerEncoder:
         assert not torch.equal(encoded(1), encoded(2))
         encoder.eval()
         assert torch.equal(encoded(1), encoded(2))
+
+    @pytest.mark.parametrize("block", [1, 2, 4, 7, 100])
+    def test_blocks_of_positions_attend_as_all_at_once(self, monkeypatch, block):
+        monkeypatch.setattr(transformer, "_BLOCK", block)
+        parts = [torch.randn(3, 2, 7, 5, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+        found = transformer._attention(*parts, 1e-9)  # so little that nothing is dropped
+        expected = F.scaled_dot_product_attention(*parts, is_causal=True)
+        torch.testing.assert_close(found, expected)
+        direction = torch.randn_like(expected)
+        gradients = (torch.autograd.grad(out, parts, direction) for out in (found, expected))
+        for part, other in zip(*gradients, strict=True):
+            torch.testing.assert_close(part, other)
 
     def test_attention_weights_are_dropped(self):
         torch.manual_seed(0)

@@ -14,6 +14,8 @@ from graphmi.nn.ranges import at_least_one, is_share
 
 __all__ = ["TransformerEncoder"]
 
+_BLOCK = 100  # positions that attend at a time on the CPU
+
 
 class TransformerEncoder(Encoder):
     r"""Self-attention in which each position sees itself and earlier ones.
@@ -107,6 +109,11 @@ def _attention(query: Tensor, key: Tensor, value: Tensor, p: float) -> Tensor:
     if not p or query.device.type != "cpu" or torch.compiler.is_compiling():
         return F.scaled_dot_product_attention(query, key, value, dropout_p=p, is_causal=True)
     # torch has no fused kernel with dropout for the CPU, and writes the weights down as well
-    later = torch.ones(query.size(-2), query.size(-2), dtype=torch.bool).triu_(1)
-    logits = (query / math.sqrt(query.size(-1))) @ key.transpose(-1, -2)
-    return dropout(logits.masked_fill_(later, -torch.inf).softmax(-1), p) @ value
+    query, start, blocks = query / math.sqrt(query.size(-1)), 0, []
+    for part in torch.split(query, _BLOCK, -2):
+        stop = start + part.size(-2)  # what is later than the whole block is left out
+        later = part.new_full((part.size(-2), stop), -torch.inf).triu_(start + 1)
+        logits = (part @ key[..., :stop, :].transpose(-1, -2)).add_(later)
+        blocks.append(dropout(logits.softmax(-1), p) @ value[..., :stop, :])
+        start = stop
+    return torch.cat(blocks, -2)
