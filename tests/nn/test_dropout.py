@@ -16,6 +16,9 @@ def test_numbers_are_dropped_independently_and_the_mean_stays(p):
     assert ((dropped.mean(0) - p).abs() < 5 * standard_error).all()
     correlation = torch.corrcoef(dropped.T).fill_diagonal_(0)
     assert correlation.abs().max() < 6 / len(dropped) ** 0.5
+    many = (dropout(torch.ones(250_000, 4), p) == 0).double()  # those that share a draw
+    assert ((many.mean(0) - p).abs() < 5 * (p * (1 - p) / len(many)) ** 0.5).all()
+    assert torch.corrcoef(many.T).fill_diagonal_(0).abs().max() < 5 / len(many) ** 0.5
     kept = dropout(torch.ones(1000), p)
     torch.testing.assert_close(kept.unique(), torch.tensor([0.0, 1 / (1 - p)]), rtol=2e-4, atol=0)
     assert dropout(torch.ones(10**6), p).mean() == pytest.approx(1, abs=5 * (p / (1 - p) / 10**6) ** 0.5 + 1e-4)
@@ -30,12 +33,14 @@ def test_the_gradient_is_that_of_what_is_kept():
 
 
 def test_a_seed_decides_what_is_dropped():
-    x, found = torch.ones(50), []
-    for seed in (0, 0, 1):
-        torch.manual_seed(seed)
-        found.append(dropout(x, 0.5))
-    assert torch.equal(found[0], found[1])
-    assert not torch.equal(found[0], found[2])
+    for size in (50, 50_000):  # torch's draws and numpy's
+        x, found = torch.ones(size), []
+        for seed in (0, 0, 1):
+            torch.manual_seed(seed)
+            found.append(dropout(x, 0.5))
+        assert torch.equal(found[0], found[1])
+        assert not torch.equal(found[0], found[2])
+        assert not torch.equal(found[2], dropout(x, 0.5))  # the next draw is another
 
 
 def test_nothing_is_done_outside_of_training():
