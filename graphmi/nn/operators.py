@@ -7,6 +7,10 @@ from torch import Tensor
 
 __all__ = ["sddmm", "spmm"]
 
+_COLUMNS = 16  # a line of the cache
+_NEAR, _FAR = 2**20, 2**25  # bytes: about the cache of a core, and that of all
+_DENSE = 50  # entries per row of x
+
 with warnings.catch_warnings():  # torch says once per process that its CSR layout is in beta
     warnings.simplefilter("ignore", UserWarning)
     torch.sparse_csr_tensor(torch.tensor([0, 1]), torch.tensor([0]), torch.ones(1), (1, 1))
@@ -19,13 +23,24 @@ def spmm(
     """Multiply a CSR matrix with ``x``, ``[..., num_src, dim]``; its transpose is there for the gradient."""
     num_src, num_dst = rowptr_t.numel() - 1, rowptr.numel() - 1
     matrix = torch.sparse_csr_tensor(rowptr, col, value, (num_dst, num_src), check_invariants=False)
-    if x.dim() == 2:
-        return matrix @ x.contiguous()
-    # One product per interest: 64 columns stay in the cache where num_interests * 64 do not.
-    out = x.new_empty(x.size(0), num_dst, x.size(2))
-    for k in range(x.size(0)):
-        torch.mm(matrix, x[k].contiguous(), out=out[k])
+    out = x.new_empty(*x.shape[:-2], num_dst, x.size(-1))
+    width = _width(col.numel(), x)
+    # One product per interest, and some columns at a time: they stay in the cache where all do not.
+    for vectors, results in zip(x.unbind(), out.unbind(), strict=True) if x.dim() == 3 else [(x, out)]:
+        for part, result in zip(torch.split(vectors, width, 1), torch.split(results, width, 1), strict=True):
+            torch.mm(matrix, part.contiguous(), out=result)
     return out
+
+
+def _width(num_edges: int, x: Tensor) -> int:
+    """Return how many columns of ``x`` to multiply at a time.
+
+    Every entry of the matrix fetches a row of ``x``. Where these lie in the cache of a core, or come from far for each
+    of many entries, narrow rows are worth reading the matrix once for every 16 columns.
+    """
+    size = x.size(-2) * x.size(-1) * x.element_size()
+    dense = size > _NEAR and num_edges >= _DENSE * x.size(-2)
+    return _COLUMNS if x.device.type == "cpu" and (dense or size > _FAR) else max(x.size(-1), 1)
 
 
 @torch.library.custom_op("graphmi::sddmm", mutates_args=())

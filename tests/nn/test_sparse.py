@@ -3,6 +3,7 @@ import torch
 from torch.autograd import gradcheck
 from torch_geometric import EdgeIndex
 
+from graphmi.nn import operators
 from graphmi.nn.sparse import Adjacency, as_adjacency, edge_dot, propagate
 
 SRC, DST = 5, 4
@@ -18,7 +19,11 @@ def dense(edge_index, weight, size=(SRC, DST)):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("lead", [(), (3,)])
-def test_propagate_equals_the_dense_product(dtype, lead):
+@pytest.mark.parametrize("columns", [None, 1, 4, 16])
+def test_propagate_equals_the_dense_product(monkeypatch, dtype, lead, columns):
+    if columns is not None:  # what large graphs are multiplied by at a time
+        monkeypatch.setattr(operators, "_FAR", 0)
+        monkeypatch.setattr(operators, "_COLUMNS", columns)
     weight = torch.rand(7, dtype=dtype)
     x = torch.randn(*lead, SRC, 6, dtype=dtype, requires_grad=True)
     out = propagate(Adjacency.from_edge_index(EDGES, weight, size=(SRC, DST)), x)
@@ -101,6 +106,17 @@ def test_low_precision_vectors_are_summed_in_the_weights_precision():
     out = propagate(adjacency, x.bfloat16())
     assert out.dtype == torch.float32
     torch.testing.assert_close(out, propagate(adjacency, x.bfloat16().float()))
+
+
+@pytest.mark.parametrize(
+    ("num_edges", "num_src", "width"),
+    [(10, 100, 64), (50 * 4_097, 4_097, 16), (49 * 4_097, 4_097, 64), (50 * 4_095, 4_095, 64), (0, 131_073, 16)],
+)
+def test_columns_at_a_time(num_edges, num_src, width):
+    """All, unless they leave a core's cache and many entries come back to each, or leave all caches."""
+    for lead in ((), (3,)):
+        assert operators._width(num_edges, torch.empty(1).expand(*lead, num_src, 64)) == width
+    assert operators._width(num_edges, torch.empty(1, device="meta").expand(num_src, 64)) == 64
 
 
 def test_no_edges():
