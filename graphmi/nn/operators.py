@@ -7,7 +7,7 @@ from torch import Tensor
 
 __all__ = ["sddmm", "spmm"]
 
-_COLUMNS = 16  # a line of the cache
+_COLUMNS = 32  # half of them where as many would not stay in the cache of all
 _NEAR, _FAR = 2**20, 2**25  # bytes: about the cache of a core, and that of all
 _DENSE = 50  # entries per row of x
 
@@ -36,11 +36,14 @@ def _width(num_edges: int, x: Tensor) -> int:
     """Return how many columns of ``x`` to multiply at a time.
 
     Every entry of the matrix fetches a row of ``x``. Where these lie in the cache of a core, or come from far for each
-    of many entries, narrow rows are worth reading the matrix once for every 16 columns.
+    of many entries, narrow rows are worth reading the matrix several times.
     """
-    size = x.size(-2) * x.size(-1) * x.element_size()
-    dense = size > _NEAR and num_edges >= _DENSE * x.size(-2)
-    return _COLUMNS if x.device.type == "cpu" and (dense or size > _FAR) else max(x.size(-1), 1)
+    num_src, dim = x.shape[-2:]
+    row = dim * x.element_size()
+    dense = num_src * row > _NEAR and num_edges >= _DENSE * num_src
+    if x.device.type != "cpu" or not (dense or num_src * row > _FAR):
+        return max(dim, 1)
+    return _COLUMNS // 2 if num_src * _COLUMNS * x.element_size() > _FAR // 2 else _COLUMNS
 
 
 @torch.library.custom_op("graphmi::sddmm", mutates_args=())

@@ -19,11 +19,10 @@ def dense(edge_index, weight, size=(SRC, DST)):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("lead", [(), (3,)])
-@pytest.mark.parametrize("columns", [None, 1, 4, 16])
+@pytest.mark.parametrize("columns", [None, 1, 5, 32])
 def test_propagate_equals_the_dense_product(monkeypatch, dtype, lead, columns):
     if columns is not None:  # what large graphs are multiplied by at a time
-        monkeypatch.setattr(operators, "_FAR", 0)
-        monkeypatch.setattr(operators, "_COLUMNS", columns)
+        monkeypatch.setattr(operators, "_width", lambda *_: columns)
     weight = torch.rand(7, dtype=dtype)
     x = torch.randn(*lead, SRC, 6, dtype=dtype, requires_grad=True)
     out = propagate(Adjacency.from_edge_index(EDGES, weight, size=(SRC, DST)), x)
@@ -110,7 +109,15 @@ def test_low_precision_vectors_are_summed_in_the_weights_precision():
 
 @pytest.mark.parametrize(
     ("num_edges", "num_src", "width"),
-    [(10, 100, 64), (50 * 4_097, 4_097, 16), (49 * 4_097, 4_097, 64), (50 * 4_095, 4_095, 64), (0, 131_073, 16)],
+    [
+        (10, 100, 64),
+        (50 * 4_097, 4_097, 32),
+        (49 * 4_097, 4_097, 64),
+        (50 * 4_095, 4_095, 64),
+        (0, 131_072, 64),
+        (50 * 131_072, 131_072, 32),
+        (0, 131_073, 16),
+    ],
 )
 def test_columns_at_a_time(num_edges, num_src, width):
     """All, unless they leave a core's cache and many entries come back to each, or leave all caches."""
