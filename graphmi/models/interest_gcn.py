@@ -132,6 +132,9 @@ class InterestGCN(nn.Module):
         self.lightgcn = weight is None or isinstance(weight, LightGCNWeight)
         self.num_interests = num_interests
         self.arrangement = Arrangement(score, normalize, dynamic_interests)
+        # Nobody asks for the virtual interests of items, not even to choose a center, which one product gives.
+        self.users_alone = score == "user_virtual" and center == "sum" and num_interests > 1
+        self.num_pairs = int(adjacency.rowptr[self.num_users])
         self.edges = EdgeBuffers(adjacency)
         self.embedding = nn.Embedding(adjacency.size[0], embedding_dim, sparse=sparse)
         nn.init.normal_(self.embedding.weight, std=init_std)
@@ -159,7 +162,7 @@ class InterestGCN(nn.Module):
             return self._drawn(batch)
         if self.by_latest and not self.training:
             return self._by_items(self._readers(batch))
-        virtuals, centers = self.propagate()
+        virtuals, centers = self._layers()
         return self.arrangement.represent(
             virtuals, centers, self.embedding.weight, batch.user, slice(self.num_users, None)
         )
@@ -218,7 +221,7 @@ class InterestGCN(nn.Module):
 
     def _by_items(self, readers: Readers) -> Representations:
         require_readable(len(self.convs), self.lightgcn, self.center)
-        virtuals, centers = self.propagate()
+        virtuals, centers = self._layers()
         found_virtuals, found_centers, _ = self._read(readers, centers)
         return Representations(
             interests=self.arrangement.users(found_virtuals, found_centers, slice(None)),
@@ -237,6 +240,21 @@ class InterestGCN(nn.Module):
         Centers are ``[num_nodes, dim]``; users come first among the nodes. Layer 0 has the center as every interest.
         """
         return self._through(self.embedding.weight, [self.edges()] * len(self.convs))
+
+    def _layers(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Return what :meth:`propagate` does, of virtual interests those that somebody asks for."""
+        if not self.users_alone:
+            return self.propagate()
+        to_user, to_item = self.edges().halves(self.num_users, self.num_pairs)
+        center = self.embedding.weight
+        virtuals, centers = [center.unsqueeze(1).expand(-1, self.num_interests, -1)], [center]
+        for conv in cast(Iterable[MultiInterestConv], self.convs):
+            users, items = center[: self.num_users], center[self.num_users :]
+            virtual, own = conv((items, users), to_user)
+            center = torch.cat([own, conv.generator.summed(users, to_item)])
+            virtuals.append(virtual)
+            centers.append(center)
+        return virtuals, centers
 
     def _through(self, center: Tensor, layers: Sequence[Adjacency]) -> tuple[list[Tensor], list[Tensor]]:
         """Run the layers, each on its edges; destinations are the first of the sources."""

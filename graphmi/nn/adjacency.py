@@ -159,6 +159,38 @@ class Adjacency:
             value_t=self.value_t[order],
         )
 
+    def halves(self, num_first: int, num_entries: int) -> tuple["Adjacency", "Adjacency"]:
+        """Return what a square matrix of a bipartite graph says of its first nodes, and what of the others.
+
+        Args:
+            num_first: Nodes of the first kind, which come first and hear from the others only, as the others do from
+                them.
+            num_entries: Entries of their rows, as many as the others have.
+
+        Returns:
+            The matrices ``[num_first, num_others]`` and ``[num_others, num_first]``.
+        """
+        return (
+            Adjacency(
+                rowptr=self.rowptr[: num_first + 1],
+                col=self.col[:num_entries] - num_first,
+                value=self.value[:num_entries],
+                rowptr_t=self.rowptr_t[num_first:] - num_entries,
+                col_t=self.col_t[num_entries:],
+                perm=self.perm[num_entries:],
+                value_t=self.value_t[num_entries:],
+            ),
+            Adjacency(
+                rowptr=self.rowptr[num_first:] - num_entries,
+                col=self.col[num_entries:],
+                value=self.value[num_entries:],
+                rowptr_t=self.rowptr_t[: num_first + 1],
+                col_t=self.col_t[:num_entries] - num_first,
+                perm=self.perm[:num_entries] - num_entries,
+                value_t=self.value_t[:num_entries],
+            ),
+        )
+
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Adjacency":
         """Return a copy on another device, its weights in another floating type."""
         return Adjacency(

@@ -93,6 +93,25 @@ def test_scores_equal_their_formula(score):
     torch.testing.assert_close(scores(model(ALL)), expected)
 
 
+@pytest.mark.parametrize("attention", ["interest", "neighbor", "sigmoid"])
+@pytest.mark.parametrize("options", [{}, {"rescale": True, "normalize": True}, {"share_interests": True}])
+def test_virtual_interests_that_nobody_asks_for_are_left_out(attention, options):
+    model = InterestGCN(larger_graph(), 3, 8, center="sum", attention=attention, **options).double()
+    batch, target = Batch(user=torch.tensor([3, 0, 3, 7])), slice(8, None)
+    virtuals, centers = model.propagate()
+    expected = model.arrangement.represent(virtuals, centers, model.embedding.weight, batch.user, target)
+    out = model(batch)
+    assert model._layers()[0][1].shape == (8, 3, 8)
+    torch.testing.assert_close(out.interests, expected.interests)
+    torch.testing.assert_close(out.items, expected.items)
+    gradients = (
+        torch.autograd.grad((each.interests.square().sum() + each.items.pow(3).sum()), [*model.parameters()])
+        for each in (out, expected)
+    )
+    for found, wanted in zip(*gradients, strict=True):
+        torch.testing.assert_close(found, wanted)
+
+
 @pytest.mark.parametrize("score", ["user_virtual", "pair_max", "center"])
 def test_normalized_scores_are_cosines(score):
     y = scores(InterestGCN(larger_graph(), score=score, normalize=True)(ALL))

@@ -100,6 +100,21 @@ def test_rescaled_interests_average_to_the_backbone():
     torch.testing.assert_close(virtual.mean(1), LGConv()(x, EDGES))
 
 
+@pytest.mark.parametrize("attention", ["interest", "neighbor", "sigmoid"])
+@pytest.mark.parametrize("rescale", [False, True])
+def test_the_sum_of_virtual_interests_takes_one_product(attention, rescale):
+    edges, weight = random_graph()
+    adjacency = Adjacency.from_edge_index(edges, weight, size=(6, 4))
+    x = torch.randn(6, 5, dtype=torch.float64, requires_grad=True)
+    layer = VirtualInterestGenerator(5, 3, attention=attention, rescale=rescale).double()
+    found, expected = layer.summed(x, adjacency), layer((x, None), adjacency, size=(6, 4)).sum(1)
+    torch.testing.assert_close(found, expected)
+    direction, variables = torch.randn_like(expected), (x, layer.interest)
+    gradients = (torch.autograd.grad(out, variables, direction, allow_unused=True) for out in (found, expected))
+    for part, other in zip(*gradients, strict=True):  # shares that sum to one have no gradient
+        torch.testing.assert_close(torch.zeros_like(other) if part is None else part, other)
+
+
 def test_permuting_interests_permutes_virtual_interests_only():
     x, order = torch.randn(5, 8), torch.tensor([2, 0, 3, 1])
     layer = MultiInterestConv(8, 4)

@@ -69,6 +69,24 @@ def test_the_stored_transpose_is_the_transpose():
     torch.testing.assert_close(propagate(flipped, torch.eye(DST)), propagate(adjacency, torch.eye(SRC)).t())
 
 
+def test_halves_are_the_blocks_of_a_bipartite_graph():
+    pairs = torch.tensor([[0, 0, 1, 2, 2], [0, 3, 3, 1, 2]])  # three nodes of the first kind, five of the second
+    to_first, to_second = pairs.flip(0) + torch.tensor([[3], [0]]), pairs + torch.tensor([[0], [3]])
+    weight = torch.rand(10, dtype=torch.double)
+    whole = Adjacency.from_edge_index(torch.cat([to_first, to_second], 1), weight, size=(8, 8))
+    first, second = whole.halves(3, 5)
+    assert (first.size, second.size) == ((5, 3), (3, 5))
+    dense = propagate(whole, torch.eye(8, dtype=torch.double))
+    for half, block in ((first, dense[:3, 3:]), (second, dense[3:, :3])):
+        again = half.with_value(half.value)  # its transpose by the stored positions
+        assert again.value_t.equal(half.value_t)
+        x = torch.randn(half.size[0], 4, dtype=torch.double, requires_grad=True)
+        out = propagate(half, x)
+        torch.testing.assert_close(out, block @ x)
+        direction = torch.randn_like(out)
+        torch.testing.assert_close(torch.autograd.grad(out, x, direction)[0], block.T @ direction)
+
+
 def test_edges_come_back():
     adjacency = Adjacency.from_edge_index(EDGES, size=(SRC, DST))
     assert set(map(tuple, adjacency.edge_index.t().tolist())) == set(map(tuple, EDGES.t().tolist()))

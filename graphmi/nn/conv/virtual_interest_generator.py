@@ -98,15 +98,30 @@ class VirtualInterestGenerator(nn.Module):
         adjacency = prepare(x, edge_index, edge_weight, size=size, normalize=self.normalize)
         if self.single:
             return propagate(adjacency, source).unsqueeze(1)
-        logits = self._logits(source)  # [num_src, num_interests]
         if self.attention == "neighbor":
-            virtual = self._over_neighbors(adjacency, logits, source)
+            virtual = self._over_neighbors(adjacency, self._logits(source), source)
         else:
-            share = logits.softmax(-1) if self.attention == "interest" else logits.sigmoid()
-            virtual = propagate(adjacency, share.t().unsqueeze(-1) * source)  # [num_interests, num_dst, dim]
+            share = self._share(source).t().unsqueeze(-1)
+            virtual = propagate(adjacency, share * source)  # [num_interests, num_dst, dim]
         if self.rescale:
             virtual = virtual * self.num_interests
         return virtual.transpose(0, 1)  # [num_dst, num_interests, dim]
+
+    def summed(self, source: Tensor, adjacency: Adjacency) -> Tensor:
+        """Return the sum of the virtual interests, ``[num_dst, dim]``, by one product instead of one for each.
+
+        Args:
+            source: Center vectors of the sources, ``[num_src, dim]``.
+            adjacency: The edges.
+        """
+        if self.attention == "neighbor":
+            share = self._neighbor_share(adjacency, self._logits(source)).sum(-1)
+            total = propagate(adjacency.with_value(adjacency.value * share), source)
+        elif self.attention == "sigmoid":
+            total = propagate(adjacency, self._share(source).sum(-1, keepdim=True) * source)
+        else:
+            total = propagate(adjacency, source)
+        return total * self.num_interests if self.rescale else total
 
     def carried(self, source: Tensor, adjacency: Adjacency, entries: Tensor) -> Tensor:
         """Return what some edges carry: over all edges of a node they sum to its virtual interests.
@@ -120,13 +135,17 @@ class VirtualInterestGenerator(nn.Module):
             ``[num, num_interests, dim]``.
         """
         src = adjacency.col[entries].long()
-        logits = self._logits(source)
         if self.attention == "neighbor":
-            share = self._neighbor_share(adjacency, logits)[entries]
+            share = self._neighbor_share(adjacency, self._logits(source))[entries]
         else:
-            share = (logits.softmax(-1) if self.attention == "interest" else logits.sigmoid())[src]
+            share = self._share(source)[src]
         weight = share * adjacency.value[entries].unsqueeze(-1) * (self.num_interests if self.rescale else 1)
         return weight.unsqueeze(-1) * source[src].unsqueeze(1)  # [num, num_interests, dim]
+
+    def _share(self, source: Tensor) -> Tensor:
+        """Return how much of each source goes to each interest, ``[num_src, num_interests]``."""
+        logits = self._logits(source)
+        return logits.softmax(-1) if self.attention == "interest" else logits.sigmoid()
 
     def _logits(self, source: Tensor) -> Tensor:
         if self.temperature is None:
