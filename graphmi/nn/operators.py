@@ -8,7 +8,7 @@ from torch import Tensor
 __all__ = ["sddmm", "spmm"]
 
 _COLUMNS = 32  # half of them where as many would not stay in the cache of all
-_NEAR, _FAR = 2**20, 2**25  # bytes: about the cache of a core, and that of all
+_FAR = 2**25  # bytes: about the cache of all cores
 _DENSE = 50  # entries per row of x
 
 with warnings.catch_warnings():  # torch says once per process that its CSR layout is in beta
@@ -35,15 +35,14 @@ def spmm(
 def _width(num_edges: int, x: Tensor) -> int:
     """Return how many columns of ``x`` to multiply at a time.
 
-    Every entry of the matrix fetches a row of ``x``. Where these lie in the cache of a core, or come from far for each
-    of many entries, narrow rows are worth reading the matrix several times.
+    Every entry of the matrix fetches a row of ``x``. Where many entries fetch the same, or rows come from beyond the
+    caches, narrow ones that stay in a cache are worth reading the matrix several times.
     """
     num_src, dim = x.shape[-2:]
-    row = dim * x.element_size()
-    dense = num_src * row > _NEAR and num_edges >= _DENSE * num_src
-    if x.device.type != "cpu" or not (dense or num_src * row > _FAR):
+    size = num_src * x.element_size()  # bytes of a column
+    if x.device.type != "cpu" or (num_edges < _DENSE * num_src and dim * size <= _FAR):
         return max(dim, 1)
-    return _COLUMNS // 2 if num_src * _COLUMNS * x.element_size() > _FAR // 2 else _COLUMNS
+    return _COLUMNS // 2 if _COLUMNS * size > _FAR // 2 else _COLUMNS
 
 
 @torch.library.custom_op("graphmi::sddmm", mutates_args=())
