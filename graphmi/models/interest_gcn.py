@@ -1,6 +1,6 @@
 """LightGCN and CAGCN* with several virtual interests per user."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal, cast
 
@@ -14,6 +14,7 @@ from graphmi.models.fold_in import Readers, fold_in, require_readable
 from graphmi.models.graph import EdgeBuffers, user_item_adjacency
 from graphmi.models.lookup import Lookup
 from graphmi.models.sampled import as_layers, per_hop, read_hops
+from graphmi.models.stacked import stacked, stacked_for_users
 from graphmi.neighbors import Hops, sample_hops
 from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.conv import EdgeWeight, LightGCNWeight, MultiInterestConv
@@ -132,7 +133,6 @@ class InterestGCN(nn.Module):
         self.lightgcn = weight is None or isinstance(weight, LightGCNWeight)
         self.num_interests = num_interests
         self.arrangement = Arrangement(score, normalize, dynamic_interests)
-        # Nobody asks for the virtual interests of items, not even to choose a center, which one product gives.
         self.users_alone = score == "user_virtual" and center == "sum" and num_interests > 1
         self.num_pairs = int(adjacency.rowptr[self.num_users])
         self.edges = EdgeBuffers(adjacency)
@@ -231,46 +231,31 @@ class InterestGCN(nn.Module):
 
     def _read(self, readers: Readers, centers: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor], Adjacency]:
         items, degree = slice(self.num_users, None), self.edges().rowptr.diff()
-        convs = cast(Iterable[MultiInterestConv], self.convs)
-        return fold_in(convs, [center[items] for center in centers], degree[items], readers)
+        return fold_in(self._convs(), [center[items] for center in centers], degree[items], readers)
 
     def propagate(self) -> tuple[list[Tensor], list[Tensor]]:
         """Return, for each layer from 0 on, virtual interests ``[num_nodes, num_interests, dim]`` and centers.
 
         Centers are ``[num_nodes, dim]``; users come first among the nodes. Layer 0 has the center as every interest.
         """
-        return self._through(self.embedding.weight, [self.edges()] * len(self.convs))
+        layers = [self.edges()] * len(self.convs)
+        return stacked(self._convs(), self.embedding.weight, self.num_interests, layers)
 
     def _layers(self) -> tuple[list[Tensor], list[Tensor]]:
         """Return what :meth:`propagate` does, of virtual interests those that somebody asks for."""
         if not self.users_alone:
             return self.propagate()
-        to_user, to_item = self.edges().halves(self.num_users, self.num_pairs)
-        center = self.embedding.weight
-        virtuals, centers = [center.unsqueeze(1).expand(-1, self.num_interests, -1)], [center]
-        for conv in cast(Iterable[MultiInterestConv], self.convs):
-            users, items = center[: self.num_users], center[self.num_users :]
-            virtual, own = conv((items, users), to_user)
-            center = torch.cat([own, conv.generator.summed(users, to_item)])
-            virtuals.append(virtual)
-            centers.append(center)
-        return virtuals, centers
+        halves = self.edges().halves(self.num_users, self.num_pairs)
+        return stacked_for_users(self._convs(), self.embedding.weight, self.num_interests, *halves)
 
-    def _through(self, center: Tensor, layers: Sequence[Adjacency]) -> tuple[list[Tensor], list[Tensor]]:
-        """Run the layers, each on its edges; destinations are the first of the sources."""
-        virtuals, centers = [center.unsqueeze(1).expand(-1, self.num_interests, -1)], [center]
-        for conv, adjacency in zip(self.convs, layers, strict=True):
-            num_src, num_dst = adjacency.size
-            virtual, center = conv(center if num_src == num_dst else (center, center[:num_dst]), adjacency)
-            virtuals.append(virtual)
-            centers.append(center)
-        return virtuals, centers
+    def _convs(self) -> list[MultiInterestConv]:
+        return cast(list[MultiInterestConv], list(self.convs))
 
     def _over(self, drawn: Hops) -> tuple[list[Tensor], list[Tensor]]:
         """Return virtual interests and centers of each layer; the seeds come first."""
         # a softmax over the neighbours drawn is normalised as it is
         layers = as_layers(self.edges(), drawn, rescale=self.attention != "neighbor")
-        return self._through(self.embedding(drawn.node), layers)
+        return stacked(self._convs(), self.embedding(drawn.node), self.num_interests, layers)
 
     def _around(self, node: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
         """Draw neighbourhoods of nodes ``[...]`` and return the layers there, and which row belongs to each node."""
@@ -308,7 +293,7 @@ class InterestGCN(nn.Module):
 
     @torch.no_grad()
     def _contributions(self, virtuals: list[Tensor], centers: list[Tensor], batch: Batch) -> Contributions:
-        convs = cast(Iterable[MultiInterestConv], self.convs)
+        convs = self._convs()
         if self.by_latest:
             readers = self._readers(batch)
             found, own, adjacency = self._read(readers, centers)
