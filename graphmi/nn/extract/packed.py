@@ -25,9 +25,9 @@ def real_positions(mask: Tensor) -> Tensor:
     return mask.flatten().nonzero().squeeze(1)
 
 
-def padded(x: Tensor, mask: Tensor, value: float = 0.0) -> Tensor:
+def padded(x: Tensor, mask: Tensor) -> Tensor:
     """Return what stands at the real positions, ``[num_real, dim]``, as histories, ``[batch, length, dim]``."""
-    empty = x.new_full((mask.numel(), x.size(-1)), value)
+    empty = x.new_zeros(mask.numel(), x.size(-1))
     return empty.index_copy_(0, real_positions(mask), x).view(*mask.shape, x.size(-1))
 
 
