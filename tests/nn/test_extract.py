@@ -60,6 +60,17 @@ class TestEveryExtractor:
         assert all(parameter.grad.isfinite().all() for parameter in extractor.parameters())
 
     @all_extractors
+    @pytest.mark.parametrize("lengths", [(), (0, 0)])
+    def test_no_history_and_nothing_but_empty_ones(self, make, lengths):
+        extractor, mask = made(make), torch.zeros(len(lengths), 6, dtype=torch.bool)
+        x = torch.empty(0, 3, dtype=torch.float64, requires_grad=True)
+        interests = extractor.extract_packed(x, mask).interests
+        assert interests.shape == (len(lengths), extractor.num_interests, 3)
+        assert not interests.any()
+        interests.sum().backward()
+        assert all(parameter.grad is None or not parameter.grad.any() for parameter in extractor.parameters())
+
+    @all_extractors
     def test_packed_histories_give_the_same(self, make, monkeypatch):
         extractor, (x, mask) = made(make), histories()
         packed = extractor.extract_packed(x[mask], mask)

@@ -71,4 +71,4 @@ def pooled(weight: Tensor, x: Tensor, mask: Tensor) -> Tensor:
         weight.detach().T.flatten(),
         x,
     )
-    return out.view(num_interests, num, -1).transpose(0, 1)
+    return out.view(num_interests, num, x.size(1)).transpose(0, 1)
