@@ -22,12 +22,12 @@ from graphmi.data import (
 )
 from graphmi.data.dataset import Part
 from graphmi.evaluator import Evaluation, Evaluator
+from graphmi.history import History
 from graphmi.losses import Loss
 from graphmi.metrics import ranking_metrics
 from graphmi.run import RunFolder
 from graphmi.samplers import Sampler
 from graphmi.seeds import generator, seeded
-from graphmi.session import History
 from graphmi.trainer import Trainer
 from graphmi.typing import HistoryReader
 

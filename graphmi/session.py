@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, fields
 from typing import Any
 
 import torch
@@ -14,39 +14,17 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from graphmi.average import WeightAverage
 from graphmi.data import BatchLoader
+from graphmi.history import History
 from graphmi.meter import LossMeter
 from graphmi.processes import gathered
 from graphmi.seeds import generator, load_rng_state, rng_state
 from graphmi.sharding import owners, shard, shares
 from graphmi.typing import Batch
 
-__all__ = ["History", "Session"]
+__all__ = ["Session"]
 
 # Steps between two looks at the loss: each look waits for the device.
 _CHECK_EVERY = 50
-
-
-@dataclass
-class History:
-    """What training has seen so far.
-
-    Attributes:
-        epochs: Finished epochs.
-        best_epoch: The epoch with the best validation metric; 0 before the first validation.
-        best_metrics: All validation metrics of that epoch.
-        stale: Validations since then.
-        seconds: Seconds spent on training steps, validation not counted.
-        pairs: Training pairs seen.
-        rows: One row per epoch: loss terms, validation metrics, seconds, pairs per second.
-    """
-
-    epochs: int = 0
-    best_epoch: int = 0
-    best_metrics: dict[str, float] = field(default_factory=dict)
-    stale: int = 0
-    seconds: float = 0.0
-    pairs: int = 0
-    rows: list[dict[str, float]] = field(default_factory=list)
 
 
 class Session:

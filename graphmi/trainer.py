@@ -11,12 +11,13 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from graphmi.data import BatchLoader
+from graphmi.history import History
 from graphmi.optim import LazyAdam
 from graphmi.processes import Precision, make_fabric
 from graphmi.progress import TrainingProgress
 from graphmi.run import RunFolder
 from graphmi.seeds import seeded
-from graphmi.session import History, Session
+from graphmi.session import Session
 
 __all__ = ["History", "OptimizerFactory", "Trainer"]
 

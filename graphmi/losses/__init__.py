@@ -1,8 +1,9 @@
 """Losses: objectives, weightings and regularizers, and :class:`MultiInterestLoss`, which composes them."""
 
 from graphmi.losses.base import Loss, SumLoss
+from graphmi.losses.gbce import GBCELoss
 from graphmi.losses.multi_interest import MultiInterestLoss, Weighted
-from graphmi.losses.objectives import BCELoss, BPRLoss, GBCELoss, Objective, SampledSoftmaxLoss, TripletLoss
+from graphmi.losses.objectives import BCELoss, BPRLoss, Objective, SampledSoftmaxLoss, TripletLoss
 from graphmi.losses.regularizers import (
     AlignmentUniformity,
     EmbeddingNorm,

@@ -15,7 +15,7 @@ from rich.console import Console
 from graphmi.config import preset_texts, read_config
 from graphmi.data import Dataset
 from graphmi.experiment import Experiment, Fitted
-from graphmi.session import History
+from graphmi.history import History
 from graphmi.tuning import Search, finish, get_option, write_best
 from graphmi.tuning.orphans import end_orphans
 from graphmi.tuning.progress import SearchProgress
