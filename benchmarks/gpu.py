@@ -7,7 +7,7 @@ product, on the same device. Sizes are those of ``propagation``, ``sequences`` a
 torch's sync debug mode counts in a step: how often the CPU waits for the device.
 """
 
-import sys
+import argparse
 import warnings
 from collections.abc import Callable
 
@@ -128,5 +128,7 @@ def run(device: str = "cuda") -> list[Row]:
 
 
 if __name__ == "__main__":
-    for row in run(*sys.argv[1:2]):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("device", choices=("cpu", "cuda"))
+    for row in run(parser.parse_args().device):
         print(f"{row.name:60s} {row.time.median * 1e3:10.2f} ms {row.ratio:8.3f}  {row.note}")
