@@ -10,6 +10,7 @@ torch's sync debug mode counts in a step: how often the CPU waits for the device
 import argparse
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 from evaluation import DIM, NUM_INTERESTS, NUM_ITEMS, NUM_KNOWN, NUM_USERS, products
@@ -18,9 +19,12 @@ from peers.comirec import ComiRec, batches
 from precision import graphmi
 from propagation import counted_bytes, skewed_graph
 from sequences import LENGTH, NEGATIVES, step
+from torch import Tensor
 from torch_geometric.nn import LGConv
 
 from graphmi.data import LeaveOneOut, PrefixLoader, TargetLoader, deduplicate, open_data
+from graphmi.kernels import triton_kernels
+from graphmi.losses import SampledSoftmaxLoss
 from graphmi.models import SequenceModel
 from graphmi.nn import Adjacency, CenterAggregator, LightGCNWeight, SelectReadout, VirtualInterestGenerator, propagate
 from graphmi.retrieval import rank
@@ -52,10 +56,59 @@ def propagation(device: str) -> list[Row]:
         "edge_dot aggregator, K = 4": lambda: edge_dot(virtual, x, adjacency).backward(grad),
         "PyG LGConv on edge_index": lambda: lgconv(x, edge_index, weight).backward(grad),
     }
+    if device == "cuda":
+        edge_dots = alternatives["edge_dot aggregator, K = 4"]
+        alternatives["edge_dot aggregator, K = 4, Triton"] = in_triton(edge_dots)
     times = alternate(alternatives, REPEATS)
     limit = counted_bytes(edge_index.size(1), num_nodes) / copy_bandwidth(device)
     share = limit / times["graphmi propagate"].median
     return rows("propagation", times, {"graphmi propagate": f"{share:.0%} of the bandwidth"})
+
+
+def in_triton(function: Callable[[], object]) -> Callable[[], object]:
+    """Return a function that runs another with graphmi's own kernels."""
+
+    def run() -> object:
+        with triton_kernels():
+            return function()
+
+    return run
+
+
+def softmax(device: str) -> list[Row]:
+    """Forward and backward of the log-partition, torch's operations beside graphmi's kernel, and what each holds."""
+    objective, found, notes = SampledSoftmaxLoss(temperature=0.1), [], {}
+    for title, batch, num_vectors, num_items in (
+        ("16,384 targets, 3,416 items", 16_384, 1, NUM_ITEMS),
+        ("2,048 users, K = 4, 100,000 items", 2_048, 4, 100_000),
+    ):
+        vectors = torch.randn(batch, num_vectors, DIM, device=device, requires_grad=True)
+        items = torch.randn(num_items, DIM, device=device, requires_grad=True)
+        alternatives: dict[str, Callable[[], object]] = {}
+        for kind in (None, torch.bfloat16):
+
+            def torchs(vectors: Tensor = vectors, items: Tensor = items, kind: torch.dtype | None = kind) -> None:
+                with nullcontext() if kind is None else torch.autocast(torch.device(device).type, kind):
+                    partition = objective.partition_of_products(vectors, items)
+                partition.sum().backward()
+
+            name = f"{title}, {'float32' if kind is None else 'bfloat16'}"
+            alternatives[name] = torchs
+            if device == "cuda":
+                alternatives[f"{name}, Triton"] = in_triton(torchs)
+        times = alternate(alternatives, REPEATS)
+        if device == "cuda":
+            notes = {name: f"{peak(function) / 2**20:,.0f} MiB" for name, function in alternatives.items()}
+        found += rows("softmax", times, notes)
+    return found
+
+
+def peak(function: Callable[[], object]) -> int:
+    """Return how many bytes more a function holds at a time than before it."""
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    function()
+    return torch.cuda.max_memory_allocated() - before
 
 
 def training(device: str) -> list[Row]:
@@ -86,6 +139,8 @@ def training(device: str) -> list[Row]:
             made, source, loss, adam = graphmi(model, loader, sampler, SelectReadout(), 1.0)
             with_format = torch.autocast(torch.device(device).type, torch.bfloat16, enabled=half)
             steps[title], targets[title] = step(made, source, with_format(loss), adam), size
+            if device == "cuda":
+                steps[f"{title}, Triton"], targets[f"{title}, Triton"] = in_triton(steps[title]), size
     times = alternate(steps, REPEATS)
     notes = {name: f"{targets[name] / times[name].median:,.0f} targets/s" for name in steps}
     if device == "cuda":
@@ -124,7 +179,7 @@ def ranking(device: str) -> list[Row]:
 
 def run(device: str = "cuda") -> list[Row]:
     """Measure every group, its alternatives in alternation."""
-    return [*propagation(device), *training(device), *ranking(device)]
+    return [*propagation(device), *softmax(device), *training(device), *ranking(device)]
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from graphmi.data import BatchLoader
 from graphmi.history import History
+from graphmi.kernels import runs_on, triton_kernels
 from graphmi.optim import LazyAdam
 from graphmi.processes import Precision, make_fabric
 from graphmi.progress import TrainingProgress
@@ -51,6 +52,8 @@ class Trainer:
         accelerator: Device to train on; ``auto`` takes a CUDA device where there is one.
         precision: Number format, as in lightning-fabric. ``"bf16-mixed"`` pays on GPUs, and on processors with
             instructions for it (AVX512-BF16, AMX) for models of some width.
+        kernels: ``"triton"`` takes graphmi's own programs for GPUs where it has some (:mod:`graphmi.kernels`), as yet
+            not measured; they need a CUDA device and Triton.
         progress: Whether to show progress bars on a terminal.
 
     Raises:
@@ -72,6 +75,7 @@ class Trainer:
         patience: int | None = 10,
         accelerator: Literal["auto", "cpu", "cuda"] = "auto",
         precision: Precision = "32-true",
+        kernels: Literal["torch", "triton"] = "torch",
         progress: bool = True,
     ) -> None:
         for name, count in {"epochs": epochs, "validate_every": validate_every, "patience": patience}.items():
@@ -95,7 +99,10 @@ class Trainer:
         self.validate_every = validate_every
         self.patience = patience
         self.progress = progress
+        self.kernels = kernels
         self.fabric = make_fabric(accelerator, precision)
+        if kernels == "triton" and not runs_on(self.device):
+            raise ValueError("'kernels' is 'triton', but training is on the CPU, for which it has none: use 'torch'")
 
     @property
     def device(self) -> torch.device:
@@ -171,7 +178,8 @@ class Trainer:
         if any(getattr(part, "sparse", False) for part in model.modules()):
             self._check_sparse()
         self.launch()
-        with seeded(seed, f"noise {self.fabric.global_rank}" if not self.leads else "noise", self.device):
+        noise = f"noise {self.fabric.global_rank}" if not self.leads else "noise"
+        with seeded(seed, noise, self.device), triton_kernels() if self.kernels == "triton" else nullcontext():
             session = Session(
                 self.fabric,
                 model,

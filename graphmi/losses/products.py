@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from graphmi.kernels import use_triton
 from graphmi.losses.partition import log_partition
 from graphmi.nn.autocast import add_product, autocast_dtype, widened
 from graphmi.nn.powers import LOG2_E, exp2_
@@ -39,9 +40,17 @@ def partition_of_products(
         right: ``[num_negatives, dim]``.
         correction: Broadcast to ``[batch, num_vectors, num_negatives]``, without gradient; ``None`` is zero.
         temperature: Divides the products, positive.
-        hits: Rows of the batch, in ascending order, and columns of products that do not count.
+        hits: Rows of the batch, in ascending order, and columns of products that do not count; outside of the CPU one
+            for each row.
     """
     kind = autocast_dtype(left)
+    if use_triton(left) and (hits is None or _one_per_row(hits, len(left))):
+        from graphmi.kernels import partition
+
+        if partition.tile(kind or left.dtype, left.size(-1)) is not None:
+            return partition.partition_of_products(
+                left, right, correction, temperature, None if hits is None else hits[1], kind or left.dtype
+            )
     if torch.compiler.is_compiling() or (kind is None and left.dtype != right.dtype):
         return log_partition(left @ right.T, correction, temperature, hits)
     size = len(left)
@@ -49,6 +58,11 @@ def partition_of_products(
         left, right, correction = _in_sizes_that_recur(left, right, correction)
     out: Tensor = _PartitionOfProducts.apply(left, right, correction, 1.0 / temperature, hits, kind or left.dtype)  # type: ignore[no-untyped-call]
     return out[:size]
+
+
+def _one_per_row(hits: tuple[Tensor, Tensor], size: int) -> bool:
+    row = hits[0]
+    return len(row) == size and (row.device.type != "cpu" or bool((row == torch.arange(size)).all()))
 
 
 def _in_sizes_that_recur(left: Tensor, right: Tensor, correction: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:

@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from graphmi.kernels import use_triton
 from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.sparse import edge_dot, propagate
 
@@ -97,11 +98,16 @@ def _take(virtual: Tensor, score: Tensor) -> Tensor:
 
 
 def _closest_per_edge(virtual: Tensor, center: Tensor, adjacency: Adjacency) -> Tensor:
-    center = center.to(virtual.dtype)
-    best = edge_dot(adjacency, center, virtual[0])  # [num_edges]
-    chosen = torch.zeros_like(best, dtype=torch.uint8 if len(virtual) <= 256 else torch.int64)
-    for k, part in enumerate(virtual[1:], start=1):  # a running maximum: ties stay with the lowest index
-        score = edge_dot(adjacency, center, part)
-        chosen = torch.where(score > best, k, chosen)
-        best = torch.maximum(score, best)
+    center, few = center.to(virtual.dtype), len(virtual) <= 256
+    if few and use_triton(virtual):
+        from graphmi.kernels.closest import closest
+
+        chosen = closest(adjacency.dst, adjacency.col, center.detach(), virtual.detach())
+    else:
+        best = edge_dot(adjacency, center, virtual[0])  # [num_edges]
+        chosen = torch.zeros_like(best, dtype=torch.uint8 if few else torch.int64)
+        for k, part in enumerate(virtual[1:], start=1):  # a running maximum: ties stay with the lowest index
+            score = edge_dot(adjacency, center, part)
+            chosen = torch.where(score > best, k, chosen)
+            best = torch.maximum(score, best)
     return propagate(adjacency.reading(chosen, len(virtual)), virtual.flatten(0, 1))  # [num_dst, dim]
