@@ -53,16 +53,24 @@ class TrainingProgress(ShownBars):
         epochs: Number of epochs in all.
         steps: Number of steps of an epoch.
         finished: Epochs finished before, by an interrupted run.
+        first: What is shown until there is a loss.
         enabled: False shows nothing, on a terminal too.
         console: Where to write; standard error when omitted.
     """
 
     def __init__(
-        self, epochs: int, steps: int, *, finished: int = 0, enabled: bool = True, console: Console | None = None
+        self,
+        epochs: int,
+        steps: int,
+        *,
+        finished: int = 0,
+        first: str = "",
+        enabled: bool = True,
+        console: Console | None = None,
     ) -> None:
         super().__init__(enabled, console)
         self._epochs = self._bars.add_task("epochs", total=epochs, completed=finished, text="")
-        self._steps = self._bars.add_task("steps", total=steps, text="")
+        self._steps = self._bars.add_task("steps", total=steps, text=first)
 
     def step(self, steps: int, loss: float) -> None:
         """Show that ``steps`` steps of the epoch are done, at this mean loss."""

@@ -13,13 +13,14 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from graphmi.average import WeightAverage
+from graphmi.compiling import CompileMode
 from graphmi.data import BatchLoader
 from graphmi.history import History
 from graphmi.meter import LossMeter
 from graphmi.processes import gathered
 from graphmi.seeds import generator, load_rng_state, rng_state
 from graphmi.sharding import owners, shard, shares
-from graphmi.typing import Batch
+from graphmi.typing import Batch, Negatives
 
 __all__ = ["Session"]
 
@@ -40,6 +41,7 @@ class Session:
         seed: Seed of the negatives.
         average: Decay of the average of the weights; none when ``None``.
         scheduler: Makes what changes the learning rate of an optimizer after every epoch; none when ``None``.
+        compile: Mode in which ``torch.compile`` compiles model and loss; none when ``None``.
 
     Raises:
         ValueError: If the scheduler waits for a metric.
@@ -56,13 +58,14 @@ class Session:
         seed: int,
         average: float | None = None,
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
+        compile: CompileMode | None = None,  # noqa: A002 (as torch calls it)
     ) -> None:
         self.fabric = fabric
         self.model, self.loader, self.loss = model, loader, loss
         self.draws = generator(seed, "sampler", fabric.device)
         self.history = History()
         self.best: dict[str, Tensor] = {}
-        step = _Step(model, sampler, loss, self.draws)
+        step = _Step(model, sampler, loss, self.draws, compile)
         made = optimizer([parameter for parameter in step.parameters() if parameter.requires_grad])
         self.scheduler = None if scheduler is None else scheduler(made)
         if isinstance(self.scheduler, ReduceLROnPlateau):
@@ -191,10 +194,13 @@ class Session:
 class _Step(nn.Module):
     """Negatives, model and loss of one step as one module, which is what fabric wraps for precision."""
 
-    def __init__(self, model: nn.Module, sampler: nn.Module, loss: nn.Module, draws: torch.Generator) -> None:
+    def __init__(
+        self, model: nn.Module, sampler: nn.Module, loss: nn.Module, draws: torch.Generator, mode: CompileMode | None
+    ) -> None:
         super().__init__()
         self.model, self.sampler, self.loss = model, sampler, loss
         self.draws = draws
+        self.terms = self._terms if mode is None else torch.compile(self._terms, mode=mode)
 
     def forward(
         self,
@@ -215,14 +221,14 @@ class _Step(nn.Module):
             share: By how much their terms are multiplied.
         """
         negatives, batch = self.sampler(user, positive, self.draws), Batch(**entries)
-        terms: dict[str, Tensor] = self.loss.terms(  # type: ignore[operator]
-            self.model(batch),
-            batch.positive,
-            negatives if row is None else negatives.take(row),
-            batch.row,
-            owners(batch),
-        )
+        terms = self.terms(batch, negatives if row is None else negatives.take(row))
         return terms if share is None else {name: share[name] * term for name, term in terms.items()}
+
+    def _terms(self, batch: Batch, negatives: Negatives) -> dict[str, Tensor]:
+        terms: dict[str, Tensor] = self.loss.terms(  # type: ignore[operator]
+            self.model(batch), batch.positive, negatives, batch.row, owners(batch)
+        )
+        return terms
 
 
 def _entries(batch: Batch) -> dict[str, Tensor | None]:

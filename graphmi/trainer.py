@@ -1,7 +1,7 @@
 """One training loop for every model."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal, Protocol
 
 import torch
@@ -10,6 +10,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from graphmi.compiling import CompileMode, compiling
 from graphmi.data import BatchLoader
 from graphmi.history import History
 from graphmi.kernels import runs_on, triton_kernels
@@ -52,6 +53,9 @@ class Trainer:
         accelerator: Device to train on; ``auto`` takes a CUDA device where there is one.
         precision: Number format, as in lightning-fabric. ``"bf16-mixed"`` pays on GPUs, and on processors with
             instructions for it (AVX512-BF16, AMX) for models of some width.
+        compile: Mode of ``torch.compile`` for model and loss, ``"default"`` or ``"reduce-overhead"`` (CUDA graphs); not
+            compiled when omitted. It takes up to half a minute at the start, and a C++ compiler on the CPU, and pays
+            there for graph models and some others (docs/performance.md). Needs dense gradients.
         kernels: ``"triton"`` takes graphmi's own programs for GPUs where it has some (:mod:`graphmi.kernels`), as yet
             not measured; they need a CUDA device and Triton.
         progress: Whether to show progress bars on a terminal.
@@ -75,6 +79,7 @@ class Trainer:
         patience: int | None = 10,
         accelerator: Literal["auto", "cpu", "cuda"] = "auto",
         precision: Precision = "32-true",
+        compile: CompileMode | None = None,  # noqa: A002 (as torch calls it)
         kernels: Literal["torch", "triton"] = "torch",
         progress: bool = True,
     ) -> None:
@@ -99,6 +104,9 @@ class Trainer:
         self.validate_every = validate_every
         self.patience = patience
         self.progress = progress
+        if compile is not None and kernels == "triton":
+            raise ValueError(f"'compile' = '{compile}' takes no 'kernels' but those of 'torch' (got 'triton')")
+        self.compile = compile
         self.kernels = kernels
         self.fabric = make_fabric(accelerator, precision)
         if kernels == "triton" and not runs_on(self.device):
@@ -172,14 +180,14 @@ class Trainer:
 
         Raises:
             FloatingPointError: If a loss term is not finite; the message names it.
-            ValueError: If ``validate`` does not give the monitored metric, if the scheduler waits for one, or if sparse
-                gradients are to be clipped, or to be added up between CUDA devices.
+            ValueError: If ``validate`` does not give the monitored metric, if the scheduler waits for one, if sparse
+                gradients are to be clipped, compiled, or added up between CUDA devices, or if a compiler is missing.
         """
         if any(getattr(part, "sparse", False) for part in model.modules()):
             self._check_sparse()
         self.launch()
         noise = f"noise {self.fabric.global_rank}" if not self.leads else "noise"
-        with seeded(seed, noise, self.device), triton_kernels() if self.kernels == "triton" else nullcontext():
+        with seeded(seed, noise, self.device), self._computing():
             session = Session(
                 self.fabric,
                 model,
@@ -190,6 +198,7 @@ class Trainer:
                 seed,
                 self.weight_average,
                 self.scheduler,
+                self.compile,
             )
             if resume and folder is not None and (state := folder.read_state()) is not None:
                 session.load_state_dict(state)
@@ -206,7 +215,17 @@ class Trainer:
             folder.write_metrics(session.history.rows)
         return session.history
 
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        with triton_kernels() if self.kernels == "triton" else nullcontext(), compiling(self.compile):
+            yield
+
     def _check_sparse(self) -> None:
+        if self.compile is not None:
+            raise ValueError(
+                f"'compile' = '{self.compile}' needs dense gradients, and the model has sparse ones: leave it out, or "
+                "build the model with sparse=False"
+            )
         if self.gradient_clip is not None:
             raise ValueError(
                 f"'gradient_clip' = {self.gradient_clip} needs dense gradients, and the model has sparse ones: leave "
@@ -247,7 +266,11 @@ class Trainer:
 
     def _show(self, session: Session) -> TrainingProgress:
         return TrainingProgress(
-            self.epochs, len(session.loader), finished=session.history.epochs, enabled=self.progress and self.leads
+            self.epochs,
+            len(session.loader),
+            finished=session.history.epochs,
+            first="compiling" if self.compile else "",
+            enabled=self.progress and self.leads,
         )
 
     def _summary(self, history: History, row: Mapping[str, float]) -> str:

@@ -1,0 +1,106 @@
+"""Compiled training steps: the numbers of plain ones, in a few graphs."""
+
+import os
+import shutil
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+from torch._dynamo.utils import counters
+
+from graphmi.config import experiment
+from graphmi.presets import preset_names
+from graphmi.trainer import Trainer
+
+pytestmark = [  # torch's own, while it traces
+    pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning"),
+]
+DATA = "planted:num_users=60,num_items=60,interactions_per_user=12"
+MODELS = [name for name in preset_names() if name not in ("popularity", "ease", "item-knn")]
+# Noise is drawn in another way, and an RNN is one operation in between.
+IN_ENCODER = dict.fromkeys(
+    ("sasrec", "sasrec-softmax", "gsasrec", "multi-interest-transformer"), "model__encoder__dropout"
+)
+DROPOUT = {**IN_ENCODER, "gru4rec": "model__dropout"}
+
+
+@pytest.fixture
+def traced(monkeypatch):
+    """Compile graphs without generating code, and return torch's counters."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    monkeypatch.setattr(torch.compiler, "reset", lambda reset=torch.compiler.reset: (reset(), counters.clear()))
+    counters.clear()
+    return counters
+
+
+def losses(name, mode="default", **options):
+    """Return the losses of two epochs of small batches, the last of which is smaller."""
+    if name in DROPOUT:
+        options[DROPOUT[name]] = 0.0
+    settings = {"trainer__epochs": 2, "trainer__progress": False, "trainer__accelerator": "cpu", "replicates": 0}
+    one = experiment(name, DATA, trainer__compile=mode, **settings, **options)
+
+    def loader(interactions):
+        made = one.loader(interactions)
+        for size in {"batch_size", "users_per_batch"} & vars(made).keys():
+            setattr(made, size, 17)
+        return made
+
+    return torch.tensor([row["loss"] for row in replace(one, loader=loader).train(one.dataset()).history.rows])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_preset_compiles(traced, name):
+    expected = losses(name, None)
+    assert not traced["stats"]
+    torch.testing.assert_close(losses(name), expected, rtol=1e-5, atol=0)
+    assert name == "gru4rec" or not traced["graph_break"]
+    assert 1 <= traced["stats"]["unique_graphs"] <= (8 if name == "gru4rec" else 3)  # of sizes that change: dynamic
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"trainer__precision": "bf16-mixed"},
+        {"trainer__gradient_clip": 0.1, "trainer__weight_average": 0.9},
+        {"model__center": "edge_dot"},
+        {"sampler__block_size": 16},
+    ],
+    ids=lambda options: ", ".join(options),
+)
+def test_with_options(traced, options):
+    torch.testing.assert_close(
+        losses("interest-gcn-softmax", **options), losses("interest-gcn-softmax", None, **options), rtol=1e-4, atol=0
+    )
+
+
+def test_many_runs_in_one_process_are_all_compiled(traced):
+    """Torch keeps few versions of a function, and runs further ones uncompiled."""
+    with torch._dynamo.config.patch(recompile_limit=3, fail_on_recompile_limit_hit=True):
+        for _ in range(3):
+            losses("mf")
+            assert traced["stats"]["unique_graphs"] == 2
+
+
+@pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="there is no C++ compiler")
+def test_generated_code(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    torch.testing.assert_close(losses("mf"), losses("mf", None), rtol=1e-5, atol=0)
+
+
+def test_without_a_compiler(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    with (
+        torch._inductor.config.patch({"cpp.cxx": ("no-such-compiler",)}),
+        pytest.raises(ValueError, match=r"'compile' = 'default' does not work here: .*no-such-compiler"),
+    ):
+        losses("mf")
+
+
+def test_what_does_not_go_together():
+    with pytest.raises(ValueError, match="needs dense gradients"):
+        losses("mf", model__sparse=True)
+    with pytest.raises(ValueError, match="takes no 'kernels'"):
+        Trainer(accelerator="cpu", compile="default", kernels="triton")
