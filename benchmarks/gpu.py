@@ -139,6 +139,10 @@ def training(device: str) -> list[Row]:
             made, source, loss, adam = graphmi(model, loader, sampler, SelectReadout(), 1.0)
             with_format = torch.autocast(torch.device(device).type, torch.bfloat16, enabled=half)
             steps[title], targets[title] = step(made, source, with_format(loss), adam), size
+            if size == 128:
+                graphs = torch.compile(loss, mode="reduce-overhead")
+                steps[f"{title}, compiled"] = step(made, source, with_format(graphs), adam)
+                targets[f"{title}, compiled"] = size
             if device == "cuda":
                 steps[f"{title}, Triton"], targets[f"{title}, Triton"] = in_triton(steps[title]), size
     times = alternate(steps, REPEATS)
