@@ -95,11 +95,15 @@ class _PartitionOfProducts(torch.autograd.Function):
         slope = (grad.flatten() / ctx.temperature).float().contiguous()
         grad_left = grad_right = None
         if ctx.needs_input_grad[0]:
-            grad_left = problem.run(_backward_left, partition, slope, of_rows=True).sum(0)
+            grad_left = _added(problem.run(_backward_left, partition, slope, of_rows=True))
             grad_left = grad_left.view(left.shape).to(ctx.formats[0])
         if ctx.needs_input_grad[1]:
-            grad_right = problem.run(_backward_right, partition, slope, of_rows=False).sum(0).to(ctx.formats[1])
+            grad_right = _added(problem.run(_backward_right, partition, slope, of_rows=False)).to(ctx.formats[1])
         return grad_left, grad_right, None, None, None, None
+
+
+def _added(parts: Tensor) -> Tensor:
+    return parts[0] if len(parts) == 1 else parts.sum(0)
 
 
 class _Problem(NamedTuple):

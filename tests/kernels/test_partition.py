@@ -76,13 +76,30 @@ def test_tiles_are_divided_where_they_are_few(device, monkeypatch, places, parts
     assert len(made[0]) == len(made[1]) == parts
 
 
-@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
-def test_half_precision(device, monkeypatch, kind):
-    """Interpreted are 16 bits of the one format that numpy knows."""
-    if (kind == torch.bfloat16) != (device == "cuda"):
-        pytest.skip("the format is of the other device")
-    monkeypatch.setattr(partition, "tile", lambda *_: partition.Tile(32, 64))
-    compare((BATCH, VECTORS, ITEMS, DIM), device, (ITEMS,), True, kind, 4e-3)
+@pytest.fixture
+def products_of_bfloat16(device, monkeypatch):
+    """Teach the interpreter products of bfloat16, which it keeps as 16-bit integers and would multiply as such."""
+    if device == "cuda":
+        return
+    from triton import language
+    from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
+
+    original = InterpreterBuilder.create_dot
+
+    def exact(x):
+        if str(x.dtype.scalar) != "bf16":
+            return x
+        return TensorHandle((x.data.astype("uint32") << 16).view("float32"), language.float32)
+
+    def create_dot(self, a, b, *more):
+        return original(self, exact(a), exact(b), *more)
+
+    monkeypatch.setattr(InterpreterBuilder, "create_dot", create_dot)
+
+
+@pytest.mark.parametrize("shape", [(BATCH, VECTORS, ITEMS, DIM), (3, 4, 150, 200)])
+def test_half_precision(device, products_of_bfloat16, shape):
+    compare(shape, device, shape[2:3], True, torch.bfloat16, 4e-3)
 
 
 def test_rows_with_nothing_left(device):
