@@ -1,6 +1,6 @@
 """Measure graphmi beside its alternatives: ``python benchmarks/run.py [NAME] [--out results.json]``.
 
-Without a name all benchmarks run, that of a GPU where there is one. Ratios are to the row of ratio 1.00; times are
+Without a name all benchmarks run, those of a GPU where there is one. Ratios are to the row of ratio 1.00; times are
 medians with quartiles.
 """
 
@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 OTHERS = ("run", "measure", "time_to_accuracy")  # the last one takes long and is run by itself
+CUDA = {"gpu", "tiles"}
 NAMES = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in OTHERS)
 
 
@@ -43,9 +44,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if unknown := set(arguments.name) - set(NAMES):
         parser.error(f"no benchmark {sorted(unknown)}; choose from {', '.join(NAMES)}")
-    here = [name for name in NAMES if name != "gpu" or torch.cuda.is_available()]
-    if set(arguments.name) - set(here):
-        parser.error("the benchmark 'gpu' needs a CUDA device, and there is none")
+    here = [name for name in NAMES if name not in CUDA or torch.cuda.is_available()]
+    if missing := set(arguments.name) - set(here):
+        parser.error(f"the benchmarks {sorted(missing)} need a CUDA device, and there is none")
     console = Console()
     results = {"date": datetime.date.today().isoformat(), "machine": machine()}
     console.print(results["machine"])

@@ -29,15 +29,16 @@ _LOG2_E = tl.constexpr(_BITS)
 _LEAST = tl.constexpr(-3.0e38)  # below all logits, and finite
 _NOTHING = tl.constexpr(float("-inf"))
 _EVERYTHING = tl.constexpr(float("inf"))
-_WARPS, _STAGES = 8, 2
+_STAGES = 2
 _WAVES = 2  # programs for each multiprocessor, at least
 
 
 class Tile(NamedTuple):
-    """What a program holds at a time: products of so many rows and columns."""
+    """What a program holds at a time: products of so many rows and columns, by so many warps."""
 
     rows: int
     cols: int
+    warps: int = 8
 
 
 def tile(kind: torch.dtype, dim: int) -> Tile | None:
@@ -120,7 +121,7 @@ class _Problem(NamedTuple):
         (num_vectors, dim), tiles = self.left.shape[1:], tile(self.left.dtype, self.left.size(-1))
         assert tiles is not None  # noqa: S101 (for the type checker)
         shape = self.left.shape[:2].numel(), len(self.right)
-        (size, block), (length, step) = list(zip(shape, tiles, strict=True))[:: 1 if of_rows else -1]
+        (size, block), (length, step) = list(zip(shape, tiles[:2], strict=True))[:: 1 if of_rows else -1]
         blocks, steps = triton.cdiv(size, block), max(triton.cdiv(length, step), 1)
         part = triton.cdiv(steps, min(triton.cdiv(_places(self.left), max(blocks, 1)), steps)) * step
         num_parts = max(triton.cdiv(length, part), 1)
@@ -144,7 +145,7 @@ class _Problem(NamedTuple):
                     block_rows=tiles.rows,
                     block_cols=tiles.cols,
                     precision="tf32x3" if torch.get_float32_matmul_precision() == "highest" else "tf32",
-                    num_warps=_WARPS,
+                    num_warps=tiles.warps,
                     num_stages=_STAGES,
                 )
         return out

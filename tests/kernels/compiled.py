@@ -35,11 +35,11 @@ def usage(program, types, constants, capability, **options):
 
 def all_usages(capability):
     """Yield the name of every program, with format and size of vectors, and what it uses."""
-    options = {"num_warps": partition._WARPS, "num_stages": partition._STAGES}
     pointers = dict.fromkeys(("out", "partition", "slope"), "*fp32")
     more = {"hit": "*i64", "correction": ("*fp32", "i32", "i32", "i32"), "scale": "fp32", **pointers}
     for kind, dim in ((torch.bfloat16, 64), (torch.bfloat16, 128), (torch.bfloat16, 256), (torch.float32, 64)):
-        rows, cols = partition.tile(kind, dim)
+        rows, cols, warps = partition.tile(kind, dim)
+        options = {"num_warps": warps, "num_stages": partition._STAGES}
         constants = {"width": dim, "block_rows": rows, "block_cols": cols, "precision": "tf32x3"}
         types = {"left": f"*{FORMATS[kind]}", "right": f"*{FORMATS[kind]}", **more}
         for program in (partition._forward, partition._backward_left, partition._backward_right):
