@@ -141,7 +141,7 @@ def test_prefixes_take_one_pass(body, monkeypatch):
         tower.encoder.register_forward_hook(lambda module, args, out: seen.append(len(args[0])))
     x, mask = histories(6, 6)
     assert towers.prefixes(x, mask, torch.arange(12)).interests.shape == (12, 3, DIM)
-    assert seen == [2, 2, 2]
+    assert seen == [2] * (1 if body == "mean" else 3)  # the mean is that of all towers
 
 
 @pytest.mark.parametrize("body", ["recurrent", "transformer", "attention"])
@@ -162,6 +162,21 @@ def test_routing_of_all_towers_side_by_side():
         assert torch.equal(routing[:, k : k + 1], tower.extractor(x, mask).routing)
     assert build("recurrent")(x, mask).routing is None
     assert build("capsule", num_interests=3)(x, mask).interest_mask.tolist() == [[True] * 3] * 3
+
+
+@pytest.mark.parametrize("extractor", [MeanPooling, LastPosition])
+def test_what_all_towers_read_is_read_once(monkeypatch, extractor):
+    calls, original = [], extractor.extract
+    monkeypatch.setattr(extractor, "extract", lambda self, *args: calls.append(self) or original(self, *args))
+    towers = UserTowers(DIM, LENGTH, extractor=extractor).double()
+    x, mask = histories(6, 2, 0)
+    found = towers(x, mask).interests
+    assert len(calls) == 1
+    for k, tower in enumerate(towers.towers):
+        mean = tower.network(original(tower.extractor, x, mask).interests) * mask.any(1).view(-1, 1, 1)
+        torch.testing.assert_close(found[:, k : k + 1], mean)
+    UserTowers(DIM, LENGTH, extractor=lambda dim, length: MeanPooling(dim, length, hidden_dim=3)).double()(x, mask)
+    assert len(calls) == (5 if extractor is MeanPooling else 1)
 
 
 def test_sets_are_histories_of_any_size():

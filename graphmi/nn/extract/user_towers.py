@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from graphmi.nn.encode.base import Encoder, IdentityEncoder
 from graphmi.nn.extract.base import Extractor, Interests, linear_parts
-from graphmi.nn.extract.pooling import MeanPooling
+from graphmi.nn.extract.pooling import LastPosition, MeanPooling
 from graphmi.nn.ranges import at_least_one
 
 __all__ = ["UserTowers"]
@@ -80,7 +80,7 @@ class UserTowers(Extractor):
     def extract(self, x: Tensor, mask: Tensor) -> Interests:
         """Return the :class:`Interests` of histories, one from each tower."""
         real = mask.any(1).view(-1, 1, 1)  # the networks have biases, but an empty history is 0
-        found = _side_by_side([tower(x, mask) for tower in self.towers])
+        found = self._towers(x, mask)
         return found._replace(interests=found.interests * real)
 
     def contributions(self, x: Tensor, mask: Tensor) -> Tensor | None:
@@ -90,7 +90,15 @@ class UserTowers(Extractor):
 
     def prefixes(self, x: Tensor, mask: Tensor, prefix: Tensor) -> Interests:
         """Return the :class:`Interests` of beginnings of histories, by the extractors' own way to do it."""
-        return _side_by_side([tower(x, mask, prefix) for tower in self.towers])
+        return self._towers(x, mask, prefix)
+
+    def _towers(self, x: Tensor, mask: Tensor, prefix: Tensor | None = None) -> Interests:
+        towers = cast(Sequence[_Tower], self.towers)
+        if towers[0].alike:
+            read = [towers[0].read(x, mask, prefix)] * len(towers)
+        else:
+            read = [tower.read(x, mask, prefix) for tower in towers]
+        return _side_by_side([tower(found) for tower, found in zip(towers, read, strict=True)])
 
 
 class _Tower(nn.Module):
@@ -114,10 +122,19 @@ class _Tower(nn.Module):
         if hidden_dim:
             self.network.extend([nn.Linear(dim, hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, dim)])
 
-    def forward(self, x: Tensor, mask: Tensor, prefix: Tensor | None = None) -> Interests:
-        """Return the :class:`Interests` of the histories, or of their beginnings."""
+    @property
+    def alike(self) -> bool:
+        """Whether nothing below the network is learned or drawn, so that all towers read the same."""
+        plain = type(self.encoder) is IdentityEncoder and type(self.extractor) in (LastPosition, MeanPooling)
+        return plain and next(self.extractor.parameters(), None) is None
+
+    def read(self, x: Tensor, mask: Tensor, prefix: Tensor | None) -> Interests:
+        """Return what the extractor makes of the histories, or of their beginnings."""
         x = self.encoder(x, mask)
-        found = self.extractor(x, mask) if prefix is None else self.extractor.prefixes(x, mask, prefix)
+        return self.extractor(x, mask) if prefix is None else self.extractor.prefixes(x, mask, prefix)
+
+    def forward(self, found: Interests) -> Interests:
+        """Return what the network makes of it."""
         return found._replace(interests=self.network(found.interests))
 
     def contributions(self, x: Tensor, mask: Tensor) -> Tensor | None:
