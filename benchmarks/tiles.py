@@ -25,7 +25,7 @@ TILES = [partition.Tile(*sizes) for sizes in product((32, 64, 128), (32, 64, 128
 def fused(left: Tensor, right: Tensor, tile: partition.Tile) -> None:
     """Run forward and backward with a tile."""
     with patch.object(partition, "tile", lambda *_: tile):
-        partition.partition_of_products(left, right, None, 0.1, None, left.dtype).sum().backward()
+        partition.partition_of_products(left, right, None, 0.1, left.dtype).sum().backward()
 
 
 def plain(left: Tensor, right: Tensor) -> None:

@@ -44,14 +44,20 @@ class Tile(NamedTuple):
 def tile(kind: torch.dtype, dim: int) -> Tile | None:
     """Return the tile for vectors of a format and size; ``None`` where none fits into the registers."""
     if kind == torch.bfloat16 and dim <= 256:
-        return Tile(64 if dim <= 128 else 32, 64)
+        return Tile(64 if dim <= 128 else 32, 64 if dim <= 64 else 32)
     if kind == torch.float32 and dim <= 64:
         return Tile(32, 32)
     return None
 
 
 def partition_of_products(
-    left: Tensor, right: Tensor, correction: Tensor | None, temperature: float, hit: Tensor | None, kind: torch.dtype
+    left: Tensor,
+    right: Tensor,
+    correction: Tensor | None,
+    temperature: float,
+    kind: torch.dtype,
+    hit: Tensor | None = None,
+    name: Tensor | None = None,
 ) -> Tensor:
     """Return the log-partitions, ``[batch, num_vectors]`` float32.
 
@@ -60,10 +66,11 @@ def partition_of_products(
         right: ``[num_cols, dim]``.
         correction: Broadcast to ``[batch, num_vectors, num_cols]``, without gradient; ``None`` is zero.
         temperature: Divides the products, positive.
-        hit: The column that does not count in each row of the batch, ``[batch]`` int64.
         kind: Format of what is multiplied, one that has a :func:`tile`.
+        hit: Whose column does not count in each row of the batch, ``[batch]`` int64.
+        name: Whose column each is, ``[num_cols]`` int64; ``None`` where it is that of its number.
     """
-    out: Tensor = _PartitionOfProducts.apply(left, right, correction, temperature, hit, kind)
+    out: Tensor = _PartitionOfProducts.apply(left, right, correction, temperature, kind, hit, name)
     return out
 
 
@@ -75,24 +82,25 @@ class _PartitionOfProducts(torch.autograd.Function):
         right: Tensor,
         correction: Tensor | None,
         temperature: float,
-        hit: Tensor | None,
         kind: torch.dtype,
+        hit: Tensor | None,
+        name: Tensor | None,
     ) -> Tensor:
         ctx.formats, ctx.temperature = (left.dtype, right.dtype), temperature
         left, right = left.to(kind).contiguous(), right.to(kind).contiguous()
         if correction is not None:
             correction = correction.expand(*left.shape[:2], len(right))
-        problem = _Problem(left, right, correction, temperature, hit)
+        problem = _Problem(left, right, correction, temperature, hit, name)
         parts = problem.run(_forward, of_rows=True)  # binary logarithms
         partition = parts[0] if len(parts) == 1 else (parts / _BITS).logsumexp(0) * _BITS
-        ctx.save_for_backward(left, right, correction, hit, partition)
+        ctx.save_for_backward(left, right, correction, hit, name, partition)
         return partition.view(left.shape[:2]) / _BITS
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        left, right, correction, hit, partition = ctx.saved_tensors
-        problem = _Problem(left, right, correction, ctx.temperature, hit)
+        left, right, correction, hit, name, partition = ctx.saved_tensors
+        problem = _Problem(left, right, correction, ctx.temperature, hit, name)
         slope = (grad.flatten() / ctx.temperature).float().contiguous()
         grad_left = grad_right = None
         if ctx.needs_input_grad[0]:
@@ -100,7 +108,7 @@ class _PartitionOfProducts(torch.autograd.Function):
             grad_left = grad_left.view(left.shape).to(ctx.formats[0])
         if ctx.needs_input_grad[1]:
             grad_right = _added(problem.run(_backward_right, partition, slope, of_rows=False)).to(ctx.formats[1])
-        return grad_left, grad_right, None, None, None, None
+        return grad_left, grad_right, None, None, None, None, None
 
 
 def _added(parts: Tensor) -> Tensor:
@@ -115,6 +123,7 @@ class _Problem(NamedTuple):
     correction: Tensor | None
     temperature: float
     hit: Tensor | None
+    name: Tensor | None
 
     def run(self, program: Any, *more: Tensor, of_rows: bool) -> Tensor:
         """Return what a program makes of all rows, or of all columns, ``[num_parts, size, ...]``, to be added up."""
@@ -141,6 +150,7 @@ class _Problem(NamedTuple):
                     num_vectors,
                     correction,
                     self.hit,
+                    self.name,
                     width=max(triton.next_power_of_2(dim), 16),
                     block_rows=tiles.rows,
                     block_cols=tiles.cols,
@@ -161,7 +171,7 @@ def _places(x: Tensor) -> int:
 
 @triton.jit
 def _forward(
-    left, right, out, partition, slope, num_rows, num_cols, part, dim, scale, num_vectors, correction, hit,
+    left, right, out, partition, slope, num_rows, num_cols, part, dim, scale, num_vectors, correction, hit, name,
     width: tl.constexpr, block_rows: tl.constexpr, block_cols: tl.constexpr, precision: tl.constexpr,
 ):  # fmt: skip
     row, first = tl.program_id(0) * block_rows, tl.program_id(1) * part
@@ -169,7 +179,7 @@ def _forward(
     largest, total = tl.full([block_rows], _LEAST, tl.float32), tl.zeros([block_rows], tl.float32)
     for col in range(first, tl.minimum(first + part, num_cols), block_cols):
         v = _vectors(right, col, num_cols, dim, block_cols, width)
-        logits = _logits(u, v, row, col, num_rows, num_cols, scale, num_vectors, correction, hit, precision)
+        logits = _logits(u, v, row, col, num_rows, num_cols, scale, num_vectors, correction, hit, name, precision)
         larger = tl.maximum(largest, tl.max(logits, 1))
         total = total * tl.exp2(largest - larger) + tl.sum(tl.exp2(logits - larger[:, None]), 1)
         largest = larger
@@ -180,7 +190,7 @@ def _forward(
 
 @triton.jit
 def _backward_left(
-    left, right, out, partition, slope, num_rows, num_cols, part, dim, scale, num_vectors, correction, hit,
+    left, right, out, partition, slope, num_rows, num_cols, part, dim, scale, num_vectors, correction, hit, name,
     width: tl.constexpr, block_rows: tl.constexpr, block_cols: tl.constexpr, precision: tl.constexpr,
 ):  # fmt: skip
     row, first = tl.program_id(0) * block_rows, tl.program_id(1) * part
@@ -189,7 +199,7 @@ def _backward_left(
     found = tl.zeros([block_rows, width], tl.float32)
     for col in range(first, tl.minimum(first + part, num_cols), block_cols):
         v = _vectors(right, col, num_cols, dim, block_cols, width)
-        logits = _logits(u, v, row, col, num_rows, num_cols, scale, num_vectors, correction, hit, precision)
+        logits = _logits(u, v, row, col, num_rows, num_cols, scale, num_vectors, correction, hit, name, precision)
         share = tl.exp2(logits - total[:, None]).to(v.dtype)
         found = tl.dot(share, v, found, input_precision=precision)
     _store(out, found * factor[:, None], row, num_rows, dim)
@@ -197,7 +207,7 @@ def _backward_left(
 
 @triton.jit
 def _backward_right(
-    left, right, out, partition, slope, num_rows, num_cols, part, dim, scale, num_vectors, correction, hit,
+    left, right, out, partition, slope, num_rows, num_cols, part, dim, scale, num_vectors, correction, hit, name,
     width: tl.constexpr, block_rows: tl.constexpr, block_cols: tl.constexpr, precision: tl.constexpr,
 ):  # fmt: skip
     col, first = tl.program_id(0) * block_cols, tl.program_id(1) * part
@@ -206,14 +216,14 @@ def _backward_right(
     for row in range(first, tl.minimum(first + part, num_rows), block_rows):
         u = _vectors(left, row, num_rows, dim, block_rows, width)
         total, factor = _of_rows(partition, slope, row, num_rows, block_rows)
-        logits = _logits(u, v, row, col, num_rows, num_cols, scale, num_vectors, correction, hit, precision)
+        logits = _logits(u, v, row, col, num_rows, num_cols, scale, num_vectors, correction, hit, name, precision)
         share = tl.trans(tl.exp2(logits - total[:, None])).to(u.dtype)
         found = tl.dot(share, (u * factor[:, None]).to(u.dtype), found, input_precision=precision)
     _store(out, found, col, num_cols, dim)
 
 
 @triton.jit
-def _logits(u, v, row, col, num_rows, num_cols, scale, num_vectors, correction, hit, precision: tl.constexpr):
+def _logits(u, v, row, col, num_rows, num_cols, scale, num_vectors, correction, hit, name, precision: tl.constexpr):
     rows, cols = row + tl.arange(0, u.shape[0]), col + tl.arange(0, v.shape[0])
     logits = tl.dot(u, tl.trans(v), input_precision=precision) * scale
     if correction is not None:  # a tensor and its three strides
@@ -223,7 +233,8 @@ def _logits(u, v, row, col, num_rows, num_cols, scale, num_vectors, correction, 
         logits += added.to(tl.float32) * _LOG2_E
     if hit is not None:
         left_out = tl.load(hit + rows // num_vectors, mask=rows < num_rows, other=-1)
-        logits = tl.where(cols[None, :] == left_out[:, None], _NOTHING, logits)
+        names = cols if name is None else tl.load(name + cols, mask=cols < num_cols, other=-2)
+        logits = tl.where(names[None, :] == left_out[:, None], _NOTHING, logits)
     return tl.where((cols < num_cols)[None, :], logits, _NOTHING)
 
 

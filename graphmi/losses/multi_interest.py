@@ -10,7 +10,7 @@ from graphmi.losses.base import Loss, unique_names
 from graphmi.losses.blocks import partition_in_blocks
 from graphmi.losses.distinct import distinct
 from graphmi.losses.gather import cheaper_at_once, gather, negative_vectors, pick
-from graphmi.losses.hits import accidental_hits
+from graphmi.losses.hits import Hits, accidental_hits
 from graphmi.losses.objectives import Objective
 from graphmi.losses.pairs import multiplicity, pair_by_pair
 from graphmi.losses.regularizers import Regularizer
@@ -160,7 +160,7 @@ class MultiInterestLoss(Loss):
         loss: Tensor = self.objective.compare(scores.pos, scores.neg)
         return loss if scores.weight is None else scores.combine(loss, scores.weight)
 
-    def _valid(self, positive: Tensor, negatives: Negatives) -> tuple[Tensor | None, tuple[Tensor, Tensor] | None]:
+    def _valid(self, positive: Tensor, negatives: Negatives) -> tuple[Tensor | None, Hits | None]:
         """Return which negatives count, ``[batch, num_negatives]`` or ``None`` for all, but for a few hits."""
         valid = negatives.valid
         if negatives.excludes_known:

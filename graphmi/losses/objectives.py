@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from graphmi.losses.hits import Hits
 from graphmi.losses.partition import log_partition, negative_weights
 from graphmi.losses.products import partition_of_products
 
@@ -54,9 +55,7 @@ class Objective(nn.Module, ABC):
             correction = correction.expand_as(neg).index_select(0, row)
         return self(pos, neg.index_select(0, row), correction)  # type: ignore[no-any-return]
 
-    def partition(
-        self, neg: Tensor, correction: Tensor | None = None, hits: tuple[Tensor, Tensor] | None = None
-    ) -> Tensor:
+    def partition(self, neg: Tensor, correction: Tensor | None = None, hits: Hits | None = None) -> Tensor:
         """Return all that :meth:`compare` needs to know of the negatives, ``[...]``.
 
         The values of several blocks of negatives make that of all by their log-sum-exp.
@@ -64,7 +63,7 @@ class Objective(nn.Module, ABC):
         Args:
             neg: ``[..., num_negatives]``.
             correction: Broadcast to ``neg``.
-            hits: Rows and columns of the few negatives that do not count.
+            hits: Negatives that do not count.
 
         Raises:
             ValueError: The loss depends on the negatives in another way.
@@ -79,7 +78,7 @@ class Objective(nn.Module, ABC):
         query: Tensor,
         vectors: Tensor,
         correction: Tensor | None = None,
-        hits: tuple[Tensor, Tensor] | None = None,
+        hits: Hits | None = None,
     ) -> Tensor:
         """Return the :meth:`partition` of the inner products of vectors with those of the negatives.
 
@@ -151,9 +150,7 @@ class SampledSoftmaxLoss(Objective):
         """Return the loss of each positive; the sum over the negatives is taken once per row of ``neg``."""
         return self.compare(pos, self.partition(neg, correction).index_select(0, row))
 
-    def partition(
-        self, neg: Tensor, correction: Tensor | None = None, hits: tuple[Tensor, Tensor] | None = None
-    ) -> Tensor:
+    def partition(self, neg: Tensor, correction: Tensor | None = None, hits: Hits | None = None) -> Tensor:
         """Return the log-partition of the negatives, ``[...]``."""
         return log_partition(neg, correction, self.temperature, hits)
 
@@ -162,7 +159,7 @@ class SampledSoftmaxLoss(Objective):
         query: Tensor,
         vectors: Tensor,
         correction: Tensor | None = None,
-        hits: tuple[Tensor, Tensor] | None = None,
+        hits: Hits | None = None,
     ) -> Tensor:
         """Return the log-partition of the inner products without writing these down, ``[batch, num_vectors]``."""
         return partition_of_products(query, vectors, correction, self.temperature, hits)

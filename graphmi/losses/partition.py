@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from graphmi.losses.hits import Hits, leave_out
 from graphmi.nn.autocast import widened
 from graphmi.nn.powers import LOG2_E, exp2_
 
@@ -14,7 +15,7 @@ def log_partition(
     neg: Tensor,
     correction: Tensor | None = None,
     temperature: float = 1.0,
-    hits: tuple[Tensor, Tensor] | None = None,
+    hits: Hits | None = None,
 ) -> Tensor:
     r"""Return :math:`\log \sum_j \exp(x_j / \tau + c_j)` over the last dimension.
 
@@ -25,8 +26,8 @@ def log_partition(
         neg: Scores, ``[..., num_negatives]``, finite.
         correction: Added after the division, broadcast to the scores; ``None`` is zero.
         temperature: Divides the scores, positive.
-        hits: Rows and columns, each ``[num_hits]``, of scores that do not count: a correction of ``-inf`` of which only
-            the few entries are written. What is less than the least positive number beside a hit is lost with it.
+        hits: Scores that do not count, as if their correction were ``-inf``. What is less than the least positive
+            number beside a hit is lost with it.
     """
     out: Tensor = _LogPartition.apply(widened(neg), correction, 1.0 / temperature, hits)  # type: ignore[no-untyped-call]
     return out
@@ -51,9 +52,7 @@ def _finite(largest: Tensor) -> Tensor:
 
 class _LogPartition(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: FunctionCtx, neg: Tensor, correction: Tensor | None, scale: float, hits: tuple[Tensor, Tensor] | None
-    ) -> Tensor:
+    def forward(ctx: FunctionCtx, neg: Tensor, correction: Tensor | None, scale: float, hits: Hits | None) -> Tensor:
         if correction is None:
             largest = _finite(neg.amax(-1, keepdim=True) * (scale * LOG2_E))
             terms = torch.add(-largest, neg, alpha=scale * LOG2_E)
@@ -61,8 +60,7 @@ class _LogPartition(torch.autograd.Function):
             terms = torch.add(correction * LOG2_E, neg, alpha=scale * LOG2_E)
             largest = _finite(terms.amax(-1, keepdim=True))
             terms.sub_(largest)
-        if hits is not None:
-            terms[hits[0], ..., hits[1]] = -torch.inf
+        leave_out(terms, hits)
         exp2_(terms)
         total = terms.sum(-1, keepdim=True)
         ctx.save_for_backward(terms, total)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from graphmi.kernels import use_triton
+from graphmi.losses.hits import Hits, Matches, Places, leave_out
 from graphmi.losses.partition import log_partition
 from graphmi.nn.autocast import add_product, autocast_dtype, widened
 from graphmi.nn.powers import LOG2_E, exp2_
@@ -25,7 +26,7 @@ def partition_of_products(
     right: Tensor,
     correction: Tensor | None = None,
     temperature: float = 1.0,
-    hits: tuple[Tensor, Tensor] | None = None,
+    hits: Hits | None = None,
 ) -> Tensor:
     r"""Return :math:`\log \sum_j \exp(\langle u_{ik}, v_j \rangle / \tau + c_{ikj})`, ``[batch, num_vectors]``.
 
@@ -40,28 +41,26 @@ def partition_of_products(
         right: ``[num_negatives, dim]``.
         correction: Broadcast to ``[batch, num_vectors, num_negatives]``, without gradient; ``None`` is zero.
         temperature: Divides the products, positive.
-        hits: Rows of the batch, in ascending order, and columns of products that do not count; outside of the CPU one
-            for each row.
+        hits: Products that do not count; single places are, outside of the CPU, one for each row.
     """
     kind = autocast_dtype(left)
-    if use_triton(left) and (hits is None or _one_per_row(hits, len(left))):
+    if use_triton(left) and not (isinstance(hits, Places) and not _one_per_row(hits, len(left))):
         from graphmi.kernels import partition
 
         if partition.tile(kind or left.dtype, left.size(-1)) is not None:
-            return partition.partition_of_products(
-                left, right, correction, temperature, None if hits is None else hits[1], kind or left.dtype
-            )
+            hit, name = (hits.column, None) if isinstance(hits, Places) else hits or (None, None)
+            return partition.partition_of_products(left, right, correction, temperature, kind or left.dtype, hit, name)
     if torch.compiler.is_compiling() or (kind is None and left.dtype != right.dtype):
         return log_partition(left @ right.T, correction, temperature, hits)
     size = len(left)
-    if kind is not None and left.device.type == "cpu":
+    if kind is not None and left.device.type == "cpu" and not isinstance(hits, Matches):
         left, right, correction = _in_sizes_that_recur(left, right, correction)
     out: Tensor = _PartitionOfProducts.apply(left, right, correction, 1.0 / temperature, hits, kind or left.dtype)  # type: ignore[no-untyped-call]
     return out[:size]
 
 
-def _one_per_row(hits: tuple[Tensor, Tensor], size: int) -> bool:
-    row = hits[0]
+def _one_per_row(hits: Places, size: int) -> bool:
+    row = hits.row
     return len(row) == size and (row.device.type != "cpu" or bool((row == torch.arange(size)).all()))
 
 
@@ -85,7 +84,7 @@ class _PartitionOfProducts(torch.autograd.Function):
         right: Tensor,
         correction: Tensor | None,
         scale: float,
-        hits: tuple[Tensor, Tensor] | None,
+        hits: Hits | None,
         kind: torch.dtype,
     ) -> Tensor:
         ctx.scale, ctx.kinds = scale, (left.dtype, right.dtype)  # type: ignore[attr-defined]
@@ -106,8 +105,7 @@ class _PartitionOfProducts(torch.autograd.Function):
             exact = widened(out)  # itself, but for half precision
             if plus is not None:
                 exact.add_(plus, alpha=LOG2_E)
-            if few is not None:
-                exact[few[0], :, few[1]] = -torch.inf
+            leave_out(exact, few)
             torch.amax(exact, -1, keepdim=True, out=most)
             most.clamp_min_(torch.finfo(exact.dtype).min)  # finite where nothing is left
             torch.sum(exp2_(exact.sub_(most)), -1, keepdim=True, out=sums)
@@ -137,12 +135,11 @@ def _sizes(width: int, kind: torch.dtype) -> tuple[int, int]:
     return size, size * max(_PIECE // (kind.itemsize * size * max(width, 1)), 1)
 
 
-def _of_blocks(
-    hits: tuple[Tensor, Tensor] | None, size: int, num_blocks: int
-) -> Iterable[tuple[Tensor, Tensor] | None]:
+def _of_blocks(hits: Hits | None, size: int, num_blocks: int) -> Iterable[Hits | None]:
     """Return the hits of each block of ``size`` rows, rows counted from its first."""
     if hits is None or num_blocks == 1:
         return [hits] * num_blocks
-    row, column = hits
-    number = torch.bincount(row // size, minlength=num_blocks).tolist()  # blocks are a matter of the CPU
-    return zip(torch.split(row % size, number), torch.split(column, number), strict=True)
+    if isinstance(hits, Matches):
+        return [Matches(part, hits.item) for part in torch.split(hits.positive, size)]
+    number = torch.bincount(hits.row // size, minlength=num_blocks).tolist()  # blocks are a matter of the CPU
+    return map(Places, torch.split(hits.row % size, number), torch.split(hits.column, number))

@@ -36,7 +36,7 @@ def usage(program, types, constants, capability, **options):
 def all_usages(capability):
     """Yield the name of every program, with format and size of vectors, and what it uses."""
     pointers = dict.fromkeys(("out", "partition", "slope"), "*fp32")
-    more = {"hit": "*i64", "correction": ("*fp32", "i32", "i32", "i32"), "scale": "fp32", **pointers}
+    more = {"hit": "*i64", "name": "*i64", "correction": ("*fp32", "i32", "i32", "i32"), "scale": "fp32", **pointers}
     for kind, dim in ((torch.bfloat16, 64), (torch.bfloat16, 128), (torch.bfloat16, 256), (torch.float32, 64)):
         rows, cols, warps = partition.tile(kind, dim)
         options = {"num_warps": warps, "num_stages": partition._STAGES}

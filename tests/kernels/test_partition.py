@@ -7,6 +7,7 @@ pytest.importorskip("triton", reason="Triton is not installed")
 
 from graphmi.kernels import partition, triton_kernels, use_triton
 from graphmi.losses import MultiInterestLoss, SampledSoftmaxLoss
+from graphmi.losses.hits import Matches, Places
 from graphmi.losses.products import partition_of_products
 from graphmi.nn import LogSumExpReadout, SelectReadout
 from graphmi.typing import Negatives, Representations
@@ -21,27 +22,32 @@ CORRECTIONS = {
 }
 
 
-def expected(left, right, correction, temperature, hit):
+def expected(left, right, correction=None, temperature=1.0, hit=None, name=None):
     scores = left.double() @ right.double().T / temperature
     if correction is not None:
         scores = scores + correction
     if hit is not None:
-        scores = scores.scatter(2, hit.view(-1, 1, 1).expand(-1, scores.size(1), 1), -torch.inf)
+        name = torch.arange(len(right), device=hit.device) if name is None else name
+        scores = scores.masked_fill((name == hit.unsqueeze(1)).unsqueeze(1), -torch.inf)
     return scores.logsumexp(-1)
 
 
-def draw(shape, device, correction=None, hits=False):
+def draw(shape, device, correction=None, hits=None):
     batch, vectors, items, dim = shape
     variables = torch.randn(batch, vectors, dim, device=device), torch.randn(items, dim, device=device)
     added = None if correction is None else torch.randn(correction, device=device)
-    hit = torch.randint(items, (batch,), device=device) if hits else None
-    return [each.requires_grad_() for each in variables], added, hit
+    same = {}
+    if hits:
+        same["hit"] = torch.randint(items, (batch,), device=device)
+    if hits == "by name":  # several columns of one name
+        same["name"] = torch.randint(items // 2 + 1, (items,), device=device)
+    return [each.requires_grad_() for each in variables], added, same
 
 
-def compare(shape, device, correction=None, hits=False, kind=torch.float32, tolerance=2e-6):
-    variables, added, hit = draw(shape, device, correction, hits)
-    found = partition.partition_of_products(*variables, added, 0.5, hit, kind)
-    reference = expected(*variables, added, 0.5, hit)
+def compare(shape, device, correction=None, hits=None, kind=torch.float32, tolerance=2e-6):
+    variables, added, same = draw(shape, device, correction, hits)
+    found = partition.partition_of_products(*variables, added, 0.5, kind, **same)
+    reference = expected(*variables, added, 0.5, **same)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found.double(), reference, rtol=tolerance, atol=10 * tolerance)
     direction = torch.randn_like(found)
@@ -51,7 +57,7 @@ def compare(shape, device, correction=None, hits=False, kind=torch.float32, tole
 
 
 @pytest.mark.parametrize("correction", CORRECTIONS.values(), ids=CORRECTIONS)
-@pytest.mark.parametrize("hits", [False, True])
+@pytest.mark.parametrize("hits", [None, "by column", "by name"])
 def test_is_that_of_double_precision(device, correction, hits):
     compare((BATCH, VECTORS, ITEMS, DIM), device, correction, hits)
 
@@ -72,7 +78,7 @@ def test_tiles_are_divided_where_they_are_few(device, monkeypatch, places, parts
         return made[-1]
 
     monkeypatch.setattr(partition._Problem, "run", watched)
-    compare((BATCH, VECTORS, ITEMS, DIM), device, (ITEMS,), True)
+    compare((BATCH, VECTORS, ITEMS, DIM), device, (ITEMS,), "by name")
     assert len(made[0]) == len(made[1]) == parts
 
 
@@ -99,19 +105,19 @@ def products_of_bfloat16(device, monkeypatch):
 
 @pytest.mark.parametrize("shape", [(BATCH, VECTORS, ITEMS, DIM), (3, 4, 150, 200)])
 def test_half_precision(device, products_of_bfloat16, shape):
-    compare(shape, device, shape[2:3], True, torch.bfloat16, 4e-3)
+    compare(shape, device, shape[2:3], "by column", torch.bfloat16, 4e-3)
 
 
 def test_rows_with_nothing_left(device):
     left, right = torch.randn(3, 2, 8, device=device), torch.randn(5, 8, device=device)
     variables = left.requires_grad_(), right.requires_grad_()
     correction = torch.zeros(3, 1, 5, device=device).index_fill(0, torch.tensor([1], device=device), -torch.inf)
-    found = partition.partition_of_products(*variables, correction, 1.0, None, torch.float32)
+    found = partition.partition_of_products(*variables, correction, 1.0, torch.float32)
     assert (found[1] == -torch.inf).all()
     found.sum().backward()
     assert not left.grad[1].any()
     kept = torch.tensor([0, 2], device=device)
-    reference = torch.autograd.grad(expected(left[kept], right, None, 1.0, None).sum(), variables)
+    reference = torch.autograd.grad(expected(left[kept], right).sum(), variables)
     for part, other in zip((left.grad, right.grad), reference, strict=True):
         torch.testing.assert_close(part, other.float())
 
@@ -119,7 +125,7 @@ def test_rows_with_nothing_left(device):
 @pytest.mark.parametrize("shape", [(0, 2, 5, 8), (4, 1, 0, 8)])
 def test_nothing_at_all(device, shape):
     variables, *_ = draw(shape, device)
-    found = partition.partition_of_products(*variables, None, 1.0, None, torch.float32)
+    found = partition.partition_of_products(*variables, None, 1.0, torch.float32)
     assert found.shape == shape[:2]
     assert (found == -torch.inf).all()
     for grad in torch.autograd.grad(found.sum(), variables):
@@ -128,21 +134,21 @@ def test_nothing_at_all(device, shape):
 
 def test_large_logits(device):
     left, right = 1e4 * torch.eye(2, device=device).unsqueeze(0), torch.eye(2, device=device)
-    found = partition.partition_of_products(left, right, None, 0.1, None, torch.float32)
+    found = partition.partition_of_products(left, right, None, 0.1, torch.float32)
     torch.testing.assert_close(found, torch.full_like(found, 1e5))
 
 
 def test_only_what_is_asked_for(device):
     (left, right), *_ = draw((3, 1, 4, 8), device)
-    found = partition.partition_of_products(left.detach(), right, None, 1.0, None, torch.float32)
+    found = partition.partition_of_products(left.detach(), right, None, 1.0, torch.float32)
     (grad,) = torch.autograd.grad(found.sum(), (right,))
-    torch.testing.assert_close(grad, torch.autograd.grad(expected(left, right, None, 1.0, None).sum(), right)[0])
+    torch.testing.assert_close(grad, torch.autograd.grad(expected(left, right).sum(), right)[0])
 
 
 def test_vectors_may_lie_anywhere_in_memory(device):
     left, right = torch.randn(2, 7, 8, device=device), torch.randn(8, 5, device=device)
-    found = partition.partition_of_products(left.transpose(0, 1), right.T, None, 1.0, None, torch.float32)
-    torch.testing.assert_close(found.double(), expected(left.transpose(0, 1), right.T, None, 1.0, None))
+    found = partition.partition_of_products(left.transpose(0, 1), right.T, None, 1.0, torch.float32)
+    torch.testing.assert_close(found.double(), expected(left.transpose(0, 1), right.T))
 
 
 @pytest.fixture
@@ -188,7 +194,7 @@ def test_what_does_not_fit_is_left_to_torch(device, calls):
         wide = partition_of_products(left.double(), right.double())
     assert not calls
     for each in (found, wide):
-        torch.testing.assert_close(each.double(), expected(left, right, None, 1.0, None), rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(each.double(), expected(left, right), rtol=1e-6, atol=1e-6)
 
 
 def test_so_is_what_is_compiled(device):
@@ -202,7 +208,8 @@ def test_so_is_what_is_compiled(device):
 def test_several_hits_of_a_row_are_left_to_torch(calls):
     (left, right), *_ = draw((2, 1, 4, 8), "cpu")
     with triton_kernels():
-        partition_of_products(left, right, hits=(torch.tensor([0, 0]), torch.tensor([1, 2])))
+        partition_of_products(left, right, hits=Places(torch.tensor([0, 0]), torch.tensor([1, 2])))
         assert not calls
-        partition_of_products(left, right, hits=(torch.tensor([0, 1]), torch.tensor([1, 2])))
-    assert calls
+        partition_of_products(left, right, hits=Places(torch.tensor([0, 1]), torch.tensor([1, 2])))
+        partition_of_products(left, right, hits=Matches(torch.tensor([7, 8]), torch.tensor([7, 8, 7, 9])))
+    assert len(calls) == 2

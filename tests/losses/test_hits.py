@@ -3,7 +3,7 @@ import torch
 from torch_geometric.data import HeteroData
 
 from graphmi.losses import HardNegativeWeighting, MultiInterestLoss, SampledSoftmaxLoss
-from graphmi.losses.hits import accidental_hits
+from graphmi.losses.hits import Matches, Places, accidental_hits, leave_out
 from graphmi.losses.partition import log_partition
 from graphmi.nn import ExpectedReadout, SelectReadout, SoftmaxSelector
 from graphmi.samplers import AllItemsSampler, UniformSampler
@@ -45,16 +45,35 @@ def test_none_where_every_row_has_its_own_negatives():
 def test_a_hit_is_a_correction_of_minus_infinity(shape, corrected):
     neg = torch.randn(shape, dtype=torch.float64, requires_grad=True)
     base = torch.randn(5, dtype=torch.float64) if corrected else None
-    row, column = torch.tensor([0, 2, 2, 2, 2, 2]), torch.tensor([3, 0, 1, 2, 3, 4])
+    hits = Places(torch.tensor([0, 2, 2, 2, 2, 2]), torch.tensor([3, 0, 1, 2, 3, 4]))
     removed = torch.zeros(shape, dtype=torch.float64)
-    removed[row, ..., column] = -torch.inf
+    for row, column in zip(*hits, strict=True):
+        removed[row, ..., column] = -torch.inf
     expected = log_partition(neg, removed if base is None else removed + base, 0.5)
-    found = log_partition(neg, base, 0.5, (row, column))
+    found = log_partition(neg, base, 0.5, hits)
     torch.testing.assert_close(found, expected)
     assert (found[2] == -torch.inf).all()
     direction = 100 * torch.randn_like(found)  # large, so that nothing over the smallest number would overflow
     torch.testing.assert_close(*(torch.autograd.grad(part, neg, direction)[0] for part in (found, expected)))
-    assert torch.autograd.gradcheck(lambda n: log_partition(n, base, 0.5, (row, column))[:2], neg)
+    assert torch.autograd.gradcheck(lambda n: log_partition(n, base, 0.5, hits)[:2], neg)
+
+
+@pytest.mark.parametrize("shape", [(7, 9), (7, 2, 9)])
+def test_matches_are_the_places_that_are_looked_up(shape):
+    item, positive = torch.randint(5, (9,)), torch.randint(5, (7,))
+    logits, other = torch.zeros(shape), torch.zeros(shape)
+    leave_out(logits, Matches(positive, item))
+    leave_out(other, accidental_hits(positive, Negatives(item)))
+    assert torch.equal(logits, other)
+    assert logits.isinf().any()
+    assert not logits.isinf().all()
+    leave_out(logits.zero_(), None)
+    assert not logits.any()
+
+
+def test_a_device_is_not_waited_for():
+    found = accidental_hits(torch.zeros(3, device="meta"), Negatives(torch.zeros(4, device="meta")))
+    assert isinstance(found, Matches)
 
 
 @pytest.mark.parametrize("readout", [SelectReadout(), ExpectedReadout(SoftmaxSelector())], ids=["one", "each"])

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from graphmi.losses import MultiInterestLoss, SampledSoftmaxLoss, products
+from graphmi.losses.hits import Matches, Places, leave_out
 from graphmi.losses.partition import log_partition
 from graphmi.losses.products import partition_of_products
 from graphmi.nn import (
@@ -19,7 +20,11 @@ from graphmi.nn import (
 from graphmi.typing import Negatives, Representations
 
 CORRECTIONS = {"none": None, "shared": (5,), "per row": (7, 1, 1), "per vector": (7, 2, 5), "all": (7, 1, 5)}
-HITS = {"no hits": None, "hits": (torch.tensor([0, 3, 3, 3, 3, 3, 6]), torch.tensor([3, 0, 1, 2, 3, 4, 2]))}
+HITS = {
+    "no hits": None,
+    "places": Places(torch.tensor([0, 3, 3, 3, 3, 3, 6]), torch.tensor([3, 0, 1, 2, 3, 4, 2])),
+    "matches": Matches(torch.tensor([8, 1, 2, 9, 4, 5, 6]), torch.tensor([9, 9, 9, 9, 9])),
+}
 
 
 def vectors(*shape, seed=0):
@@ -41,7 +46,9 @@ def test_is_the_log_partition_of_the_products(monkeypatch, block, piece, correct
     found = partition_of_products(left, right, correction, 0.5, hits)
     scores = left @ right.T / 0.5 if correction is None else left @ right.T / 0.5 + correction
     if hits is not None:
-        scores = scores.transpose(1, 2).index_put(hits, scores.new_tensor(-torch.inf)).transpose(1, 2)
+        removed = torch.zeros(7, 2, 5, dtype=torch.float64)
+        leave_out(removed, hits)
+        scores = scores + removed
     kept = scores.isfinite().any(-1)
     torch.testing.assert_close(found[kept], scores[kept].logsumexp(-1))
     assert (found[~kept] == -torch.inf).all()
@@ -53,7 +60,7 @@ def test_is_the_log_partition_of_the_products(monkeypatch, block, piece, correct
 
 
 def test_gradients():
-    hits = HITS["hits"]
+    hits = HITS["places"]
     variables = vectors(7, 2, 3).requires_grad_(), vectors(5, 3, seed=1).requires_grad_()
     kept = torch.arange(7) != 3
     assert torch.autograd.gradcheck(lambda u, v: partition_of_products(u, v, None, 0.7, hits)[kept], variables)
@@ -69,7 +76,7 @@ def test_vectors_may_lie_anywhere_in_memory():
 
 def test_a_row_without_negatives_gets_no_gradient():
     left, right = vectors(2, 1, 3).requires_grad_(), vectors(1, 3).requires_grad_()
-    found = partition_of_products(left, right, hits=(torch.tensor([0]), torch.tensor([0])))
+    found = partition_of_products(left, right, hits=Places(torch.tensor([0]), torch.tensor([0])))
     loss = SampledSoftmaxLoss().compare(torch.zeros(2, dtype=torch.float64), found.squeeze(1))
     loss.sum().backward()
     assert loss[0] == 0
