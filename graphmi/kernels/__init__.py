@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from importlib.util import find_spec
 
 import torch
 from torch import Tensor
@@ -27,10 +26,14 @@ def triton_kernels() -> Iterator[None]:
     CPU, which is slow and for tests.
 
     Raises:
-        ValueError: Triton is not installed.
+        ValueError: Triton is not installed, or older than 3.6.
     """
-    if find_spec("triton") is None:
-        raise ValueError("Triton is not installed, which its kernels need: pip install triton (Linux), or use torch's")
+    try:
+        import triton
+    except ModuleNotFoundError:
+        raise ValueError("the kernels need Triton, which is not installed: pip install triton, or do without") from None
+    if tuple(int(part) for part in triton.__version__.split(".")[:2]) < (3, 6):
+        raise ValueError(f"the kernels need Triton 3.6 (got {triton.__version__}): update torch, or do without")
     token = _ASKED_FOR.set(True)
     try:
         yield

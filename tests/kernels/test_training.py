@@ -1,11 +1,12 @@
 """Training with the kernels: the same numbers, but for rounding."""
 
+import sys
+
 import pytest
 import torch
 
 pytest.importorskip("triton", reason="Triton is not installed")
 
-from graphmi import kernels
 from graphmi.config import experiment
 from graphmi.kernels import closest, partition, runs_on, triton_kernels, use_triton
 from graphmi.trainer import Trainer
@@ -47,8 +48,14 @@ def test_they_are_left_out_unless_asked_for(device):
 
 
 def test_without_triton(monkeypatch):
-    monkeypatch.setattr(kernels, "find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "triton", None)
     with pytest.raises(ValueError, match="not installed"), triton_kernels():
+        pass
+
+
+def test_with_an_old_one(monkeypatch):
+    monkeypatch.setattr("triton.__version__", "3.5.1")
+    with pytest.raises(ValueError, match=r"got 3\.5\.1"), triton_kernels():
         pass
 
 
