@@ -103,8 +103,6 @@ class VirtualInterestGenerator(nn.Module):
         else:
             share = self._share(source).t().unsqueeze(-1)
             virtual = propagate(adjacency, share * source)  # [num_interests, num_dst, dim]
-        if self.rescale:
-            virtual = virtual * self.num_interests
         return virtual.transpose(0, 1)  # [num_dst, num_interests, dim]
 
     def summed(self, source: Tensor, adjacency: Adjacency) -> Tensor:
@@ -116,12 +114,10 @@ class VirtualInterestGenerator(nn.Module):
         """
         if self.attention == "neighbor":
             share = self._neighbor_share(adjacency, self._logits(source)).sum(-1)
-            total = propagate(adjacency.with_value(adjacency.value * share), source)
-        elif self.attention == "sigmoid":
-            total = propagate(adjacency, self._share(source).sum(-1, keepdim=True) * source)
-        else:
-            total = propagate(adjacency, source)
-        return total * self.num_interests if self.rescale else total
+            return propagate(adjacency.with_value(adjacency.value * share), source)
+        if self.attention == "sigmoid":
+            return propagate(adjacency, self._share(source).sum(-1, keepdim=True) * source)
+        return self._scaled(propagate(adjacency, source))
 
     def carried(self, source: Tensor, adjacency: Adjacency, entries: Tensor) -> Tensor:
         """Return what some edges carry: over all edges of a node they sum to its virtual interests.
@@ -139,13 +135,16 @@ class VirtualInterestGenerator(nn.Module):
             share = self._neighbor_share(adjacency, self._logits(source))[entries]
         else:
             share = self._share(source)[src]
-        weight = share * adjacency.value[entries].unsqueeze(-1) * (self.num_interests if self.rescale else 1)
+        weight = share * adjacency.value[entries].unsqueeze(-1)
         return weight.unsqueeze(-1) * source[src].unsqueeze(1)  # [num, num_interests, dim]
 
     def _share(self, source: Tensor) -> Tensor:
         """Return how much of each source goes to each interest, ``[num_src, num_interests]``."""
         logits = self._logits(source)
-        return logits.softmax(-1) if self.attention == "interest" else logits.sigmoid()
+        return self._scaled(logits.softmax(-1) if self.attention == "interest" else logits.sigmoid())
+
+    def _scaled(self, share: Tensor) -> Tensor:
+        return share * self.num_interests if self.rescale else share
 
     def _logits(self, source: Tensor) -> Tensor:
         if self.temperature is None:
@@ -157,12 +156,10 @@ class VirtualInterestGenerator(nn.Module):
         shares = self._neighbor_share(adjacency, logits).unbind(-1)
         return torch.stack([propagate(adjacency.with_value(adjacency.value * share), source) for share in shares])
 
-    @staticmethod
-    def _neighbor_share(adjacency: Adjacency, logits: Tensor) -> Tensor:
+    def _neighbor_share(self, adjacency: Adjacency, logits: Tensor) -> Tensor:
         """Return the softmax over the edges of each destination, ``[num_edges, num_interests]``."""
         per_edge = logits.index_select(0, adjacency.col)
-        share: Tensor = softmax(per_edge, ptr=adjacency.rowptr.long(), num_nodes=adjacency.size[1])
-        return share
+        return self._scaled(softmax(per_edge, ptr=adjacency.rowptr.long(), num_nodes=adjacency.size[1]))
 
     def extra_repr(self) -> str:
         """Return the arguments for ``repr``."""
