@@ -63,7 +63,7 @@ class Objective(nn.Module, ABC):
         Args:
             neg: ``[..., num_negatives]``.
             correction: Broadcast to ``neg``.
-            hits: Negatives that do not count.
+            hits: Negatives that do not count; :func:`graphmi.losses.hits.leave_out` leaves them out.
 
         Raises:
             ValueError: The loss depends on the negatives in another way.

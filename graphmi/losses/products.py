@@ -44,7 +44,7 @@ def partition_of_products(
         hits: Products that do not count; single places are, outside of the CPU, one for each row.
     """
     kind = autocast_dtype(left)
-    if use_triton(left) and not (isinstance(hits, Places) and not _one_per_row(hits, len(left))):
+    if use_triton(left) and (not isinstance(hits, Places) or _one_per_row(hits, len(left))):
         from graphmi.kernels import partition
 
         if partition.tile(kind or left.dtype, left.size(-1)) is not None:
