@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from graphmi.average import WeightAverage
-from graphmi.compiling import CompileMode
+from graphmi.computing import CompileMode
 from graphmi.data import BatchLoader
 from graphmi.history import History
 from graphmi.meter import LossMeter

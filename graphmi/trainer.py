@@ -1,7 +1,7 @@
 """One training loop for every model."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, Protocol
 
 import torch
@@ -10,10 +10,9 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from graphmi.compiling import CompileMode, compiling
+from graphmi.computing import CompileMode, Kernels, check_computing, computing
 from graphmi.data import BatchLoader
 from graphmi.history import History
-from graphmi.kernels import runs_on, triton_kernels
 from graphmi.optim import LazyAdam
 from graphmi.processes import Precision, make_fabric
 from graphmi.progress import TrainingProgress
@@ -80,7 +79,7 @@ class Trainer:
         accelerator: Literal["auto", "cpu", "cuda"] = "auto",
         precision: Precision = "32-true",
         compile: CompileMode | None = None,  # noqa: A002 (as torch calls it)
-        kernels: Literal["torch", "triton"] = "torch",
+        kernels: Kernels = "torch",
         progress: bool = True,
     ) -> None:
         for name, count in {"epochs": epochs, "validate_every": validate_every, "patience": patience}.items():
@@ -104,13 +103,10 @@ class Trainer:
         self.validate_every = validate_every
         self.patience = patience
         self.progress = progress
-        if compile is not None and kernels == "triton":
-            raise ValueError(f"'compile' = '{compile}' takes no 'kernels' but those of 'torch' (got 'triton')")
         self.compile = compile
         self.kernels = kernels
         self.fabric = make_fabric(accelerator, precision)
-        if kernels == "triton" and not runs_on(self.device):
-            raise ValueError("'kernels' is 'triton', but training is on the CPU, for which it has none: use 'torch'")
+        check_computing(compile, kernels, self.device)
 
     @property
     def device(self) -> torch.device:
@@ -187,7 +183,7 @@ class Trainer:
             self._check_sparse()
         self.launch()
         noise = f"noise {self.fabric.global_rank}" if not self.leads else "noise"
-        with seeded(seed, noise, self.device), self._computing():
+        with seeded(seed, noise, self.device), computing(self.compile, self.kernels):
             session = Session(
                 self.fabric,
                 model,
@@ -214,11 +210,6 @@ class Trainer:
             folder.write_tensors("model", session.best)
             folder.write_metrics(session.history.rows)
         return session.history
-
-    @contextmanager
-    def _computing(self) -> Iterator[None]:
-        with triton_kernels() if self.kernels == "triton" else nullcontext(), compiling(self.compile):
-            yield
 
     def _check_sparse(self) -> None:
         if self.compile is not None:

@@ -103,6 +103,11 @@ def _explain(message: str, parser: ArgumentParser, names: list[str]) -> str:
         expected = re.sub(r"<class '([\w.]+)'>", r"\1", found[1])
         choices = re.fullmatch(r"Literal\[(.+)\]", expected)
         return f"'--{path}' must be {f'one of {choices[1]}' if choices else expected} (got {found[2]})"
+    if found := re.search(r"Union subtypes\n.*Given value: (.+)", message, flags=re.S):
+        kinds = re.findall(r"^ *- Expected an? (?:typing\.Literal\[(.+)\]|<class '([\w.]+)'>)$", message, flags=re.M)
+        if kinds:
+            *most, last = [choices or kind.replace("NoneType", "null") for choices, kind in kinds]
+            return f"'--{path}' must be {', '.join(most)}{' or ' * bool(most)}{last} (got {found[1].strip()})"
     return re.sub(r"\s+", " ", message).strip()
 
 

@@ -101,7 +101,7 @@ class _PartitionOfProducts(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         left, right, correction, hit, name, partition = ctx.saved_tensors
         problem = _Problem(left, right, correction, ctx.temperature, hit, name)
-        slope = (grad.flatten() / ctx.temperature).float().contiguous()
+        slope = (grad.flatten() / ctx.temperature).float().where(partition > -math.inf, 0)  # 0 where nothing is left
         grad_left = grad_right = None
         if ctx.needs_input_grad[0]:
             grad_left = _added(problem.run(_backward_left, partition, slope, of_rows=True))

@@ -44,16 +44,17 @@ def draw(shape, device, correction=None, hits=None):
     return [each.requires_grad_() for each in variables], added, same
 
 
-def compare(shape, device, correction=None, hits=None, kind=torch.float32, tolerance=2e-6):
+def compare(shape, device, correction=None, hits=None, kind=torch.float32, rounding=2e-5):
     variables, added, same = draw(shape, device, correction, hits)
+    variables = [each.detach().to(kind).float().requires_grad_() for each in variables]
     found = partition.partition_of_products(*variables, added, 0.5, kind, **same)
     reference = expected(*variables, added, 0.5, **same)
     assert found.dtype == torch.float32
-    torch.testing.assert_close(found.double(), reference, rtol=tolerance, atol=10 * tolerance)
+    torch.testing.assert_close(found.double(), reference, rtol=2e-6, atol=2e-5)
     direction = torch.randn_like(found)
     grads = (torch.autograd.grad(out, variables, direction.to(out)) for out in (found, reference))
     for part, other in zip(*grads, strict=True):
-        assert (part - other).norm() < 10 * tolerance * other.norm()
+        assert (part - other).norm() < rounding * other.norm()
 
 
 @pytest.mark.parametrize("correction", CORRECTIONS.values(), ids=CORRECTIONS)
@@ -105,7 +106,8 @@ def products_of_bfloat16(device, monkeypatch):
 
 @pytest.mark.parametrize("shape", [(BATCH, VECTORS, ITEMS, DIM), (3, 4, 150, 200)])
 def test_half_precision(device, products_of_bfloat16, shape):
-    compare(shape, device, shape[2:3], "by column", torch.bfloat16, 4e-3)
+    # Shares are in half precision, too: off by a bit of eight, which the interpreter cuts off.
+    compare(shape, device, shape[2:3], "by column", torch.bfloat16, rounding=8e-3)
 
 
 def test_rows_with_nothing_left(device):
@@ -114,7 +116,8 @@ def test_rows_with_nothing_left(device):
     correction = torch.zeros(3, 1, 5, device=device).index_fill(0, torch.tensor([1], device=device), -torch.inf)
     found = partition.partition_of_products(*variables, correction, 1.0, torch.float32)
     assert (found[1] == -torch.inf).all()
-    found.sum().backward()
+    direction = torch.ones_like(found).index_fill(0, torch.tensor([1], device=device), torch.nan)
+    found.backward(direction)  # whatever comes back to it
     assert not left.grad[1].any()
     kept = torch.tensor([0, 2], device=device)
     reference = torch.autograd.grad(expected(left[kept], right).sum(), variables)
