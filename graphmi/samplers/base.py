@@ -81,8 +81,9 @@ class KnownItems(nn.Module):
 
     def contains(self, user: Tensor, item: Tensor) -> Tensor:
         """Tell which items ``[num]`` or ``[batch, num]`` the users ``[batch]`` know, ``[batch, num]``."""
-        if self.table is not None and item.dim() == 1:  # shared items: copying rows and picking from them is fastest
-            return self.table.index_select(0, user).gather(1, item.expand(user.numel(), -1))
+        item = item.expand(user.numel(), item.size(-1))
+        if self.table is not None and self.num_items <= 8 * item.size(1):  # whole rows are no more bytes than the items
+            return self.table.index_select(0, user).gather(1, item)
         key = user.unsqueeze(-1) * self.num_items + item
         if self.table is not None:
             return pick(self.table.view(-1), key)
