@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
+from inspect import unwrap
 from typing import Any
 
 import torch
@@ -65,10 +66,15 @@ class LazyAdam(Adam):
         row_wise: bool = False,
     ) -> None:
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
-        self.row_wise = row_wise
+        self.defaults["row_wise"] = row_wise  # which copies and pickles keep
         for group in self.param_groups:
             # a fifth of the time there; on CUDA it would not let gradients be clipped in half precision
             group["fused"] = all(parameter.device.type == "cpu" for parameter in group["params"]) or None
+
+    @property
+    def row_wise(self) -> bool:
+        """Whether a table has two numbers per row."""
+        return bool(self.defaults["row_wise"])
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -81,7 +87,7 @@ class LazyAdam(Adam):
         tables = [(p, group, p.grad) for group in self.param_groups for p in group["params"] if _is_sparse(p.grad)]
         for table, _, _ in tables:
             table.grad = None  # what Adam passes over
-        super().step()
+        unwrap(Adam.step)(self)  # without the hooks, which are those of this step
         for table, group, grad in tables:
             update(table, self.state[table], group, *_merged(grad))
             table.grad = grad
@@ -118,7 +124,7 @@ class LazyAdam(Adam):
     def _update_row_wise(
         self, table: Tensor, state: dict[str, Tensor], group: dict[str, Any], row: Tensor, grad: Tensor
     ) -> None:
-        if not state:
+        if "row_step" not in state:
             state["step"] = torch.tensor(0.0)  # of no use here; Adam wants one when a state is put back
             state["row_step"], state["row_square"] = table.new_zeros(len(table)), table.new_zeros(len(table))
         beta, rows = group["betas"][1], table.index_select(0, row)

@@ -13,11 +13,12 @@ def sort_rows(keys: Tensor) -> tuple[Tensor, Tensor]:
     fast as torch sorts pairs.
 
     Args:
-        keys: ``[num_rows]`` int64.
+        keys: ``[num_rows]`` integers.
 
     Returns:
         Sorted keys and rows, both ``[num_rows]`` int64.
     """
+    keys = keys.long()  # narrower ones have no room for the row
     if not keys.is_cpu or not keys.numel():
         return torch.sort(keys, stable=True)
     low, high, bits = int(keys.min()), int(keys.max()), keys.numel().bit_length()

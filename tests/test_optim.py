@@ -1,6 +1,8 @@
 """Lazy Adam: torch's Adam where every row is touched, a closed form row by row, and rows that are left alone."""
 
+import copy
 import math
+import pickle
 
 import pytest
 import torch
@@ -169,3 +171,26 @@ def test_state_that_is_put_back_goes_on_exactly(row_wise, tmp_path):
     optimizer = LazyAdam([second], lr=0.1, row_wise=row_wise)
     optimizer.load_state_dict(state["optimizer"])
     assert torch.equal(train(second, optimizer, batches, sparse=True), expected)
+
+
+@pytest.mark.parametrize("row_wise", [False, True])
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda optimizer: pickle.loads(pickle.dumps(optimizer))])
+def test_a_copy_goes_on_alike(row_wise, again):
+    weight = table()
+    optimizer = LazyAdam([weight], lr=0.1, row_wise=row_wise)
+    train(weight, optimizer, with_duplicates(2), sparse=True)
+    other = again(optimizer)
+    (twin,) = other.param_groups[0]["params"]
+    train(twin, other, with_duplicates(3), sparse=True)
+    train(weight, optimizer, with_duplicates(3), sparse=True)
+    assert torch.equal(twin, weight)
+
+
+def test_hooks_run_once_a_step():
+    torch.optim.Adam([table()])  # which wraps its step
+    weight, calls = table(), []
+    optimizer = LazyAdam([weight])
+    optimizer.register_step_pre_hook(lambda *_: calls.append("before"))
+    optimizer.register_step_post_hook(lambda *_: calls.append("after"))
+    train(weight, optimizer, [EVERY], sparse=True)
+    assert calls == ["before", "after"]

@@ -30,6 +30,13 @@ def test_more_rows_than_a_small_list(size):
     assert all(torch.equal(*pair) for pair in zip(sort_rows(keys), torch.sort(keys, stable=True), strict=True))
 
 
+def test_narrow_keys_have_room_for_their_rows():
+    keys = torch.randint(2**31 - 1, (5000,), generator=torch.Generator().manual_seed(0))
+    ordered, rows = sort_rows(keys.int())
+    assert ordered.dtype == torch.int64
+    assert all(torch.equal(*pair) for pair in zip((ordered, rows), torch.sort(keys, stable=True), strict=True))
+
+
 @pytest.mark.gpu
 def test_sorting_on_the_device():
     keys = torch.randint(9, (5000,))

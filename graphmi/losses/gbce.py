@@ -42,7 +42,7 @@ class GBCELoss(Objective):
         """Return the loss of each row, ``[...]``; the positive's part alone where no negative is left."""
         if self.num_items is None:
             raise ValueError("GBCELoss does not know the size of the catalogue: give it 'num_items'")
-        rate = min(1.0, neg.size(-1) / (self.num_items - 1))
+        rate = min(1.0, max(neg.size(-1), 1) / (self.num_items - 1))
         beta = rate * (self.calibration * (1 - 1 / rate) + 1 / rate)
         left = neg.size(-1) if correction is None else (correction > -torch.inf).expand_as(neg).sum(-1)
         mean = (negative_weights(neg, correction) * F.softplus(neg)).sum(-1)

@@ -131,7 +131,8 @@ class MultiInterestLoss(Loss):
         """
         products = (
             self.objective.softmax
-            and isinstance(self.weighting, UniformWeighting)
+            and type(self.weighting) is UniformWeighting
+            and not _learned(negatives.log_q, negatives.pos_log_q)
             and isinstance(out.items, Tensor)
             and out.items.size(-1) == out.interests.size(-1)
             and negatives.item.dim() == 1
@@ -248,3 +249,8 @@ class MultiInterestLoss(Loss):
             pos_log_q = None if pos_log_q is None else pos_log_q.unsqueeze(1)
         correction: Tensor | None = self.weighting(scores.neg, log_q, valid, pos_log_q)
         return correction
+
+
+def _learned(*log_q: Tensor | None) -> bool:
+    """Return whether a proposal has a gradient, which products without single scores do not give."""
+    return any(part is not None and part.requires_grad for part in log_q)

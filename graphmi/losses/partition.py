@@ -19,8 +19,9 @@ def log_partition(
 ) -> Tensor:
     r"""Return :math:`\log \sum_j \exp(x_j / \tau + c_j)` over the last dimension.
 
-    It is ``-inf`` with gradient 0 where every correction is ``-inf``. One buffer of the size of the scores serves
-    forward and backward, which halves the time of ``logsumexp``: this is the hot path of a full softmax.
+    It is ``-inf`` with gradient 0 where every correction is ``-inf``, and where there are no negatives. One buffer of
+    the size of the scores serves forward and backward, which halves the time of ``logsumexp``: this is the hot path of
+    a full softmax.
 
     Args:
         neg: Scores, ``[..., num_negatives]``, finite.
@@ -29,6 +30,8 @@ def log_partition(
         hits: Scores that do not count, as if their correction were ``-inf``. What is less than the least positive
             number beside a hit is lost with it.
     """
+    if not neg.size(-1):
+        return widened(neg).new_full(neg.shape[:-1], -torch.inf)
     out: Tensor = _LogPartition.apply(widened(neg), correction, 1.0 / temperature, hits)  # type: ignore[no-untyped-call]
     return out
 
@@ -38,12 +41,13 @@ def negative_weights(neg: Tensor, correction: Tensor | None) -> Tensor:
 
     ``-inf`` removes a negative; a row that keeps none has weight 0 throughout.
     """
-    if correction is None:
-        return neg.new_full((1,), 1.0 / neg.size(-1))
+    if correction is None or not neg.size(-1):
+        return neg.new_full((1,), 1.0 / max(neg.size(-1), 1))
     correction = correction.expand_as(neg)
     largest = correction.detach().amax(-1, keepdim=True)
     weights = (correction - _finite(largest)).exp()
-    return weights / weights.sum(-1, keepdim=True).clamp_min(torch.finfo(neg.dtype).tiny)
+    total = weights.sum(-1, keepdim=True)
+    return weights / total.where(total > 0, 1.0)
 
 
 def _finite(largest: Tensor) -> Tensor:

@@ -188,7 +188,8 @@ class AlignmentUniformity(Regularizer):
 def _best_pair(out: Representations, items: Tensor) -> tuple[Tensor, Tensor]:
     """Return the interest and the item vector of each user that fit best, normalised, ``[batch, dim]`` each."""
     interests = out.interests
-    vectors = items.view(items.size(0), -1, interests.size(-1))  # [batch, num_vectors, dim]
+    dim = interests.size(-1)
+    vectors = items.view(items.size(0), items.size(1) // dim, dim)  # [batch, num_vectors, dim]
     scores = mask_interests(interests @ vectors.transpose(1, 2), out.interest_mask)
     best = scores.flatten(1).argmax(1)
     row = torch.arange(best.numel(), device=best.device)

@@ -109,7 +109,7 @@ class HardNegativeWeighting(Weighting):
         if log_q is not None:
             logits = logits - log_q
         logits = torch.where(drawn, logits, logits.new_full((), -torch.inf))
-        mean = log_partition(logits).unsqueeze(-1) - drawn.sum(-1, keepdim=True).clamp_min(1).log()
+        mean = log_partition(logits).unsqueeze(-1) - drawn.sum(-1, keepdim=True).clamp_min(1).to(logits).log()
         return logits - mean.clamp_min(torch.finfo(mean.dtype).min)  # a row without negatives stays at -inf
 
     def extra_repr(self) -> str:

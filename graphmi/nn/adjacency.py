@@ -25,7 +25,7 @@ class Adjacency:
         rowptr_t: Row pointers of the transpose, ``[num_src + 1]``.
         col_t: Destination node of each entry of the transpose, ``[num_edges]``, sorted by source.
         perm: Position in ``value`` of each entry of the transpose, ``[num_edges]``.
-        value_t: The transpose's weights, ``value[perm]``, without gradient.
+        value_t: The transpose's weights, ``value[perm]``.
     """
 
     rowptr: Tensor
@@ -47,7 +47,7 @@ class Adjacency:
             edge_weight: Weight of each edge, ``[num_edges]``; ones where ``None``.
             size: ``(num_src, num_dst)``.
         """
-        src, dst = edge_index.as_tensor() if isinstance(edge_index, EdgeIndex) else edge_index
+        src, dst = (edge_index.as_tensor() if isinstance(edge_index, EdgeIndex) else edge_index).long()
         order = sort_rows(dst * size[0] + src)[1]
         src, dst = src[order], dst[order]
         if edge_weight is None:
@@ -85,7 +85,7 @@ class Adjacency:
             rowptr_t=_rowptr(src, num_src).to(index),
             col_t=dst[perm].to(index),
             perm=perm,
-            value_t=value.detach()[perm],
+            value_t=value[perm],
         )
 
     @property
@@ -132,7 +132,7 @@ class Adjacency:
             self.rowptr_t,
             self.col_t,
             self.perm,
-            value.detach()[self.perm],
+            value[self.perm],
         )
 
     def reading(self, copy: Tensor, num_copies: int) -> "Adjacency":

@@ -5,6 +5,8 @@ import warnings
 import torch
 from torch import Tensor
 
+from graphmi.nn.autocast import widened
+
 __all__ = ["sddmm", "spmm"]
 
 _COLUMNS = 32  # half of them where as many would not stay in the cache of all
@@ -21,7 +23,8 @@ def spmm(
     rowptr: Tensor, col: Tensor, value: Tensor, rowptr_t: Tensor, col_t: Tensor, value_t: Tensor, x: Tensor
 ) -> Tensor:
     """Multiply a CSR matrix with ``x``, ``[..., num_src, dim]``; its transpose is there for the gradient."""
-    num_src, num_dst = rowptr_t.numel() - 1, rowptr.numel() - 1
+    num_src, num_dst, dtype = rowptr_t.numel() - 1, rowptr.numel() - 1, x.dtype
+    value, x = _computable(value), _computable(x)
     matrix = torch.sparse_csr_tensor(rowptr, col, value, (num_dst, num_src), check_invariants=False)
     out = x.new_empty(*x.shape[:-2], num_dst, x.size(-1))
     width = _width(col.numel(), x)
@@ -29,7 +32,12 @@ def spmm(
     for vectors, results in zip(x.unbind(), out.unbind(), strict=True) if x.dim() == 3 else [(x, out)]:
         for part, result in zip(torch.split(vectors, width, 1), torch.split(results, width, 1), strict=True):
             torch.mm(matrix, part.contiguous(), out=result)
-    return out
+    return out.to(dtype)
+
+
+def _computable(x: Tensor) -> Tensor:
+    """Return half precision as float32 on the CPU, for which torch has no sparse products of it."""
+    return widened(x) if x.is_cpu else x
 
 
 def _width(num_edges: int, x: Tensor) -> int:
@@ -48,10 +56,11 @@ def _width(num_edges: int, x: Tensor) -> int:
 @torch.library.custom_op("graphmi::sddmm", mutates_args=())
 def sddmm(rowptr: Tensor, col: Tensor, dst: Tensor, src: Tensor) -> Tensor:
     """Return the inner products of ``dst`` and ``src`` at the entries of a CSR pattern, ``[num_edges]``."""
-    zeros = dst.new_zeros(col.numel())
+    left, right = _computable(dst), _computable(src)
+    zeros = left.new_zeros(col.numel())
     pattern = torch.sparse_csr_tensor(rowptr, col, zeros, (dst.size(0), src.size(0)), check_invariants=False)
-    out: Tensor = torch.sparse.sampled_addmm(pattern, dst.contiguous(), src.t(), beta=0.0).values()
-    return out.clone()
+    out: Tensor = torch.sparse.sampled_addmm(pattern, left.contiguous(), right.t(), beta=0.0).values()
+    return out.to(dst.dtype, copy=True)
 
 
 @spmm.register_fake
@@ -76,7 +85,7 @@ def _backward(ctx, grad: Tensor):  # type: ignore[no-untyped-def]
     rowptr, col, value, rowptr_t, col_t, value_t, x = ctx.saved_tensors
     grad_x = grad_value = None
     if ctx.needs_input_grad[6]:
-        grad_x = spmm(rowptr_t, col_t, value_t, rowptr, col, value.detach(), grad)
+        grad_x = spmm(rowptr_t, col_t, value_t, rowptr, col, value, grad)
     if ctx.needs_input_grad[2]:
         pairs = zip(grad, x, strict=True) if x.dim() == 3 else [(grad, x)]
         grad_value = torch.stack([sddmm(rowptr, col, g, h) for g, h in pairs]).sum(0)

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from graphmi.nn.autocast import widened
 from graphmi.nn.similarity import InnerProduct, NegativeDistance, Similarity
 
 __all__ = [
@@ -39,7 +40,7 @@ class Selector(nn.Module, ABC):
     Shapes:
         - interests: ``[batch, num_interests, dim]``
         - anchor: the items, ``[num_anchors, dim]`` shared by the batch, or ``[batch, num_anchors, dim]``
-        - interest_mask: ``[batch, num_interests]``, False where an interest is inactive
+        - interest_mask: ``[batch, num_interests]``, False where an interest is inactive; each user has an active one
         - output: weights, ``[batch, num_interests, num_anchors]``, sum to one over the interests
     """
 
@@ -82,7 +83,8 @@ class ArgmaxSelector(Selector):
         self, interests: Tensor, items: Tensor, similarity: Similarity, interest_mask: Tensor | None = None
     ) -> Tensor:
         """Return the best score of each item, ``[batch, num_items]``, without building the weights."""
-        if type(similarity) is not type(self.similarity):
+        same = similarity is self.similarity or not [*similarity.parameters()]  # without parameters one is as another
+        if type(similarity) is not type(self.similarity) or not same:
             return super().score(interests, items, similarity, interest_mask)
         return (
             mask_interests(similarity(interests, items), interest_mask).max(1).values
@@ -207,7 +209,7 @@ class LabelAwareSelector(Selector):
     `Li et al., CIKM 2019 <https://arxiv.org/abs/1904.08030>`_.
 
     Args:
-        power: Positive; 1 is plain attention, large values approach the argmax.
+        power: Positive; 1 is plain attention, large values approach the argmax where the best score is above 1.
 
     Raises:
         ValueError: The power is not positive.
@@ -222,6 +224,10 @@ class LabelAwareSelector(Selector):
 
     def forward(self, interests: Tensor, anchor: Tensor, interest_mask: Tensor | None = None) -> Tensor:
         """Return the weights, ``[batch, num_interests, num_anchors]``."""
-        scores = self.similarity(interests, anchor)
-        size = scores.abs().clamp_min(torch.finfo(scores.dtype).eps)  # a finite slope at 0 for powers below 1
-        return mask_interests(scores.sign() * size**self.power, interest_mask).softmax(1)
+        scores = widened(self.similarity(interests, anchor))
+        numbers = torch.finfo(scores.dtype)
+        size = scores.abs().clamp_min(numbers.eps)  # a finite slope at 0 for powers below 1
+        largest = size.detach().amax(1, keepdim=True)
+        limit = numbers.max / (4 * max(self.power, 1.0))  # so that powers and their slopes are finite
+        powers = (size / largest) ** self.power * (largest**self.power).clamp_max(limit)
+        return mask_interests(scores.sign() * powers, interest_mask).softmax(1)

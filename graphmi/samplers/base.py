@@ -63,7 +63,7 @@ class KnownItems(nn.Module):
     def __init__(self, graph: HeteroData) -> None:
         super().__init__()
         num_users, self.num_items = int(graph["user"].num_nodes), int(graph["item"].num_nodes)
-        user, item = graph["user", "interacts", "item"].edge_index.cpu()
+        user, item = graph["user", "interacts", "item"].edge_index.cpu().long()
         key = torch.unique(user * self.num_items + item)  # sorted by user, then item
         user, item = key // self.num_items, key % self.num_items
         degree = torch.bincount(user, minlength=num_users)

@@ -78,6 +78,22 @@ class TestContract:
             lambda c: objective(random_scores(3), random_scores(3, 4), c), random_scores(3, 4).detach().requires_grad_()
         )
 
+    def test_without_negatives_it_is_finite(self, objective):
+        pos, neg = random_scores(3), random_scores(3, 0)
+        for correction in (None, neg.detach()):
+            loss = objective(pos, neg, correction)
+            expected = objective(pos, random_scores(3, 2), torch.full((2,), -INF, dtype=torch.float64))
+            if not isinstance(objective, GBCELoss):  # whose rate is that of the draw
+                torch.testing.assert_close(loss, expected)
+            (gradient,) = torch.autograd.grad(loss.sum(), pos, allow_unused=True, materialize_grads=True)
+            assert gradient.isfinite().all()
+
+    def test_corrections_of_minus_infinity_have_finite_gradients(self, objective):
+        pos, neg = random_scores(2), random_scores(2, 3) + 50
+        correction = torch.full((2, 3), -INF, dtype=torch.float64, requires_grad=True)
+        objective(pos, neg, correction).sum().backward()
+        assert (correction.grad == 0).all()
+
 
 def test_bpr_of_the_published_graph_example():
     pos, neg = torch.tensor([0.693303]), torch.tensor([[0.097918]])

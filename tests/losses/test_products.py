@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from graphmi.losses import MultiInterestLoss, SampledSoftmaxLoss, products
+from graphmi.losses import MultiInterestLoss, SampledSoftmaxLoss, UniformWeighting, products
 from graphmi.losses.hits import Matches, Places, leave_out
 from graphmi.losses.partition import log_partition
 from graphmi.losses.products import partition_of_products
@@ -208,3 +208,35 @@ def test_several_vectors_per_item_are_no_products():
     shared = loss(Representations(interests, items), positive, Negatives(torch.tensor([4, 5, 0])))
     own = loss(Representations(interests, items), positive, Negatives(torch.tensor([[4, 5, 0]] * 4)))
     torch.testing.assert_close(shared, own)
+
+
+class Harder(UniformWeighting):
+    """A weighting of somebody else: it looks at scores, and learns."""
+
+    def __init__(self):
+        super().__init__()
+        self.strength = torch.nn.Parameter(torch.tensor(0.5, dtype=torch.float64))
+
+    def forward(self, neg, log_q=None, valid=None, pos_log_q=None):
+        correction = super().forward(neg, log_q, valid, pos_log_q)
+        return self.strength * neg + (0.0 if correction is None else correction)
+
+
+def test_weightings_that_look_at_scores_get_scores_and_gradients():
+    out = Representations(vectors(4, 2, 3), vectors(12, 3, seed=1))
+    loss = MultiInterestLoss(SelectReadout(), SampledSoftmaxLoss(), Harder())
+    positive, item = torch.arange(4), torch.arange(4, 12)
+    found, expected = (loss(out, positive, Negatives(ids)) for ids in (item, item.expand(4, -1)))
+    torch.testing.assert_close(found, expected)
+    assert torch.autograd.grad(found, loss.weighting.strength)[0] != 0
+
+
+def test_a_proposal_may_be_learned():
+    out = Representations(vectors(4, 2, 3), vectors(12, 3, seed=1))
+    loss = MultiInterestLoss(SelectReadout(), SampledSoftmaxLoss())
+    positive, item, log_q = torch.arange(4), torch.arange(4, 12), vectors(8, seed=2).requires_grad_()
+    found, expected = (
+        torch.autograd.grad(loss(out, positive, Negatives(item.expand(*shape, 8), log_q.expand(*shape, 8))), log_q)
+        for shape in ((), (4,))
+    )
+    torch.testing.assert_close(found, expected)

@@ -112,3 +112,9 @@ def test_gradients_of_hard_negatives(detach):
 def test_beta_must_not_be_negative():
     with pytest.raises(ValueError, match="'beta' must be at least 0"):
         HardNegativeWeighting(-0.1)
+
+
+def test_weights_have_mean_one_in_double_precision():
+    correction = HardNegativeWeighting(2.0)(random_negatives := torch.randn(4, 7, dtype=torch.float64))
+    assert correction.shape == random_negatives.shape
+    torch.testing.assert_close(correction.exp().mean(1), torch.ones(4).double(), atol=1e-14, rtol=0)

@@ -125,6 +125,19 @@ def test_isolated_nodes_keep_their_center():
     torch.testing.assert_close(out.items[9], model.embedding.weight[17] / 4)
 
 
+@pytest.mark.parametrize("make", [InterestGCN, SeparateInterestGCN])
+def test_edges_of_32_bits_and_vectors_of_16(make):
+    graph = larger_graph()
+    narrow = make_graph(graph["user", "interacts", "item"].edge_index.int(), 8, 10)
+    models = [make(each, embedding_dim=8) for each in (graph, narrow)]
+    models[1].load_state_dict(models[0].state_dict())
+    expected, found = (model(ALL) for model in models)
+    assert torch.equal(found.interests, expected.interests)
+    half = models[1].bfloat16()(ALL)
+    assert half.interests.dtype == half.items.dtype == torch.bfloat16
+    torch.testing.assert_close(half.interests.float(), expected.interests, atol=0.02, rtol=0.05)
+
+
 def test_extra_parameters_are_those_of_the_paper():
     def count(model):
         return sum(p.numel() for p in model.parameters())

@@ -240,6 +240,32 @@ def test_autocast_keeps_the_sums_in_full_precision():
     torch.testing.assert_close(virtual, expected, atol=0.02, rtol=0.02)
 
 
+def test_double_precision_is_double_throughout():
+    edges, _ = random_graph(40, 40, 300)
+    x = torch.randn(40, 8, dtype=torch.float64)
+    out = MultiInterestConv(8, 1).double()(x, edges)[1]
+    torch.testing.assert_close(out, LGConv()(x, edges, torch.ones(300).double()), atol=1e-14, rtol=1e-14)
+    generator = VirtualInterestGenerator(8, 3, temperature=0.5)  # its parameters may be narrower than the vectors
+    assert generator(x, edges).dtype == torch.float64
+
+
+def test_shares_of_many_neighbours_add_up_to_one_under_autocast():
+    edges = torch.stack([torch.arange(1, 2000), torch.zeros(1999, dtype=torch.long)])
+    generator = VirtualInterestGenerator(4, 2, attention="neighbor", normalize=False)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = generator(torch.ones(2000, 4), edges)[0]
+    torch.testing.assert_close(found, torch.ones(2, 4), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("attention", ["interest", "neighbor", "sigmoid"])
+def test_layers_in_half_precision(attention):
+    layer = VirtualInterestGenerator(8, 4, attention=attention, temperature=0.5)
+    x = torch.randn(5, 8)
+    expected = layer(x, EDGES)
+    found = layer.bfloat16()(x.bfloat16(), EDGES)
+    torch.testing.assert_close(found.float(), expected, atol=0.03, rtol=0.03)
+
+
 def test_large_logits_stay_finite():
     x = 1e4 * torch.randn(5, 8)
     for attention in ("interest", "neighbor", "sigmoid"):

@@ -266,6 +266,10 @@ class TestSquash:
     def test_large_vectors_have_length_one(self):
         torch.testing.assert_close(squash(torch.tensor([3e10, 4e10])), torch.tensor([0.6, 0.8]))
 
+    def test_half_precision_has_no_largest_length(self):
+        found = squash(torch.full((1, 4), 150.0, dtype=torch.float16))
+        torch.testing.assert_close(found, torch.full((1, 4), 0.5, dtype=torch.float16))
+
 
 @pytest.mark.parametrize(
     ("options", "message"),

@@ -290,6 +290,16 @@ class TestLastQuery:
         same_last = x[:, [2, 0, 1, 3]]  # there are no positions: the order of the others does not matter
         torch.testing.assert_close(extractor(x, mask).interests, extractor(same_last, mask).interests)
 
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+    def test_under_autocast(self, dtype):
+        x, mask = histories()
+        extractor = LastQueryExtractor(3)
+        expected = extractor(x.float(), mask)
+        with torch.autocast("cpu", dtype):
+            found = extractor(x.float(), mask)
+        for part, close in zip(found[:2], expected[:2], strict=True):
+            torch.testing.assert_close(part.float(), close, atol=0.05, rtol=0)
+
 
 class TestRecentPositions:
     def test_are_the_last_ones(self):

@@ -164,3 +164,13 @@ def test_autocast_leaves_the_attention_in_full_precision():
     for part, close, other in zip(found, rounded, expected, strict=True):
         assert torch.equal(part, other)
         torch.testing.assert_close(close, other, atol=0.02, rtol=0)
+
+
+def test_so_it_does_causal_attention():
+    generator = torch.Generator().manual_seed(1)
+    logits, values = torch.randn(1, 400, 1, 400, generator=generator), torch.randn(1, 400, 3, generator=generator)
+    exact = causal_attention(logits.bfloat16().double(), values.double())
+    with torch.autocast("cpu", torch.bfloat16):
+        found = causal_attention(logits.bfloat16(), values)
+    for part, other in zip(found, exact, strict=True):
+        torch.testing.assert_close(part.double(), other, atol=1e-6, rtol=1e-4)

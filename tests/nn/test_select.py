@@ -170,6 +170,26 @@ def test_negative_scores_to_a_power_stay_negative(power):
     assert interests.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_large_powers_are_finite_and_choose(dtype):
+    interests, anchor = (part.to(dtype) for part in scored(40, 12, -40))
+    interests.requires_grad_()
+    weights = LabelAwareSelector(64.0)(interests, anchor)
+    weights[0, 0].sum().backward()
+    assert weights.flatten().tolist() == [1, 0, 0]
+    assert interests.grad.isfinite().all()
+
+
+def test_projections_of_one_kind_are_not_the_same():
+    interests = torch.randn(3, 4, 8)
+    chosen, served = ProjectedInnerProduct(8), ProjectedInnerProduct(8)
+    selector, items = ArgmaxSelector(chosen), torch.randn(6, 8)
+    best = chosen(interests, items).argmax(1, keepdim=True)
+    expected = served(interests, items).gather(1, best).squeeze(1)
+    torch.testing.assert_close(selector.score(interests, items, served), expected)
+    assert torch.equal(selector.score(interests, items, chosen), chosen(interests, items).amax(1))
+
+
 @pytest.mark.parametrize(
     "make",
     [

@@ -34,6 +34,24 @@ def test_equals_a_loop_over_pairs(name, shared, num_vectors):
                 assert scores[user, k, n].item() == pytest.approx(best, abs=1e-9)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_small_distances_to_items_of_ones_own_are_exact(dtype):
+    left = torch.randn(40, 1, 16, generator=torch.Generator().manual_seed(0)).to(dtype)
+    right = left.squeeze(1) + (torch.arange(1, 41) * 2**-9).unsqueeze(1).to(dtype)
+    items = right.unsqueeze(1).expand(-1, 30, -1)  # so many that torch would take a matrix product
+    found = NegativeDistance()(left.expand(-1, 30, -1), items)
+    expected = -torch.linalg.vector_norm(left.squeeze(1).double() - right.double(), dim=-1)
+    torch.testing.assert_close(found[:, 3, 7].double(), expected, atol=0, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", SIMILARITIES)
+def test_nobody_is_scored(name):
+    similarity, _ = SIMILARITIES[name]
+    assert similarity(torch.randn(0, 3, 4), torch.randn(5, 8)).shape == (0, 3, 5)
+    assert similarity(torch.randn(0, 3, 4), torch.randn(0, 5, 8)).shape == (0, 3, 5)
+    assert similarity(torch.randn(2, 3, 4), torch.randn(0, 4)).shape == (2, 3, 0)
+
+
 def test_projection_is_two_affine_maps():
     similarity = ProjectedInnerProduct(3, projected_dim=2).double()
     m, e = torch.randn(1, 1, 3, dtype=torch.float64), torch.randn(1, 3, dtype=torch.float64)

@@ -39,6 +39,54 @@ def test_gradients_with_respect_to_vectors_and_weights(lead):
     assert gradcheck(lambda w, v: propagate(Adjacency.from_edge_index(EDGES, w, size=(SRC, DST)), v), (weight, x))
 
 
+def test_indices_of_32_bits_give_the_same_matrix():
+    """Numbers made of two nodes, or of a node and an edge, need more bits than they have."""
+    num_nodes, num_edges = 70_000, 200_000
+    edges = torch.randint(num_nodes, (2, num_edges), generator=torch.Generator().manual_seed(0))
+    size, weight = (num_nodes, num_nodes), torch.rand(num_edges)
+    expected = Adjacency.from_edge_index(edges, weight, size=size)
+    order = torch.argsort(edges[1], stable=True)
+    by_dst = EdgeIndex(edges[:, order].int(), sparse_size=size, sort_order="col")
+    csr = torch.sparse_csr_tensor(expected.rowptr, expected.col, expected.value, size)
+    assert csr.col_indices().dtype == torch.int32
+    for form in ((edges.int(), weight), (by_dst, weight[order]), (csr, None)):
+        found = as_adjacency(*form, size=size)
+        for name in ("rowptr", "col", "value", "rowptr_t", "col_t", "perm", "value_t"):
+            assert torch.equal(getattr(found, name), getattr(expected, name)), name
+
+
+@pytest.mark.parametrize("lead", [(), (2,)])
+def test_gradients_of_gradients(lead):
+    """Those with respect to the vectors depend on weights, by way of the transpose."""
+    weight = torch.rand(7, dtype=torch.double, requires_grad=True)
+    x = torch.randn(*lead, SRC, 3, dtype=torch.double, requires_grad=True)
+
+    def gradient(w, v):
+        found = propagate(Adjacency.from_edge_index(EDGES, w, size=(SRC, DST)), v).sin().sum()
+        return torch.autograd.grad(found, v, create_graph=True)[0]
+
+    def written_out(w, v):
+        matrix = torch.zeros(DST, SRC, dtype=torch.double).index_put((EDGES[1], EDGES[0]), w, accumulate=True)
+        return torch.autograd.grad((matrix @ v).sin().sum(), v, create_graph=True)[0]
+
+    found, expected = (
+        torch.autograd.grad(function(weight, x).square().sum(), weight) for function in (gradient, written_out)
+    )
+    torch.testing.assert_close(found, expected)
+
+
+def test_half_precision_is_summed_in_full_on_the_cpu():
+    weight, x = torch.rand(7).bfloat16(), torch.randn(SRC, 6).bfloat16()
+    expected = dense(EDGES, weight.float()) @ x.float()
+    weight.requires_grad_()
+    x.requires_grad_()
+    out = propagate(Adjacency.from_edge_index(EDGES, weight, size=(SRC, DST)), x)
+    assert torch.equal(out, expected.bfloat16())
+    grad = torch.autograd.grad(out, (weight, x), torch.ones_like(out))
+    torch.testing.assert_close(grad[0], x.detach()[EDGES[0]].float().sum(1).bfloat16())
+    torch.testing.assert_close(grad[1], (dense(EDGES, weight.detach().float()).t() @ torch.ones(DST, 6)).bfloat16())
+
+
 def test_all_forms_of_edges_give_the_same_adjacency():
     weight = torch.rand(7)
     expected = dense(EDGES, weight)

@@ -51,6 +51,15 @@ def test_equals_the_formula_on_sets(similarity, fused, block_size):
         torch.testing.assert_close(weight(edge_index, size), by_sets(edge_index, similarity, 0.7, fused))
 
 
+@pytest.mark.parametrize("similarity", OVERLAP)
+def test_repeated_edges_are_one(similarity):
+    edges = torch.tensor([[0, 0, 1, 1, 2, 0, 0], [0, 1, 1, 2, 2, 1, 1]])
+    weight = CAGCNWeight(similarity, block_size=2)
+    once = weight.common_interacted_ratio(edges[:, :5], (3, 3))
+    found = weight.common_interacted_ratio(edges, (3, 3))
+    torch.testing.assert_close(found, once[[0, 1, 2, 3, 4, 1, 1]])
+
+
 def test_gamma_zero_is_lightgcn():
     torch.testing.assert_close(CAGCNWeight(gamma=0.0)(USER_ITEM, (2, 3)), LightGCNWeight()(USER_ITEM, (2, 3)))
 

@@ -162,6 +162,15 @@ def test_repeated_and_unsorted_edges_do_not_matter(make_graph, graph):
     assert drawn[0].equal(drawn[1])
 
 
+def test_edges_of_32_bits_are_read_alike(make_graph):
+    known = torch.randint(60_000, (900, 3), generator=torch.Generator().manual_seed(0)).tolist()
+    graph = make_graph(known, 60_000)
+    graph["user"].num_nodes, edges = 80_000, graph["user", "interacts", "item"]  # with more pairs than 32 bits number
+    edges.edge_index = (edges.edge_index + torch.tensor([[79_000], [0]])).int()
+    found = sampler_base.KnownItems(graph).rows(torch.arange(79_000, 79_900)).nonzero().tolist()
+    assert [tuple(pair) for pair in found] == sorted({(user, item) for user, row in enumerate(known) for item in row})
+
+
 def test_an_item_drawn_by_popularity_keeps_its_share_among_millions(make_graph):
     graph = make_graph([[0]], 2_000_000)
     sampler = LogUniformSampler(graph, 10)

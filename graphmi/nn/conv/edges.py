@@ -36,13 +36,14 @@ def prepare(
     adjacency = as_adjacency(edge_index, edge_weight, size=size)
     if isinstance(edge_index, Adjacency) or not normalize:
         return adjacency
-    return adjacency.with_value(_symmetric(adjacency, square=isinstance(x, Tensor)))
+    value = adjacency.value.to(torch.promote_types(adjacency.value.dtype, source.dtype))
+    return adjacency.with_value(_symmetric(adjacency, value, square=isinstance(x, Tensor)))
 
 
-def _symmetric(adjacency: Adjacency, *, square: bool) -> Tensor:
+def _symmetric(adjacency: Adjacency, value: Tensor, *, square: bool) -> Tensor:
     # As PyG's gcn_norm: on a single node set both ends count their incoming edges.
     num_src, num_dst = adjacency.size
-    value, dst = adjacency.value, adjacency.dst
+    dst = adjacency.dst
     degree_dst = value.new_zeros(num_dst).index_add(0, dst, value)
     degree_src = degree_dst if square else value.new_zeros(num_src).index_add(0, adjacency.col, value)
     scale_src, scale_dst = (torch.where(degree > 0, degree, torch.inf).rsqrt() for degree in (degree_src, degree_dst))

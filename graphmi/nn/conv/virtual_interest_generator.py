@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch_geometric.utils import softmax
 
 from graphmi.nn.adjacency import Adjacency
+from graphmi.nn.autocast import widened
 from graphmi.nn.conv.edges import node_pair, prepare
 from graphmi.nn.sparse import propagate
 
@@ -147,9 +148,10 @@ class VirtualInterestGenerator(nn.Module):
         return share * self.num_interests if self.rescale else share
 
     def _logits(self, source: Tensor) -> Tensor:
+        interest = self.interest.to(source.dtype)
         if self.temperature is None:
-            return source @ self.interest.t().to(source.dtype)
-        cosine = nn.functional.normalize(source, dim=-1) @ nn.functional.normalize(self.interest, dim=-1).t()
+            return source @ interest.t()
+        cosine = nn.functional.normalize(source, dim=-1) @ nn.functional.normalize(interest, dim=-1).t()
         return cosine / self.temperature
 
     def _over_neighbors(self, adjacency: Adjacency, logits: Tensor, source: Tensor) -> Tensor:
@@ -158,7 +160,7 @@ class VirtualInterestGenerator(nn.Module):
 
     def _neighbor_share(self, adjacency: Adjacency, logits: Tensor) -> Tensor:
         """Return the softmax over the edges of each destination, ``[num_edges, num_interests]``."""
-        per_edge = logits.index_select(0, adjacency.col)
+        per_edge = widened(logits).index_select(0, adjacency.col)  # a sum over many neighbours
         return self._scaled(softmax(per_edge, ptr=adjacency.rowptr.long(), num_nodes=adjacency.size[1]))
 
     def extra_repr(self) -> str:

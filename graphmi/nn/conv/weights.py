@@ -9,6 +9,7 @@ from torch import Tensor
 
 from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.sparse import propagate
+from graphmi.sorting import rank
 
 __all__ = ["CAGCNWeight", "EdgeWeight", "LightGCNWeight"]
 
@@ -84,22 +85,21 @@ class CAGCNWeight(EdgeWeight):
         return self.gamma * share * symmetric.new_zeros(size[1]).index_add_(0, dst, symmetric)[dst]
 
     def common_interacted_ratio(self, edge_index: Tensor, size: tuple[int, int]) -> Tensor:
-        r"""Return :math:`\Phi_{vj}` of each edge, ``[num_edges]``, positive."""
-        src, dst = edge_index
-        to_dst = Adjacency.from_edge_index(edge_index, size=size)
-        to_src = Adjacency.from_edge_index(edge_index.flip(0), size=size[::-1])
+        r"""Return :math:`\Phi_{vj}` of each edge, ``[num_edges]``, positive; repeated edges are one."""
+        pair, place = rank(edge_index[0].long() * size[1] + edge_index[1])  # sets of neighbours: each edge once
+        src, dst = pair // size[1], pair % size[1]
+        to_dst = Adjacency.from_edge_index(torch.stack([src, dst]), size=size)
+        to_src = Adjacency.from_edge_index(torch.stack([dst, src]), size=size[::-1])
         degree = to_src.rowptr.diff().float()  # of the sources
-        order = torch.argsort(src)
-        bounds = torch.searchsorted(src[order].contiguous(), torch.arange(0, size[0], self.block_size).to(src))
-        ratio = degree.new_zeros(src.numel())
-        for first, edges in zip(range(0, size[0], self.block_size), order.tensor_split(bounds[1:].cpu()), strict=True):
-            nodes = torch.arange(first, min(first + self.block_size, size[0]), device=src.device)
-            member = degree.new_zeros(size[1], nodes.numel())  # which destinations know the sources of the block
+        ratios = []
+        for first, rows in zip(range(0, size[0], self.block_size), torch.split(degree, self.block_size), strict=True):
+            edges = slice(*torch.searchsorted(src, torch.tensor([first, first + len(rows)]).to(src)).tolist())
+            member = degree.new_zeros(size[1], len(rows))  # which destinations know the sources of the block
             member[dst[edges], src[edges] - first] = 1
             common = propagate(to_src, member)  # [num_src, block]: common neighbours of each pair
-            summed = propagate(to_dst, self._overlap(common, degree.unsqueeze(1), degree[nodes]))
-            ratio[edges] = summed[dst[edges], src[edges] - first]
-        return ratio / to_dst.rowptr.diff()[dst]
+            summed = propagate(to_dst, self._overlap(common, degree.unsqueeze(1), rows))
+            ratios.append(summed[dst[edges], src[edges] - first])
+        return (torch.cat(ratios) / to_dst.rowptr.diff()[dst])[place]
 
     def _overlap(self, common: Tensor, left: Tensor, right: Tensor) -> Tensor:
         if self.similarity == "jaccard":

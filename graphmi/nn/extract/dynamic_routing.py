@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from graphmi.nn.autocast import widened
 from graphmi.nn.extract.base import Extractor, Interests, linear_parts
 from graphmi.nn.ranges import at_least_one
 
@@ -113,7 +114,7 @@ class DynamicRoutingExtractor(Extractor):
         routing = self.extract(x, mask).routing
         parts = torch.einsum("bkl,blc,kcd->bkld", routing, x, self._maps())
         norm = torch.linalg.vector_norm(parts.sum(2, keepdim=True), dim=-1, keepdim=True)
-        parts = parts * (norm / (1 + norm.square()))
+        parts = parts * _squashing(norm)
         return parts if self.last is None else linear_parts(nn.Sequential(self.last, nn.ReLU()), parts)
 
     def _route(self, x: Tensor, mask: Tensor, active: Tensor | None) -> Tensor:
@@ -155,5 +156,10 @@ def squash(x: Tensor) -> Tensor:
 
     `Sabour et al., NeurIPS 2017 <https://arxiv.org/abs/1710.09829>`_; 0 with gradient 0 at 0.
     """
-    norm: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    return x * (norm / (1 + norm.square()))
+    norm: Tensor = torch.linalg.vector_norm(widened(x), dim=-1, keepdim=True)
+    return x * _squashing(norm).to(x.dtype)
+
+
+def _squashing(norm: Tensor) -> Tensor:
+    """Return what :func:`squash` multiplies a vector of some length by."""
+    return norm / (1 + norm.square())

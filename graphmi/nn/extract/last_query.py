@@ -73,8 +73,8 @@ class LastQueryExtractor(Extractor):
     def _routing(self, last: Tensor, x: Tensor, mask: Tensor) -> Tensor:
         """Return the routing weights, ``[batch, num_interests, length]``."""
         padding = ~mask.unsqueeze(1)
-        logits = self._logits(last, x).squeeze(1).masked_fill(padding, torch.finfo(x.dtype).min)
-        return logits.softmax(-1).masked_fill(padding, 0.0)
+        logits = self._logits(last, x).squeeze(1)
+        return logits.masked_fill(padding, torch.finfo(logits.dtype).min).softmax(-1).masked_fill(padding, 0.0)
 
     def _logits(self, last: Tensor, x: Tensor) -> Tensor:
         """Return ``[batch, num_last, num_interests, length]``."""

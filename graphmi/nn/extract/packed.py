@@ -68,7 +68,7 @@ def pooled(weight: Tensor, x: Tensor, mask: Tensor) -> Tensor:
         weight.flatten(),
         torch.arange(num_real + 1, dtype=torch.int32, device=row.device) * num_interests,
         transposed.int().flatten(),
-        weight.detach().T.flatten(),
+        weight.T.flatten(),
         x,
     )
     return out.view(num_interests, num, x.size(1)).transpose(0, 1)

@@ -102,6 +102,11 @@ def causal_attention(logits: Tensor, values: Tensor) -> PrefixAttention:
         logits: ``[batch, length, num_interests, length]``, those of each prefix in the second dimension.
         values: ``[batch, length, dim]``.
     """
+    with without_autocast(logits):
+        return _causal_attention(widened(logits), widened(values))
+
+
+def _causal_attention(logits: Tensor, values: Tensor) -> PrefixAttention:
     length = values.size(1)
     # Prefixes before interests: one product per history then serves all of both.
     weights = (logits + _later(length, logits).unsqueeze(1)).softmax(-1)

@@ -55,7 +55,7 @@ class RecentPositions(Extractor):
         back = self._back(x)
         real = (prefix % x.size(1)).unsqueeze(1) >= back  # [batch, num_interests]
         index = prefix.unsqueeze(1) - back.where(real, 0)
-        found = x.flatten(0, 1).index_select(0, index.flatten()).view(*index.shape, -1)
+        found = x.flatten(0, 1).index_select(0, index.flatten()).view(*index.shape, x.size(-1))
         return Interests(found * real.unsqueeze(-1), interest_mask=self._active(real))
 
     def _back(self, x: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ class Readout(nn.Module, ABC):
         - interests: ``[batch, num_interests, dim]``
         - positive: ``[batch, 1, dim]``
         - negative: ``[num_negatives, dim]`` shared by the batch, or ``[batch, num_negatives, dim]``
-        - interest_mask: ``[batch, num_interests]``, False where an interest is inactive
+        - interest_mask: ``[batch, num_interests]``, False where an interest is inactive; each user has an active one
     """
 
     @abstractmethod
