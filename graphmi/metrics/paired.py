@@ -11,6 +11,8 @@ from graphmi.metrics.grouped import Interval, by_group
 
 __all__ = ["PairedResult", "holm", "paired_tests"]
 
+_DECIMALS = 6  # beyond them single precision would put equal differences in an order, by the values that they are of
+
 
 @dataclass(frozen=True, slots=True)
 class PairedResult:
@@ -51,8 +53,9 @@ def paired_tests(
 ) -> dict[str, PairedResult]:
     """Test two models' values of the same users, overall and in each group.
 
-    Both tests are two-sided. Users without a difference say nothing in the Wilcoxon test. Within groups the
-    p-values are also given after Holm's correction for the number of groups.
+    Both tests are two-sided. Users without a difference say nothing in the Wilcoxon test, for which differences are
+    rounded to six decimals, so that equal ones share their rank. Within groups the p-values are also given after Holm's
+    correction for the number of groups.
 
     Args:
         first: Values of the first model, ``[num_users]``.
@@ -121,6 +124,7 @@ def _t_test(difference: Tensor) -> float:
 def _wilcoxon(difference: Tensor) -> float:
     if len(difference) < 2:
         return math.nan
+    difference = difference.round(decimals=_DECIMALS)
     if not difference.any():
         return 1.0
     return float(stats.wilcoxon(difference.cpu().numpy()).pvalue)

@@ -36,6 +36,15 @@ def test_equals_scipy_on_two_samples():
     assert [result["0"].wilcoxon_holm, result["1"].wilcoxon_holm] == holm([result["0"].wilcoxon, result["1"].wilcoxon])
 
 
+def test_equal_differences_share_their_rank_whatever_they_are_between():
+    """Half of the users gain .1 at a low level, half lose as much at a high one, with rounding errors of their own."""
+    first, second = (torch.tensor(values).repeat_interleave(100) for values in ([0.1, 0.2], [0.0, 0.3]))
+    assert paired_tests(first, second)["all"].wilcoxon == 1.0
+    ranks = torch.randint(1, 8, (2, 300), generator=torch.Generator().manual_seed(0))
+    exact = stats.wilcoxon((ranks[0] - ranks[1]).numpy()).pvalue
+    assert paired_tests(ranks[0] / 10, ranks[1] / 10)["all"].wilcoxon == pytest.approx(exact)
+
+
 def test_finds_a_difference_in_one_group_only():
     generator = torch.Generator().manual_seed(0)
     first = torch.rand(400, generator=generator)
