@@ -1,6 +1,7 @@
 """Columns of ids, times, weights and categories, checked and brought to one type each."""
 
-from typing import Any
+from contextlib import suppress
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -11,6 +12,8 @@ __all__ = ["by_category", "clean_categories", "clean_ids", "clean_time", "clean_
 
 _WHOLE = r"^(0|-?[1-9][0-9]*)$"  # no leading zeros: "007" and "7" are two ids
 _NUMBER = r"^-?[0-9]+(\.[0-9]*)?$"
+_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"  # 01/02/2024 is in January for some and in February for others
+_UNITS: dict[Literal["s", "ms", "us", "ns"], int] = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}  # in nanoseconds
 
 
 def to_series(values: Any, what: str) -> pl.Series:
@@ -93,7 +96,10 @@ def clean_ids(ids: pl.Series, what: str) -> pl.Series:
 
 
 def clean_time(time: pl.Series, what: str) -> pl.Series:
-    """Return times as ``Int64``: unix seconds for dates, the numbers themselves otherwise.
+    """Return times as ``Int64``: unix time for dates, the numbers themselves otherwise.
+
+    Unix time is in seconds; where a date has a fraction of a second, all are in the first of milli-, micro- and
+    nanoseconds that keeps it. Text is read to the microsecond.
 
     Args:
         time: Whole numbers, dates, or text of either.
@@ -107,7 +113,7 @@ def clean_time(time: pl.Series, what: str) -> pl.Series:
     if time.dtype == pl.String:
         time = _parse_time(time, what)
     if time.dtype in (pl.Date, pl.Datetime):
-        return time.dt.epoch("s").cast(pl.Int64)
+        return _epoch(time)
     if time.dtype.is_float():
         _require_finite(time, what)
     if not time.dtype.is_numeric():
@@ -159,11 +165,21 @@ def _parse_time(time: pl.Series, what: str) -> pl.Series:
     for parsed in (time.cast(pl.Int64, strict=False), time.cast(pl.Float64, strict=False)):
         if not parsed.null_count():
             return parsed
-    try:
-        return time.str.to_datetime(time_unit="us")
-    except pl.exceptions.PolarsError:
-        few = ", ".join(repr(value) for value in time.filter(parsed.is_null()).head(3))
-        raise DataError(f"{what} has values that are neither numbers nor dates such as 2024-05-31: {few}") from None
+    wrong = parsed.is_null()
+    if (other := wrong & ~time.str.contains(_DATE)).any():
+        wrong = other
+    else:
+        with suppress(pl.exceptions.PolarsError):
+            return time.str.to_datetime(time_unit="us")
+    few = ", ".join(repr(value) for value in time.filter(wrong).head(3))
+    raise DataError(f"{what} has values that are neither numbers nor dates such as 2024-05-31: {few}")
+
+
+def _epoch(dates: pl.Series) -> pl.Series:
+    moments = dates.cast(pl.Datetime) if dates.dtype == pl.Date else dates
+    fraction = moments.dt.nanosecond()
+    unit = next(unit for unit, size in _UNITS.items() if (fraction % size == 0).all())
+    return moments.dt.epoch(unit).cast(pl.Int64)
 
 
 def _require_no_nulls(values: pl.Series, what: str) -> None:

@@ -1,4 +1,7 @@
-"""How diverse the interests of each user are, and how they drift, measured on training interactions."""
+"""How diverse the interests of each user are, and how they drift, measured on training interactions.
+
+Measures are rounded to 9 decimals, so that the order in which a sum was taken does not decide who is more diverse.
+"""
 
 import numpy as np
 import scipy.sparse as sp
@@ -32,7 +35,7 @@ def category_entropy(train: Interactions) -> Tensor:
     user, _, count = _category_counts(train)
     total = _sum(user, count, train.num_users)
     share = count / total[user]
-    return _sum(user, -share * share.log(), train.num_users).where(total > 0, torch.nan)
+    return _rounded(_sum(user, -share * share.log(), train.num_users), total > 0)
 
 
 def distinct_categories(train: Interactions) -> Tensor:
@@ -45,7 +48,7 @@ def distinct_categories(train: Interactions) -> Tensor:
     """
     user, _, count = _category_counts(train)
     distinct = _sum(user, torch.ones_like(count), train.num_users)
-    return distinct.where(distinct > 0, torch.nan)
+    return _rounded(distinct, distinct > 0)
 
 
 def simpson(train: Interactions) -> Tensor:
@@ -59,7 +62,7 @@ def simpson(train: Interactions) -> Tensor:
     """
     user, _, count = _category_counts(train)
     total = _sum(user, count, train.num_users)
-    return (1 - _sum(user, (count / total[user]) ** 2, train.num_users)).where(total > 0, torch.nan)
+    return _rounded(1 - _sum(user, (count / total[user]) ** 2, train.num_users), total > 0)
 
 
 def category_drift(train: Interactions) -> Tensor:
@@ -94,7 +97,7 @@ def category_drift(train: Interactions) -> Tensor:
         known &= total > 0
     key, place = torch.unique(torch.cat(keys, 1), dim=1, return_inverse=True)
     moved = _sum(place, torch.cat(shares), key.size(1)).abs() / 2
-    return _sum(key[0], moved, train.num_users).where(known, torch.nan)
+    return _rounded(_sum(key[0], moved, train.num_users), known)
 
 
 def embedding_spread(train: Interactions, vectors: Tensor) -> Tensor:
@@ -128,7 +131,7 @@ def embedding_spread(train: Interactions, vectors: Tensor) -> Tensor:
     number = torch.from_numpy(met.sum(axis=1))
     itself = torch.from_numpy(met @ unit.square().sum(dim=1).numpy())  # n, less where a vector is zero
     cosines = torch.from_numpy(met @ unit.numpy()).square().sum(dim=1) - itself
-    return (1 - cosines / (number * (number - 1))).clamp(min=0).where(number > 1, torch.nan)
+    return _rounded((1 - cosines / (number * (number - 1))).clamp(min=0), number > 1)
 
 
 def residual(values: Tensor, activity: Tensor) -> Tensor:
@@ -181,6 +184,11 @@ def _category_counts(train: Interactions) -> tuple[Tensor, Tensor, Tensor]:
     category = categories.category[by_item[starts[train.item[row]] + within]]
     key, count = torch.unique(train.user[row] * len(categories) + category, return_counts=True)
     return key // len(categories), key % len(categories), count.double()
+
+
+def _rounded(values: Tensor, known: Tensor) -> Tensor:
+    """Return the values of a measure without the noise of their sums, and NaN where none is known."""
+    return values.round(decimals=9).where(known, torch.nan)
 
 
 def _sum(place: Tensor, values: Tensor, size: int) -> Tensor:

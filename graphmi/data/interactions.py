@@ -32,7 +32,7 @@ class Interactions:
         item: Item index per row, ``[num_rows]`` int64.
         users: Ids of the users; may hold users without a row.
         items: Ids of the items; may hold items without a row.
-        time: Time per row, unix seconds or a position, ``[num_rows]`` int64.
+        time: Time per row, unix time or a position, ``[num_rows]`` int64.
         weight: Rating or strength per row, ``[num_rows]`` float32.
         categories: Categories of the items.
         titles: A title per item index.
@@ -77,8 +77,8 @@ class Interactions:
             frame: A polars or pandas DataFrame, or a polars LazyFrame.
             user: Column of user ids, integers or strings.
             item: Column of item ids, integers or strings.
-            time: Column of times, whole numbers or dates (which become unix seconds); without a name the
-                first of ``timestamp``, ``time`` and ``order`` that exists.
+            time: Column of times, whole numbers or dates (which become unix seconds, or the finer unit that their
+                fractions need); without a name the first of ``timestamp``, ``time`` and ``order`` that exists.
             weight: Column of weights; without a name the first of ``rating`` and ``weight`` that exists.
             category: Column with a category of the item of each row; empty for none. An item that comes with several
                 has them all.

@@ -115,8 +115,8 @@ def stats(data: Interactions) -> Stats:
 
 
 def time_span(first: int, last: int) -> str:
-    """Return the span in words: dates for unix seconds or milliseconds, else positions."""
-    for unit, name in ((1, "s"), (1000, "ms")):
+    """Return the span in words: dates for unix time, in seconds or a finer unit, else positions."""
+    for unit, name in ((1, "s"), (10**3, "ms"), (10**6, "us"), (10**9, "ns")):
         if 10**8 * unit <= first <= last < 10**10 * unit:
             days = [datetime.fromtimestamp(time / unit, UTC) for time in (first, last)]
             return f"{days[0]:%Y-%m-%d} to {days[1]:%Y-%m-%d} ({(days[1] - days[0]).days:,} days, in {name})"

@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from graphmi.data import Interactions, embedding_spread, residual
+from graphmi.data import (
+    Interactions,
+    category_drift,
+    category_entropy,
+    embedding_spread,
+    quantile_groups,
+    residual,
+    simpson,
+)
 
 
 def of(users, items):
@@ -32,7 +40,7 @@ def test_spread_equals_the_loop_over_pairs(pairs, seed):
             for one, other in itertools.combinations(mine, 2)
         ]
         expected = sum(distances) / len(distances) if distances else math.nan
-        assert found[index].item() == pytest.approx(expected, nan_ok=True, abs=1e-12)
+        assert found[index].item() == pytest.approx(expected, nan_ok=True, abs=1e-9)
 
 
 def test_spread_of_known_directions():
@@ -41,6 +49,26 @@ def test_spread_of_known_directions():
     found = dict(zip(train.users.ids, embedding_spread(train, vectors).tolist(), strict=True))
     assert (found["same"], found["across"], found["against"]) == pytest.approx((0, 1, 2))
     assert math.isnan(found["one"])  # one item, met twice
+
+
+def test_spread_of_vectors_at_the_same_distance_is_one_value():
+    train = of([1, 1, 2, 2, 3, 3], [1, 2, 1, 3, 2, 3])
+    found = embedding_spread(train, torch.tensor([[3.0, 1, 2], [1, 2, 3], [2, 3, 1]]))  # all cosines are 11 / 14
+    assert found.tolist() == pytest.approx([3 / 14] * 3, abs=1e-9)
+    assert len(found.unique()) == 1
+
+
+def test_users_who_are_equal_but_for_the_order_of_sums_have_one_value():
+    # Each user has one category 7 times, one 4 times and two once, in this order; which is which differs.
+    orders = list(itertools.permutations([1, 2, 3, 4]))
+    items = [item for one, two, three, four in orders for item in [one] * 7 + [two] * 4 + [three, four]]
+    train = of([user for user in range(24) for _ in range(13)], items).with_categories([1, 2, 3, 4], list("abcd"))
+    entropy = -sum(count / 13 * math.log(count / 13) for count in (7, 4, 1, 1))
+    for measure, expected in ((category_entropy, entropy), (simpson, 1 - 67 / 169), (category_drift, 6 / 7)):
+        values = measure(train)
+        assert values.tolist() == pytest.approx([expected] * 24, abs=1e-9)
+        assert len(values.unique()) == 1
+        assert quantile_groups(values, 24).tolist() == list(range(24))
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (3,), (3, 1, 3)])

@@ -177,6 +177,30 @@ def test_dates_become_unix_seconds(tmp_path):
     assert Interactions.from_frame(dates).time.tolist() == [60]
 
 
+@pytest.mark.parametrize(
+    ("fractions", "expected"),
+    [
+        ((".0", ".000", ""), [7, 7, 7]),
+        ((".9", "", ".3"), [7_900, 7_000, 7_300]),
+        ((".9", ".500001", ".3"), [7_900_000, 7_500_001, 7_300_000]),
+    ],
+)
+def test_dates_with_fractions_of_a_second_keep_their_order(tmp_path, fractions, expected):
+    path = tmp_path / "data.csv"
+    dates = [f"1970-01-01 00:00:07{fraction}" for fraction in fractions]
+    path.write_text("user_id,item_id,time\n" + "".join(f"1,{item},{date}\n" for item, date in enumerate(dates)))
+    assert read_interactions(path).time.tolist() == expected
+    for unit in ("datetime64[us]", "datetime64[ns]"):  # the result does not depend on how a table holds them
+        frame = pd.DataFrame({"user_id": 1, "item_id": range(3), "time": pd.Series(dates).astype(unit)})
+        assert Interactions.from_frame(frame).time.tolist() == expected
+
+
+def test_dates_that_differ_by_nanoseconds():
+    frame = pl.DataFrame({"user_id": [1, 1], "item_id": [1, 2], "time": [2, -1]})
+    dates = frame.with_columns(pl.col("time").cast(pl.Datetime("ns", "UTC")))
+    assert Interactions.from_frame(dates).time.tolist() == [2, -1]
+
+
 def test_times_beyond_float_precision(tmp_path):
     path = tmp_path / "data.csv"
     path.write_text(f"user_id,item_id,time\n1,1,{2**53 + 1}\n1,2,{2**53}\n")
@@ -206,6 +230,10 @@ def test_times_beyond_float_precision(tmp_path):
         ("user_id,item_id,time\n1,1,inf\n", "'time' has a non-finite value, inf, in row 1"),
         ("user_id,item_id,time\n1,1,1.5\n", "'time' has a fraction, 1.5"),
         ("user_id,item_id,time\n1,1,soon\n", "'time' has values that are neither numbers nor dates.*'soon'"),
+        ("user_id,item_id,time\n1,1,01/02/2024\n", "neither numbers nor dates such as 2024-05-31: '01/02/2024'"),
+        ("user_id,item_id,time\n1,1,02-01-2024 10:00\n", "neither numbers nor dates.*: '02-01-2024 10:00'"),
+        ("user_id,item_id,time\n1,1,2024-05-31\n1,2,01/02/2024\n", "neither numbers nor dates.*: '01/02/2024'$"),
+        ("user_id,item_id,time\n1,1,2024-05-31\n1,2,2024-13-01\n", "neither numbers nor dates.*'2024-13-01'$"),
     ],
 )
 def test_files_that_cannot_be_used_get_one_sentence(tmp_path, content, message):

@@ -4,12 +4,18 @@ import hashlib
 import os
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import IO, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+_LOCKS = os.name == "posix"
+if _LOCKS:
+    import fcntl
 
 __all__ = ["DownloadError", "cache_folder", "download", "file_sha256", "pinned_sha256", "verify"]
 
@@ -32,6 +38,7 @@ def download(url: str, target: Path, *, sha256: str | None = None, timeout: floa
     The bytes go to ``target`` + ``.part``, which a later call continues where the server vouches for the same
     content (``ETag`` or ``Last-Modified``). A cut connection is retried as long as each attempt brings
     something new. Without a known hash the first one seen is trusted and written to ``target`` + ``.sha256``.
+    Processes that download the same file wait for one another, and take what the first one got.
 
     Args:
         url: An ``http`` or ``https`` address.
@@ -41,20 +48,19 @@ def download(url: str, target: Path, *, sha256: str | None = None, timeout: floa
 
     Raises:
         DownloadError: If the address cannot be reached, the connection stays cut, or the hash differs.
+        OSError: If the folder cannot be written to.
     """
     if not url.startswith(("http://", "https://")):
         raise DownloadError(f"only http and https addresses can be downloaded (got {url!r})")
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = _beside(target, ".part")
-    while True:
-        before = _size(part)
-        try:
-            _receive(url, part, timeout)
-            break
-        except (OSError, HTTPException) as error:
-            if _size(part) <= before:
-                raise DownloadError(f"{url}: {_reason(error)}") from error
-    _accept(part, target, sha256 or pinned_sha256(target))
+    with _alone(_beside(target, ".lock")):
+        expected = sha256 or pinned_sha256(target)
+        if target.exists():  # another process was faster
+            verify(target, expected)
+        else:
+            part = _beside(target, ".part")
+            _receive_all(url, part, timeout)
+            _accept(part, target, expected)
     return target
 
 
@@ -81,6 +87,33 @@ def pinned_sha256(path: Path) -> str | None:
     return note.read_text().split()[0] if note.exists() else None
 
 
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Hold a lock, and wait for it; go on at once where files cannot be locked."""
+    while _LOCKS:
+        with lock.open("w") as file:
+            with suppress(OSError):  # some network drives have no locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if os.fstat(file.fileno()).st_nlink:  # else who held it has removed it, and others lock a new file
+                try:
+                    yield
+                finally:
+                    lock.unlink(missing_ok=True)
+                return
+    yield
+
+
+def _receive_all(url: str, part: Path, timeout: float) -> None:
+    """Receive ``part`` in as many attempts as bring something new."""
+    while True:
+        before = _size(part)
+        try:
+            return _receive(url, part, timeout)
+        except (OSError, HTTPException) as error:
+            if _size(part) <= before:
+                raise DownloadError(f"{url}: {_reason(error)}") from error
+
+
 def _accept(part: Path, target: Path, expected: str | None) -> None:
     try:
         found = verify(part, expected)
@@ -96,7 +129,7 @@ def _accept(part: Path, target: Path, expected: str | None) -> None:
 
 
 def _receive(url: str, part: Path, timeout: float) -> None:
-    """Receive what is missing of ``part``, and raise ``ConnectionError`` where the server stops too early."""
+    """Receive what is missing of ``part``, and raise ``ConnectionError`` where it has not the size promised."""
     with _open(url, part, timeout) as response:
         range_sent = response.headers.get("Content-Range", "")
         resumed = response.status == 206 and range_sent.startswith(f"bytes {_size(part)}-")
@@ -104,8 +137,11 @@ def _receive(url: str, part: Path, timeout: float) -> None:
             _note_validator(response, part)
         length = response.headers.get("Content-Length")
         start = _size(part) if resumed else 0
+        total = start + int(length) if length else None
         with part.open("ab" if resumed else "wb") as file:
-            _copy(response, file, start, start + int(length) if length else None, url)
+            _copy(response, file, start, total, url)
+    if total is not None and (size := _size(part)) != total:  # of the file: others may have written to it
+        raise ConnectionError(f"the connection was cut after {size:,} of {total:,} bytes")
 
 
 def _open(url: str, part: Path, timeout: float) -> HTTPResponse:
@@ -132,15 +168,11 @@ def _note_validator(response: HTTPResponse, part: Path) -> None:
 
 
 def _copy(response: HTTPResponse, file: IO[bytes], start: int, total: int | None, url: str) -> None:
-    received = start
     with _progress() as progress:
         task = progress.add_task(url.rsplit("/", 1)[-1], total=total, completed=start)
         while block := response.read(_BLOCK):
             file.write(block)
-            received += len(block)
-            progress.update(task, completed=received)
-    if total is not None and received < total:
-        raise ConnectionError(f"the connection was cut after {received:,} of {total:,} bytes")
+            progress.advance(task, len(block))
 
 
 def _progress() -> Progress:

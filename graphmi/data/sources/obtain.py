@@ -162,11 +162,12 @@ class ByHand:
 
 def extract(archive: Path, members: Mapping[str, str], folder: Path) -> None:
     """Extract members of a zip archive by their exact names; each file appears only when it is whole."""
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        with zipfile.ZipFile(archive) as opened:
+        # A scratch folder of its own: another process may extract the same archive.
+        with zipfile.ZipFile(archive) as opened, tempfile.TemporaryDirectory(dir=folder) as scratch:
             for member, file in members.items():
-                part = folder / f"{file}.part"
-                folder.mkdir(parents=True, exist_ok=True)
+                part = Path(scratch) / file
                 with opened.open(member) as source, part.open("wb") as target:
                     shutil.copyfileobj(source, target)
                 part.replace(folder / file)
@@ -198,6 +199,6 @@ def _attempt(way: Way, folder: Path) -> str | None:
     """Return why this way did not work, or ``None`` where it did."""
     try:
         way(folder)
-    except DownloadError as error:
+    except OSError as error:  # a DownloadError, or a folder that cannot be written to
         return str(error)
     return None

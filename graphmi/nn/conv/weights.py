@@ -69,7 +69,7 @@ class CAGCNWeight(EdgeWeight):
     def __post_init__(self) -> None:
         if self.similarity not in ("jaccard", "salton", "lhn", "common"):
             raise ValueError(f"'similarity' must be 'jaccard', 'salton', 'lhn' or 'common' (got {self.similarity!r})")
-        if self.gamma < 0:
+        if not self.gamma >= 0:
             raise ValueError(f"'gamma' must be at least 0 (got {self.gamma})")
         if self.block_size < 1:
             raise ValueError(f"'block_size' must be at least 1 (got {self.block_size})")

@@ -4,12 +4,16 @@ import http.server
 import re
 import socket
 import threading
+import time
 
 import pytest
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serve one content at every path, with ranges, and cut the first ``cuts`` answers after ``cut_after`` bytes."""
+    """Serve one content at every path, with ranges, and cut the first ``cuts`` answers after ``cut_after`` bytes.
+
+    Each answer waits for ``pause`` seconds in its middle.
+    """
 
     daemon_threads = True
 
@@ -19,6 +23,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.etag = '"1"'
         self.cuts = 0
         self.cut_after = 0
+        self.pause = 0.0
         self.ranges: list[str | None] = []
 
     def url(self, file: str) -> str:
@@ -55,7 +60,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.server.cuts > 0:
             self.server.cuts -= 1
             body = body[: self.server.cut_after]
-        self.wfile.write(body)
+        middle = len(body) // 2
+        self.wfile.write(body[:middle])
+        time.sleep(self.server.pause)
+        self.wfile.write(body[middle:])
 
     def log_message(self, *args: object) -> None:
         pass

@@ -2,6 +2,8 @@
 
 import hashlib
 import random
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -63,6 +65,45 @@ def test_a_part_that_is_too_long_starts_again(server, url, tmp_path):
     (tmp_path / "data.bin.part.validator").write_text(server.etag)
     download(url, tmp_path / "data.bin", sha256=SHA256)
     assert server.ranges == ["bytes=2000000-", None]
+
+
+def wait_for(part):
+    end = time.monotonic() + 5
+    while not (part.exists() and part.stat().st_size) and time.monotonic() < end:
+        time.sleep(0.005)
+
+
+def test_two_that_download_the_same_file_wait_for_one_another(server, url, tmp_path):
+    server.pause = 0.3
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(download, url, tmp_path / "data.bin")
+        wait_for(tmp_path / "data.bin.part")
+        second = pool.submit(download, url, tmp_path / "data.bin")
+    assert first.result() == second.result()
+    assert first.result().read_bytes() == CONTENT
+    assert server.ranges == [None]  # the second took what the first had got
+    assert names(tmp_path) == ["data.bin", "data.bin.sha256"]
+
+
+def test_after_a_failure_those_who_waited_go_on_one_by_one(server, url, tmp_path):
+    server.etag, server.pause, server.cuts, server.cut_after = "", 0.1, 2, 600_000  # the first is given up
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(download, url, tmp_path / "data.bin")
+        wait_for(tmp_path / "data.bin.part")
+        others = [pool.submit(download, url, tmp_path / "data.bin") for _ in range(3)]
+    assert isinstance(first.exception(), DownloadError)
+    assert [other.result().read_bytes() == CONTENT for other in others] == [True] * 3
+    assert len(server.ranges) == 3  # two of the first, and one for all others
+
+
+def test_a_part_that_somebody_else_wrote_to_is_not_accepted(server, url, tmp_path):
+    server.pause = 0.1
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(download, url, tmp_path / "data.bin")
+        wait_for(tmp_path / "data.bin.part")
+        with (tmp_path / "data.bin.part").open("ab") as part:
+            part.write(CONTENT)
+    assert running.result().read_bytes() == CONTENT
 
 
 def test_a_server_that_always_cuts_is_given_up(server, url, tmp_path):

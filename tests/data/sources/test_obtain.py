@@ -2,14 +2,17 @@
 
 import hashlib
 import io
+import shutil
 import subprocess
+import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from graphmi.data.sources.download import DownloadError
-from graphmi.data.sources.obtain import ByHand, Url, Wheel, ZipUrl, obtain
+from graphmi.data.sources.obtain import ByHand, Url, Wheel, ZipUrl, extract, obtain
 
 MEMBERS = {"set/u.data": "u.data"}
 
@@ -46,6 +49,28 @@ def test_an_archive_placed_by_hand_is_used(dead_url, tmp_path):
     (tmp_path / "data.zip").write_bytes(content)
     obtain(tmp_path, ZipUrl(dead_url, MEMBERS, hashlib.sha256(content).hexdigest()))
     assert (tmp_path / "u.data").exists()
+
+
+def test_two_that_extract_the_same_archive_do_not_meet(tmp_path, monkeypatch):
+    (tmp_path / "set.zip").write_bytes(archive())
+    copy = shutil.copyfileobj
+    both = threading.Barrier(2, timeout=5)
+
+    def copy_slowly(source, target):
+        copy(source, target)
+        both.wait()  # until the other one has written as well
+
+    monkeypatch.setattr(shutil, "copyfileobj", copy_slowly)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(extract, [tmp_path / "set.zip"] * 2, [MEMBERS] * 2, [tmp_path] * 2))
+    assert (tmp_path / "u.data").read_bytes() == b"1 2"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["set.zip", "u.data"]
+
+
+def test_a_folder_that_cannot_be_written_to_is_a_reason(server, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DownloadError, match=r"could not be downloaded \(.*get it by hand"):
+        obtain(tmp_path / "file" / "ml", Url(server.url("u.data"), "u.data"))
 
 
 @pytest.mark.parametrize("content", [b"<html>", archive()])
