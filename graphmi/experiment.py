@@ -2,9 +2,10 @@
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
+import torch
 from lightning_fabric.loggers.logger import Logger
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
@@ -27,7 +28,7 @@ from graphmi.losses import Loss
 from graphmi.metrics import ranking_metrics
 from graphmi.run import RunFolder
 from graphmi.samplers import Sampler
-from graphmi.seeds import generator, seeded
+from graphmi.seeds import check_seed, generator, seeded
 from graphmi.trainer import Trainer
 from graphmi.typing import HistoryReader
 
@@ -81,7 +82,7 @@ class Experiment:
         k: Lengths of the recommendation lists that are evaluated, each at least 1.
         groups: User groups by interest diversity.
         replicates: Bootstrap samples for the confidence intervals of the groups, at least 0.
-        seed: Seed of initial parameters, order of the data, negatives and dropout; at least 0.
+        seed: Seed of initial parameters, order of the data, negatives and dropout; in ``[0, 2**63)``.
         description: What this is, in a sentence.
         paper: Where it was published.
 
@@ -113,6 +114,7 @@ class Experiment:
         ):
             if value < least:
                 raise ValueError(f"'{name}' must be at least {least} (got {value})")
+        check_seed(self.seed)
         evaluated, monitor = ranking_metrics(self.k), self.trainer.monitor
         if monitor not in evaluated:
             near = get_close_matches(monitor, evaluated, n=3)
@@ -149,7 +151,7 @@ class Experiment:
         k: Sequence[int] | None = None,
         diversity: Tensor | None = None,
     ) -> Evaluation:
-        """Rank all items for every user with a target; by diversity group too.
+        """Rank all items for every user with a target; by diversity group too, cut among these users.
 
         Args:
             model: The model, trained.
@@ -160,7 +162,7 @@ class Experiment:
         """
         if diversity is None:
             diversity = self.groups.values(dataset.train)
-        return self._evaluator(dataset, part, self.k if k is None else k, diversity)(model)
+        return _told(self._evaluator(dataset, part, self.k if k is None else k, diversity)(model), diversity)
 
     def fit(
         self,
@@ -235,15 +237,15 @@ class Experiment:
         diversity = self.groups.values(dataset.train)
         test = self._evaluator(dataset, "test", self.k, diversity)
         fitted = self.fit(dataset, folder, resume=resume, loggers=loggers, on_epoch=on_epoch)
-        return Trained(fitted.model, fitted.history, fitted.valid, test(fitted.model), diversity)
+        return Trained(fitted.model, fitted.history, fitted.valid, _told(test(fitted.model), diversity), diversity)
 
     def _validation(self, dataset: Dataset) -> Callable[[nn.Module], Mapping[str, float]]:
         evaluator = self._evaluator(dataset, "valid", self.k)
         return lambda model: _flat(evaluator(model))
 
     def _evaluator(self, dataset: Dataset, part: Part, k: Sequence[int], diversity: Tensor | None = None) -> Evaluator:
-        groups = None if diversity is None else self.groups.cut(diversity, dataset.train)
         targets, known = dataset.targets(part), dataset.known(part)
+        groups = None if diversity is None else self.groups.cut(diversity, dataset.train, targets.user)
         history = Histories(known)
         return Evaluator(
             targets,
@@ -263,6 +265,13 @@ class Experiment:
 def _flat(evaluation: Evaluation) -> dict[str, float]:
     """Return metrics, and of the interests what validation looks at, by the names of their columns."""
     return {**evaluation.metrics, **{f"interests/{name}": value for name, value in evaluation.interests.items()}}
+
+
+def _told(found: Evaluation, diversity: Tensor) -> Evaluation:
+    """Say in the protocol where groups were cut among some of the users only: among all they would be others."""
+    if not found.groups or diversity.index_fill(0, found.users, torch.nan).isnan().all():
+        return found
+    return replace(found, protocol={**found.protocol, "group users": "those with a target"})
 
 
 def _check_known_users(dataset: Dataset) -> None:

@@ -128,7 +128,7 @@ def _per_user(experiment: Experiment, dataset: Dataset, trained: Trained) -> dic
     users = trained.test.users
     activity = dataset.train.user.bincount(minlength=dataset.num_users)[users]
     values = {"user": users, "activity": activity, **trained.test.per_user, **trained.test.diagnostics}
-    if groups := experiment.groups.cut(trained.diversity, dataset.train):
+    if groups := experiment.groups.cut(trained.diversity, dataset.train, users):
         values |= {f"group/{name}": group[users] for name, group in groups.items()}
         values["diversity"] = trained.diversity[users]
     return values

@@ -7,12 +7,23 @@ import torch
 from numpy.random import SeedSequence
 from torch import Tensor
 
-__all__ = ["generator", "load_rng_state", "rng_state", "seeded"]
+__all__ = ["check_seed", "generator", "load_rng_state", "rng_state", "seeded"]
+
+
+def check_seed(seed: int) -> None:
+    """Check that all generators take a seed.
+
+    Raises:
+        ValueError: If it is not in ``[-2**63, 2**63)``.
+    """
+    if not -(2**63) <= seed < 2**63:
+        raise ValueError(f"'seed' must be below 2**63, and not below its negative (got {seed})")
 
 
 def _stream_seed(seed: int, name: str) -> int:
     if seed < 0:
         raise ValueError(f"'seed' must be at least 0 (got {seed})")
+    check_seed(seed)
     return int(SeedSequence([seed, *name.encode()]).generate_state(1)[0])
 
 
@@ -20,12 +31,12 @@ def generator(seed: int, name: str, device: torch.device | str = "cpu") -> torch
     """Return a generator for one purpose, independent of the generators of other names.
 
     Args:
-        seed: The seed of the run, at least 0.
+        seed: The seed of the run, in ``[0, 2**63)``.
         name: The purpose, such as ``"loader"`` or ``"sampler"``.
         device: Where the random numbers are drawn.
 
     Raises:
-        ValueError: If ``seed`` is negative.
+        ValueError: If ``seed`` is out of its range.
     """
     return torch.Generator(device).manual_seed(_stream_seed(seed, name))
 
@@ -35,12 +46,12 @@ def seeded(seed: int, name: str, device: torch.device | str = "cpu") -> Iterator
     """Seed what has no generator argument (parameter initialisation, dropout), and put torch's state back after.
 
     Args:
-        seed: The seed of the run, at least 0.
+        seed: The seed of the run, in ``[0, 2**63)``.
         name: The purpose, as in :func:`generator`.
         device: The device whose state is set besides the CPU's.
 
     Raises:
-        ValueError: If ``seed`` is negative.
+        ValueError: If ``seed`` is out of its range.
     """
     stream = _stream_seed(seed, name)
     device = torch.device(device)

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from graphmi.data import Categories, Histories, LeaveOneOut, planted, residual
+from graphmi.data import Categories, Histories, LeaveOneOut, TemporalSplit, planted, residual
 from graphmi.evaluator import Evaluator
+from graphmi.experiment import Experiment
 from graphmi.metrics import (
     InterestDiagnostics,
     effective_interests,
@@ -17,7 +18,10 @@ from graphmi.metrics import (
     interest_values,
     rank_correlation,
 )
+from graphmi.models import Popularity
+from graphmi.result import save_run
 from graphmi.retrieval import top_k
+from graphmi.run import RunFolder
 from graphmi.typing import Representations
 
 
@@ -225,6 +229,51 @@ def test_result_is_plain_json():
     assert plain["protocol"]["ndcg"] == "ideal DCG over min(k, relevant)"
     assert plain["protocol"]["k"] == [5]
     assert set(plain["groups"]["activity/ndcg@5"]) == {"mean", "count", "std", "gap", "cv", "ugf", "intervals"}
+
+
+def in_time(**options):
+    """An experiment of which many training users have nothing in the test."""
+    data = "planted:num_users=300,num_items=60,interactions_per_user=8"
+    return Experiment(data=data, model=Popularity, k=[20], replicates=0, split=TemporalSplit(0.1, 0.05), **options)
+
+
+@pytest.mark.parametrize("part", ["valid", "test"])
+def test_groups_are_equal_parts_of_the_users_who_are_asked(part):
+    experiment = in_time()
+    dataset = experiment.dataset()
+    users = dataset.targets(part).user.unique().tolist()
+    assert 50 < len(users) < 200
+    found = experiment.evaluate(Popularity(dataset.graph()), dataset, part)
+    value = experiment.groups.values(dataset.train)
+    order = sorted(users, key=lambda user: (value[user].item(), user))
+    per_user = dict(zip(users, found.per_user["ndcg@20"].tolist(), strict=True))
+    parts = [[per_user[u] for n, u in enumerate(order) if n * 5 // len(order) == g] for g in range(5)]
+    group = found.groups["diversity/ndcg@20"]
+    assert group.count.tolist() == [len(part) for part in parts]
+    assert group.mean.tolist() == pytest.approx([sum(part) / len(part) for part in parts], abs=1e-6)
+
+
+def test_a_run_keeps_the_groups_of_its_test_and_says_among_whom_they_are_cut(tmp_path):
+    experiment, folder = in_time(), RunFolder(tmp_path)
+    dataset = experiment.dataset()
+    trained = experiment.train(dataset)
+    result, kept = save_run(folder, experiment, dataset, trained, {}), folder.read_tensors("per_user")
+    for name in ("diversity", "diversity-controlled"):
+        assert kept[f"group/{name}"].bincount(minlength=5).tolist() == result["groups"][f"{name}/ndcg@20"]["count"]
+    assert result["protocol"]["group users"] == "those with a target"
+    assert not kept["diversity"].isnan().any()
+
+
+def test_groups_where_everyone_is_asked_are_those_of_training():
+    experiment = replace(in_time(), split=LeaveOneOut())
+    dataset = experiment.dataset()
+    test = experiment.evaluate(Popularity(dataset.graph()), dataset, "test")
+    evaluator = Evaluator(
+        dataset.targets("test"), dataset.known("test"), [20], experiment.groups(dataset.train), train=dataset.train
+    )
+    expected = evaluator(Popularity(dataset.graph()))
+    assert str(test.groups) == str(expected.groups)
+    assert test.protocol == expected.protocol  # so that earlier results may stand beside it
 
 
 class Interests(Table):

@@ -123,8 +123,9 @@ class Search:
         """Search, and test the best."""
         start, one = time.perf_counter(), self.experiment("Popularity", {})
         dataset = one.dataset()
-        groups = one.groups.cut(one.groups.values(dataset.train), dataset.train)
-        evaluator, rows = ranking(dataset.targets("test"), dataset.known("test"), groups), {}
+        targets = dataset.targets("test")
+        groups = one.groups.cut(one.groups.values(dataset.train), dataset.train, targets.user)
+        evaluator, rows = ranking(targets, dataset.known("test"), groups), {}
         for name, best in self.found(dataset).items():
             test = evaluator(best.model)
             spread = test.groups.get(f"diversity-controlled/{METRIC}")

@@ -9,6 +9,7 @@ from torch import Tensor
 from graphmi.data.communities import item_communities
 from graphmi.data.diversity import category_drift, category_entropy, distinct_categories, simpson
 from graphmi.data.interactions import Interactions
+from graphmi.seeds import check_seed
 
 __all__ = ["DiversityGroups", "controlled_groups", "quantile_groups"]
 
@@ -36,7 +37,8 @@ class DiversityGroups:
             for no groups; ``auto`` takes categories where the data has them, else communities.
         max_items: ``auto`` finds communities for up to this many items, and makes no groups beyond. So many take
             20 to 40 seconds of one core, once per run.
-        seed: Seed of the communities; at least 0. It is not that of a run, so that all runs have the same groups.
+        seed: Seed of the communities, in ``[0, 2**63)``. It is not that of a run, so that all runs have the same
+            groups.
 
     Raises:
         ValueError: If a number is out of its range.
@@ -62,6 +64,7 @@ class DiversityGroups:
         ):
             if value < least:
                 raise ValueError(f"'{name}' must be at least {least} (got {value})")
+        check_seed(self.seed)
 
     def __call__(self, train: Interactions) -> dict[str, Tensor]:
         """Return the groups, ``[num_users]`` int64 each, -1 for users without a value; none where nobody has one.
@@ -84,8 +87,16 @@ class DiversityGroups:
             train = replace(train, categories=item_communities(train, seed=self.seed))
         return _MEASURES[self.measure](train)
 
-    def cut(self, values: Tensor, train: Interactions) -> dict[str, Tensor]:
-        """Return the groups of what :meth:`values` returned, which is what takes time."""
+    def cut(self, values: Tensor, train: Interactions, users: Tensor | None = None) -> dict[str, Tensor]:
+        """Return the groups of what :meth:`values` returned, which is what takes time.
+
+        Args:
+            values: The diversity of each user, ``[num_users]``.
+            train: The interactions that it was measured on.
+            users: Those who are evaluated, who alone are in groups, so that these are equal; all when omitted.
+        """
+        if users is not None:
+            values = torch.full_like(values, torch.nan).index_copy(0, users, values[users])
         if values.isnan().all():
             return {}
         activity = train.user.bincount(minlength=train.num_users)

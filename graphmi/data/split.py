@@ -10,6 +10,7 @@ from graphmi.data.errors import DataError
 from graphmi.data.given_split import GivenSplit
 from graphmi.data.interactions import Interactions
 from graphmi.data.order import by_user, chronological, leading, share, shuffled
+from graphmi.seeds import check_seed
 from graphmi.sorting import num_distinct, sort_rows
 
 __all__ = ["GivenSplit", "HeldOutUsers", "LeaveOneOut", "RandomSplit", "Split", "TemporalSplit"]
@@ -48,10 +49,10 @@ class RandomSplit:
 
     Args:
         ratios: Shares of training, validation and test; they add up to 1.
-        seed: Seed of the draw.
+        seed: Seed of the draw, below 2**63.
 
     Raises:
-        ValueError: If the ratios are not three shares that add up to 1.
+        ValueError: If the ratios are not three shares that add up to 1, or the seed is out of its range.
         DataError: If pairs are repeated, or no user has 3 interactions.
     """
 
@@ -59,8 +60,9 @@ class RandomSplit:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if len(self.ratios) != 3 or min(self.ratios) <= 0 or abs(sum(self.ratios) - 1) > 1e-6:
+        if not (len(self.ratios) == 3 and min(self.ratios) > 0 and abs(sum(self.ratios) - 1) <= 1e-6):
             raise ValueError(f"'ratios' must be three positive shares that add up to 1 (got {self.ratios})")
+        check_seed(self.seed)
 
     def __call__(self, interactions: Interactions) -> Dataset:
         """Split the interactions."""
@@ -129,11 +131,11 @@ class HeldOutUsers:
         test: Share of users held out for the test, in (0, 1).
         history: Share of a held-out user's interactions that is known, in (0, 1); the number is rounded down,
             but at least 1.
-        seed: Seed of the draw of users.
+        seed: Seed of the draw of users, below 2**63.
 
     Raises:
-        ValueError: If the shares leave nothing for training.
-        DataError: If a user has fewer than 2 interactions, or there are too few users.
+        ValueError: If the shares leave nothing for training, or the seed is out of its range.
+        DataError: If pairs are repeated, a user has fewer than 2 interactions, or there are too few users.
     """
 
     valid: float = 0.1
@@ -145,9 +147,11 @@ class HeldOutUsers:
         _check_shares(self.valid, self.test)
         if not 0 < self.history < 1:
             raise ValueError(f"'history' must be in (0, 1) (got {self.history})")
+        check_seed(self.seed)
 
     def __call__(self, interactions: Interactions) -> Dataset:
         """Split the interactions."""
+        _require_distinct(interactions)
         by_time = interactions.time is not None
         order = chronological(interactions) if by_time else shuffled(interactions, self.seed)
         rows, rowptr = by_user(interactions, order)
@@ -182,7 +186,7 @@ Split = LeaveOneOut | RandomSplit | TemporalSplit | HeldOutUsers | GivenSplit
 
 
 def _check_shares(valid: float, test: float) -> None:
-    if min(valid, test) <= 0 or valid + test >= 1:
+    if not (min(valid, test) > 0 and valid + test < 1):
         raise ValueError(f"'valid' and 'test' must be positive and add up to less than 1 (got {valid} and {test})")
 
 

@@ -91,6 +91,7 @@ class Explorer:
         }
 
     def _told(self, told: Explanation) -> dict[str, Any]:
+        nearest = {item for one in told.interests for item in one.nearest}
         return {
             "interests": [
                 [int(one.active), round(100 * one.share), self._items(one.nearest), self._causes(one.causes, 5)]
@@ -100,6 +101,8 @@ class Explorer:
                 [self._item(one.item), one.interest, int(one.hit), self._causes(one.causes, _CAUSES)]
                 for one in told.recommendations
             ],
+            # Of the nearest items, those of the user's history that is too long for the page.
+            "known": self._items(sorted(nearest.intersection(told.history[:-_HISTORY]))),
         }
 
     def _map(self, run: Restored) -> dict[str, Any] | None:

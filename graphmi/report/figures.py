@@ -82,6 +82,8 @@ def interest_heat_map(runs: Sequence[RunFolder]) -> Figure:
 def interests_against_diversity(runs: Sequence[RunFolder]) -> Figure:
     """Draw the effective number of interests in the top 10 against the diversity of the user's taste.
 
+    Runs whose longest list is shorter have a panel of their own, as longer lists draw on more interests.
+
     How to read it: a rising line means that the model gives broad users more interests.
 
     Args:

@@ -16,6 +16,7 @@ from graphmi.report.panel import COLORS, Panel, color, dashes, label, marker
 
 __all__ = ["diversity_panels", "heat_map_panels"]
 
+_EFFECTIVE = "interests/effective@"
 _PARTS, _USERS = 20, 20  # most parts, and users in each at least
 
 
@@ -34,18 +35,21 @@ def diversity_panels(runs: Sequence[NamedRun]) -> list[Panel]:
     """Return the effective number of interests in the list against the diversity of the user's taste.
 
     Once as they are, and once with activity taken out of both (:func:`graphmi.data.residual`). Users are sorted by
-    diversity and cut into up to 20 equal parts; a point is the mean of one part.
+    diversity and cut into up to 20 equal parts; a point is the mean of one part. Longer lists draw on more interests,
+    so that runs whose lists were looked at to different lengths do not share a panel.
 
     How to read it: a rising line means that the model gives broad users more interests. A flat line means that the
     number of interests in use has nothing to do with the user. Active users have broader taste and longer histories,
     so only what rises at equal activity too comes from taste.
     """
-    panels = [_diversity_panel(runs, controlled) for controlled in (False, True)]
+    names = {name for run in runs for name in run.per_user if name.startswith(_EFFECTIVE)}
+    lengths = sorted(int(name.removeprefix(_EFFECTIVE)) for name in names)
+    panels = [_diversity_panel(runs, length, controlled) for length in lengths for controlled in (False, True)]
     return [panel for panel in panels if panel is not None]
 
 
-def _diversity_panel(runs: Sequence[NamedRun], controlled: bool) -> Panel | None:
-    found = {n: _parts(run, controlled) for n, run in enumerate(runs)}
+def _diversity_panel(runs: Sequence[NamedRun], length: int, controlled: bool) -> Panel | None:
+    found = {n: _parts(run, length, controlled) for n, run in enumerate(runs)}
     parts = {n: part for n, part in found.items() if part is not None}
     if not parts:
         return None
@@ -60,8 +64,8 @@ def _diversity_panel(runs: Sequence[NamedRun], controlled: bool) -> Panel | None
     said = "; ".join(f"{runs[n].name} {rho:+.2f}" for n, (rho, _) in parts.items())
     at = ", at equal activity" if controlled else ""
     return Panel(
-        title=f"By diversity of taste{at}",
-        description=f"Effective number of interests in the list against the diversity of the user's taste{at}. "
+        title=f"By diversity of taste{at}, top {length}",
+        description=f"Effective number of interests in the top {length} against the diversity of the user's taste{at}. "
         f"Spearman's rank correlation over users: {said}.",
         header=("run", "mean diversity of the part", "effective interests", "± (95 %)"),
         rows=tuple((runs[n].name, *row) for n, (_, points) in parts.items() for row in points.tolist()),
@@ -84,13 +88,13 @@ def _heat_map(run: NamedRun) -> Panel:
         ax.set_yticks(np.arange(share.shape[0]) + 0.5, _numbers(share.shape[0]))
         ax.tick_params(length=0)
         ax.invert_yaxis()
-        ax.set(xlabel="interest of a user, the busiest first", ylabel="rank in the list")
+        ax.set(xlabel="interest of a user, the busiest first", ylabel=f"rank in the top {len(share)}")
 
     first = share.mean(0)
     return Panel(
         title=run.name,
         description=f"{run.name}: of 100 recommendations at each rank, how many come from each interest of a user. "
-        f"Over all ranks the busiest interest gives {100 * first[0]:.0f} %, an even share would be "
+        f"Over all {len(share)} ranks the busiest interest gives {100 * first[0]:.0f} %, an even share would be "
         f"{100 / share.shape[1]:.0f} %.",
         header=("rank", *(f"interest {n + 1}" for n in range(share.shape[1]))),
         rows=tuple((str(rank + 1), *row) for rank, row in enumerate(share.tolist())),
@@ -102,10 +106,10 @@ def _numbers(count: int) -> list[str]:
     return [str(number + 1) for number in range(count)]
 
 
-def _parts(run: NamedRun, controlled: bool) -> tuple[float, np.ndarray] | None:
+def _parts(run: NamedRun, length: int, controlled: bool) -> tuple[float, np.ndarray] | None:
     """Return the rank correlation, and ``[parts, 3]``: mean diversity, mean value, half of its 95 % interval."""
-    effective = next((name for name in run.per_user if name.startswith("interests/effective@")), None)
-    if effective is None or "diversity" not in run.per_user or (controlled and "activity" not in run.per_user):
+    effective = f"{_EFFECTIVE}{length}"
+    if not {effective, "diversity", *["activity"] * controlled} <= run.per_user.keys():
         return None
     diversity, values = run.per_user["diversity"].double(), run.per_user[effective].double()
     present = ~(diversity.isnan() | values.isnan())

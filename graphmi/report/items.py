@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
+import numpy as np
 import torch
 from matplotlib.axes import Axes
+from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor
 
 from graphmi.asking import device_of, evaluating, question
@@ -17,6 +19,7 @@ from graphmi.typing import Representations
 
 __all__ = ["ItemMap", "coloured_categories", "item_category", "item_panel", "map_items"]
 
+_NARROW = 1024  # widest vectors of which all principal components are found
 _USERS, _LENGTH, _BATCH = 2000, 100, 256  # users asked which interest fits an item, their latest items, at once
 
 
@@ -86,12 +89,30 @@ def _place(vectors: Tensor) -> tuple[Tensor, str]:
 
         found = umap.UMAP(random_state=0, n_jobs=1).fit_transform(vectors.numpy())
         return _scaled(torch.from_numpy(found)), "UMAP"
-    centred = (vectors - vectors.mean(0)).double()
-    value, direction = torch.linalg.eigh(centred.T @ centred)  # ascending
-    share = value[-2:].sum() / value.sum().clamp(min=1e-12)
+    centred = vectors - vectors.mean(0)
+    if centred.size(1) <= _NARROW:
+        centred = centred.double()
+        value, direction = torch.linalg.eigh(centred.T @ centred)  # ascending
+    else:
+        value, direction = _two_largest(centred)
+    variance = torch.linalg.vector_norm(centred, dim=1).double().square().sum()  # without another copy of them
+    share = value[-2:].sum() / variance.clamp(min=1e-12)
     top = direction[:, [-1, -2]]
     top = top * top.gather(0, top.abs().argmax(0, keepdim=True)).sign()  # the same picture on every machine
     return _scaled(centred @ top), f"the first two principal components, {100 * share:.0f} % of the variance"
+
+
+def _two_largest(centred: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the two largest eigenvalues of ``centred.T @ centred``, ascending, and their vectors, ``[dim, 2]``.
+
+    Vectors of item neighbours are as wide as there are items, where all eigenvalues would take minutes.
+    """
+    rows, dim = centred.numpy(), centred.size(1)
+    # The last term changes nothing but where all vectors are alike: the start would be mapped to zero there.
+    square = LinearOperator((dim, dim), matvec=lambda x: rows.T @ (rows @ x) + 1e-30 * x, dtype=rows.dtype)
+    start = np.random.default_rng(0).standard_normal(dim, dtype=rows.dtype)
+    value, direction = eigsh(square, k=2, v0=start, tol=1e-6)
+    return torch.from_numpy(value), torch.from_numpy(direction)
 
 
 def _scaled(place: Tensor) -> Tensor:

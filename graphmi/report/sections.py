@@ -59,9 +59,10 @@ def sections(runs: Sequence[NamedRun], metric: str) -> Iterator[Section]:
         "groups",
         "User groups",
         f"{metric} by diversity of taste",
-        "Users are sorted by how diverse their training items are and cut into equal groups; a flat line serves all "
-        "alike. Active users are often diverse users too: in the figure at equal activity every group has the same "
-        "mix of active and inactive users, so what is left there belongs to diversity itself. Bars are 95 % intervals.",
+        "The users of the test are sorted by how diverse their training items are and cut into equal groups; a flat "
+        "line serves all alike. Active users are often diverse users too: in the figure at equal activity every group "
+        "has the same mix of active and inactive users, so what is left there belongs to diversity itself. Bars are "
+        "95 % intervals.",
         "The runs have no user groups.",
         group_panels(runs, metric),
     )

@@ -73,11 +73,17 @@ class Summary:
                 return name
         return None
 
+    @property
+    def one_length(self) -> bool:
+        """Whether the interests of all runs were looked at in lists of one length: longer ones draw on more."""
+        return len({found[2] for run in self.runs if (found := in_use(run))}) < 2
+
     def header(self) -> list[str]:
         """Return the names of the columns of :meth:`rows`."""
         first = [f"{self.metric} less {self.runs[0].name}"] if len(self.runs) > 1 else []
         spread = ["spread between groups"] if self.grouping else []
-        return ["run", *self._metrics(), *first, *spread, "interests in use", "parameters", "epochs", "seconds"]
+        used = ["interests in use"] if self.one_length else []
+        return ["run", *self._metrics(), *first, *spread, *used, "parameters", "epochs", "seconds"]
 
     def rows(self) -> list[list[Cell]]:
         """Return a row of cells for each run."""
@@ -86,7 +92,8 @@ class Summary:
             columns.append([Cell("-", "compared to"), *(_difference(test, p) for _, test, p in self.differences)])
         if self.grouping:
             columns.append(self._spread_column())
-        columns.append([_in_use(run) for run in self.runs])
+        if self.one_length:
+            columns.append([_in_use(run) for run in self.runs])
         columns.append([Cell(f"{run.result['num_parameters']:,}") for run in self.runs])
         columns.append([_epochs(run) for run in self.runs])
         columns.append([Cell(f"{run.result['timings']['train_seconds']:,.0f}") for run in self.runs])
@@ -140,17 +147,17 @@ def _ends_text(ends: Sequence[float] | None) -> str:
     return "" if ends is None else f"[{ends[0]:.4f}, {ends[1]:.4f}]"
 
 
-def in_use(run: NamedRun) -> tuple[float, int] | None:
-    """Return how many interests a list draws on and how many there are; ``None`` for a run with one interest."""
+def in_use(run: NamedRun) -> tuple[float, int, int] | None:
+    """Return how many interests a list draws on, of how many, and its length; ``None`` for a run with one interest."""
     for name, value in (run.result.get("interests") or {}).items():
         if name.startswith("effective@") and value is not None:
-            return float(value), len(run.result["interest_share"][0])
+            return float(value), len(run.result["interest_share"][0]), int(name.partition("@")[2])
     return None
 
 
 def _in_use(run: NamedRun) -> Cell:
     found = in_use(run)
-    return Cell("1") if found is None else Cell(f"{found[0]:.2f}", f"of {found[1]}")
+    return Cell("1") if found is None else Cell(f"{found[0]:.2f}", f"of {found[1]} in the top {found[2]}")
 
 
 def _epochs(run: NamedRun) -> Cell:

@@ -72,12 +72,16 @@ def _interests(summary: Summary) -> Iterator[str]:
     for run in summary.runs:
         if (found := in_use(run)) is None:
             continue
+        used, number, length = found
         interests, key = run.result["interests"], "effective-diversity correlation"
         rho, controlled = interests.get(key), interests.get(f"{key}, controlled")
-        rest = "" if rho is None else f"; {_correlation(rho)}"
+        rest = " (effective number, a mean)"
+        rest += "" if rho is None else f"; {_correlation(rho)}"
         if rho is not None and controlled is not None:
             rest += f", at equal activity {controlled:+.2f}"
-        yield f"A list of {run.name} draws on {found[0]:.1f} of {found[1]} interests (effective number, a mean){rest}."
+        yield f"The top {length} of {run.name} draws on {used:.1f} of {number} interests{rest}."
+    if not summary.one_length:
+        yield "A longer list can draw on more interests: these numbers are not compared, as the lengths differ."
 
 
 def _by_verdict(

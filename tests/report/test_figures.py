@@ -99,6 +99,15 @@ def test_interests_against_diversity_are_means_of_equal_parts(runs):
     assert points.get_ydata().tolist() == pytest.approx([1 + (20 * part + 9.5) / 200 for part in range(20)])
 
 
+def test_interests_in_lists_of_different_lengths_have_panels_of_their_own(runs):
+    for run, k in zip(runs, (5, 10), strict=True):
+        tensors = {"diversity": torch.arange(40.0), f"interests/effective@{k}": torch.arange(40.0)}
+        run.write_tensors("per_user", tensors)
+    figure = interests_against_diversity(runs)
+    assert [axes.get_title() for axes in figure.axes] == [f"By diversity of taste, top {k}" for k in (5, 10)]
+    assert [len(axes.containers) for axes in figure.axes] == [1, 1]
+
+
 def test_interests_at_equal_activity_leave_out_what_activity_explains(runs):
     # Broad users have more interests in use only because they are active; within equal activity it is the other way.
     activity = torch.tensor([2, 8, 32, 128]).repeat_interleave(100)

@@ -5,16 +5,19 @@ import shutil
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from graphmi import cli
 from graphmi.comparison import named
+from graphmi.data import LeaveOneOut, planted
 from graphmi.explain import Explainer
+from graphmi.models import ItemKNN
 from graphmi.report import build_report, explorer
 from graphmi.report.explorer import sample_users
-from graphmi.report.items import ItemMap, coloured_categories, item_category, map_items
+from graphmi.report.items import ItemMap, _place, coloured_categories, item_category, map_items
 from graphmi.report.summary import Summary
 from graphmi.report.words import findings, lead
 from graphmi.restore import restore
@@ -132,6 +135,20 @@ class TestExplorer:
                 assert [cause[1] for cause in entry[3]] == [round(100 * cause.weight) for cause in one.causes[:5]]
             assert (data["runs"][n]["name"], data["runs"][n]["interests"]) == (preset, len(told.interests))
 
+    def test_knows_what_the_history_of_the_page_leaves_out(self, trained, restored, tmp_path, monkeypatch):
+        monkeypatch.setattr(explorer, "_HISTORY", 2)
+        run = restored["interest-gcn-softmax"]
+        data = Page(build_report([trained["interest-gcn-softmax"]], tmp_path / "r.html", num_users=9).read_text()).data
+        names, marked = [title for title, _ in data["items"]], 0
+        for user, told in zip(data["users"], data["runs"][0]["told"], strict=True):
+            [said] = Explainer(run.dataset, run.model)(run.dataset.train.users.encode([user["id"]]))
+            had = {str(item) for item in run.dataset.train.items.decode(torch.tensor(said.history))}
+            known = {*user["history"], *told["known"]}
+            nearest = {item for entry in told["interests"] for item in entry[2]}
+            assert {names[item] for item in nearest & known} == {names[item] for item in nearest} & had
+            marked += len(told["known"])
+        assert marked > 9
+
     def test_counts_categories(self, report, restored):
         run = restored["popularity"]
         matrix = run.dataset.train.categories.matrix(80)
@@ -183,6 +200,29 @@ class TestItemMap:
         ratio = torch.linalg.svdvals(place) ** 2 / values[:2]
         assert float(ratio[0]) == pytest.approx(float(ratio[1]), rel=1e-3)
         assert found.interest is None
+
+    def test_finds_two_directions_of_wide_vectors_without_all_others(self, monkeypatch):
+        dataset = LeaveOneOut()(planted(num_users=300, num_items=1100, num_clusters=6, interactions_per_user=20))
+        model = ItemKNN(dataset.graph())
+        vectors = model.weight[
+            dataset.train.item.bincount(minlength=1100).argsort(descending=True, stable=True)
+        ].double()
+        centred = vectors - vectors.mean(0)
+        value, direction = torch.linalg.eigh(centred.T @ centred)
+        expected = centred @ direction[:, [-1, -2]]
+        monkeypatch.delattr(torch.linalg, "eigh")  # it takes the third power of the width
+        found = map_items(SimpleNamespace(dataset=dataset, model=model))
+        assert f"{100 * value[-2:].sum() / value.sum():.0f} %" in found.method
+        place = found.place - found.place.mean(0)
+        for axis in (0, 1):
+            assert abs(torch.cosine_similarity(place[:, axis], expected[:, axis], dim=0)) > 1 - 1e-5
+        assert place.std(0).div(expected.std(0)).diff().abs() < 1e-5 * place.std(0).div(expected.std(0))[0]
+
+    @pytest.mark.parametrize("width", [3, 1100])
+    def test_vectors_that_are_all_alike_lie_in_one_place(self, width):
+        place, method = _place(torch.full((20, width), 0.5))
+        assert place.unique().tolist() == [0]
+        assert "0 % of the variance" in method
 
     def test_interest_is_that_of_most_users(self, restored):
         run = restored["interest-gcn-softmax"]
@@ -240,8 +280,21 @@ class TestWords:
             interest_share=[[0.5, 0.5, 0.0]],
         )
         said = " ".join(findings(Summary(named([run]), "ndcg@20")))
-        assert "draws on 2.5 of 3 interests" in said
+        assert "The top 10 of comirec-dr draws on 2.5 of 3 interests" in said
         assert "more for users of broad taste (rank correlation +0.30)" in said
+        assert "different lengths" not in said
+
+    def test_interests_in_lists_of_different_lengths_do_not_stand_side_by_side(self, copy):
+        runs = [
+            copy("comirec-dr", name, interests={f"effective@{k}": value}, interest_share=[[0.5, 0.5]])
+            for name, k, value in (("short", 5, 1.5), ("long", 10, 1.8), ("longer", 10, 1.9))
+        ]
+        for some, column in ((runs, []), (runs[1:], ["of 2 in the top 10"] * 2)):
+            summary = Summary(named(some), "ndcg@20")
+            assert [c.note for row in summary.rows() for c in row if c.note.startswith("of 2")] == column
+            assert len(summary.header()) == 1 + len(summary.rows()[0])
+            assert any("are not compared" in sentence for sentence in findings(summary)) == (not column)
+        assert "The top 5 of short draws on 1.5 of 2 interests" in " ".join(findings(Summary(named(runs), "ndcg@20")))
 
 
 class TestRuns:

@@ -307,7 +307,7 @@
     }
 
     function cards(told, user, several) {
-      const known = new Set(user.history), hits = new Map();
+      const known = new Set([...user.history, ...told.known]), hits = new Map();
       told.list.forEach(([, interest]) => hits.set(interest, (hits.get(interest) || 0) + 1));
       return el("ul", { class: "cards" }, ...told.interests.map(([active, , nearest, causes], n) =>
         el("li", { class: active ? "card" : "card inactive" },
