@@ -52,7 +52,8 @@ class Recommender:
             model that is trained on needs a new recommender. Exact search of the vectors of the moment when omitted.
 
     Raises:
-        ValueError: If a number is out of its range, no item is left, or ``variety`` has no categories to go by.
+        ValueError: If a number is out of its range, no item is left, ``variety`` has no categories to go by, or in use
+            the model has another number of items than the data.
         DataError: If an item is unknown.
 
     Example:
@@ -94,7 +95,7 @@ class Recommender:
         self.allowed = None if allowed is None else allowed.to(self.device)
         self.categories = None
         if variety and interactions.categories is not None:
-            self.categories = interactions.categories.matrix(interactions.num_items).bool().to(self.device)
+            self.categories = interactions.categories.lists(interactions.num_items).to(self.device)
 
     def __call__(self, users: Values) -> list[list[Recommendation]]:
         """Return the list of each user, best first.
@@ -179,16 +180,13 @@ class Recommender:
             yield chosen, self._lists(out, known, mask)
 
     def _of_histories(self, items: list[Tensor]) -> list[list[Recommendation]]:
-        known, latest = self._padded(items), items
-        if isinstance(self.model, HistoryReader):
-            latest = [each[-self.model.max_length :] for each in items]
-        history, mask = self._padded(latest)
+        known = self._padded(items)
         with evaluating(self.model), torch.no_grad():
-            if isinstance(self.model, FoldsIn):
-                out = self.model.fold_in(history, mask)
-            else:
-                nobody = torch.full((len(items),), -1, device=self.device)
-                out = self.model(Batch(nobody, history=history, mask=mask))
+            if isinstance(self.model, FoldsIn):  # it knows how much of a history it reads
+                out = self.model.fold_in(*known)
+            elif isinstance(self.model, HistoryReader):
+                history, mask = self._padded([each[-self.model.max_length :] for each in items])
+                out = self.model(Batch(torch.full((len(items),), -1, device=self.device), history=history, mask=mask))
         return self._lists(out, *known)
 
     def _padded(self, items: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -209,11 +207,16 @@ class Recommender:
         found = found if self.allowed is None else found._replace(ids=self._outside(found.ids))
         if self.categories is not None:
             place = diversified(found.scores, self.categories[found.ids.clamp(min=0)], self.k, self.variety)
-            found = TopK(*(part.gather(1, place) for part in found))
+            found = TopK(*(part.gather(1, place.clamp(min=0)) for part in found))
+            found = found._replace(ids=found.ids.masked_fill(place < 0, -1))
         return self._named(found)
 
     def _index(self, items: Tensor | ItemTable) -> Index:
         """Return what the items that are allowed are searched by."""
+        if len(items) != (number := self.interactions.num_items):
+            raise ValueError(
+                f"the model has {len(items):,} items and the data {number:,}: take the data that it was trained on"
+            )
         if self.make_index is None:
             return ExactIndex(items if self.allowed is None else items[self.allowed])
         if self.index is None:

@@ -87,6 +87,37 @@ def test_a_list_ends_where_nothing_is_left(data, graph_model):
     assert len(found) == 2
 
 
+@pytest.mark.parametrize("quota", [None, 1])
+def test_a_varied_list_ends_where_nothing_is_left(data, graph_model, quota):
+    options = {"among": data.items.ids[:5], "repeat": True, "quota": quota}
+    for users in (["u000"], data.users.ids):
+        plain = Recommender(data, graph_model, 8, **options)(users)
+        varied = Recommender(data, graph_model, 8, variety=0.1, **options)(users)
+        assert [sorted(each) for each in varied] == [sorted(each) for each in plain]
+
+
+def test_variety_by_several_categories_is_the_greedy_loop(data, graph_model):
+    """Items have one category, two, or none."""
+    pairs = [(item, f"c{item % 4}") for item in range(40)] + [(item, f"c{item % 5}") for item in range(20)]
+    names = [[name for other, name in pairs if other == item] for item in range(60)]
+    several = data.with_categories(data.items.ids.gather([item for item, _ in pairs]), [name for _, name in pairs])
+    [ranked] = Recommender(data, graph_model, 60)(["u001"])
+    place = {item: index for index, item in enumerate(data.items.ids)}
+    left, counts, expected = [(one.item, one.score) for one in ranked], {f"c{n}": 0 for n in range(5)}, []
+    while left and len(expected) < K:
+        own = [set(names[place[item]]) for item, _ in left]
+        values = [
+            score - 0.2 * sum(counts[name] for name in each) / max(len(each), 1)
+            for (_, score), each in zip(left, own, strict=True)
+        ]
+        best = values.index(max(values))
+        for name in own[best]:
+            counts[name] += 1
+        expected.append(left.pop(best)[0])
+    [found] = Recommender(several, graph_model, K, variety=0.2)(["u001"])
+    assert [one.item for one in found] == expected
+
+
 def test_quota_and_variety(data, graph_model):
     category = dict(zip(data.items.ids, data.categories.matrix(data.num_items).argmax(1).tolist(), strict=True))
     [plain], [mixed] = (Recommender(data, graph_model, K, variety=weight)(["u001"]) for weight in (0.0, 100.0))
@@ -187,6 +218,8 @@ def test_what_cannot_be_known_is_said(data, graph_model):
         Recommender(data, Popularity(LeaveOneOut()(data).graph())).for_histories([[100]])
     plain = planted(num_users=40, num_items=60, num_clusters=4)
     bare = Interactions(plain.user, plain.item, plain.users, plain.items)
+    with pytest.raises(ValueError, match="the model has 60 items and the data 40"):
+        Recommender(planted(num_users=40, num_items=40, num_clusters=4), graph_model)([0])
     with pytest.raises(ValueError, match="needs categories"):
         Recommender(bare, graph_model, variety=1.0)
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch_geometric.utils import to_dense_batch
 
 __all__ = ["Categories"]
 
@@ -43,6 +44,13 @@ class Categories:
         matrix = torch.zeros(num_items, len(self.names))
         matrix[self.item, self.category] = 1.0
         return matrix
+
+    def lists(self, num_items: int) -> Tensor:
+        """Return the categories of each item side by side, ``[num_items, most_categories]``, ``-1`` where no more."""
+        pair = torch.unique(self.item * len(self) + self.category)
+        item, category = pair // len(self), pair % len(self)
+        found: Tensor = to_dense_batch(category, item, fill_value=-1, batch_size=num_items)[0]
+        return found
 
     def take(self, items: Tensor, num_items: int) -> "Categories":
         """Return the categories of ``items`` alone, renumbered to their positions in it.

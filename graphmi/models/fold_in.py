@@ -4,12 +4,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.conv import MultiInterestConv
+from graphmi.typing import HistoryReader
 
-__all__ = ["Readers", "fold_in", "require_readable"]
+__all__ = ["Readers", "fold_in", "latest", "require_readable"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,21 @@ def fold_in(
         virtuals.append(virtual)
         own.append(next_own)
     return [readers.center.unsqueeze(1).expand_as(virtuals[0]), *virtuals], own, adjacency
+
+
+def latest(model: nn.Module, history: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the latest items that a model reads, all for one without ``max_length``, and which are real.
+
+    Args:
+        model: Reads histories if it is a :class:`~graphmi.typing.HistoryReader`.
+        history: Items of each user, left-aligned, ``[batch, length]``.
+        mask: True where they are real, ``[batch, length]``.
+    """
+    if not isinstance(model, HistoryReader) or model.max_length >= mask.size(1):
+        return history, mask
+    length = mask.sum(1, keepdim=True)
+    place = (length - model.max_length).clamp(min=0) + torch.arange(model.max_length, device=mask.device)
+    return history.gather(1, place), place < length
 
 
 def require_readable(num_layers: int, lightgcn: bool, center: str) -> None:

@@ -10,7 +10,7 @@ from torch_geometric.data import HeteroData
 
 from graphmi.models.arrangement import Arrangement, Score
 from graphmi.models.carried import carried_to
-from graphmi.models.fold_in import Readers, fold_in, require_readable
+from graphmi.models.fold_in import Readers, fold_in, latest, require_readable
 from graphmi.models.graph import EdgeBuffers, user_item_adjacency
 from graphmi.models.lookup import Lookup
 from graphmi.models.sampled import as_layers, per_hop, read_hops
@@ -200,7 +200,7 @@ class InterestGCN(nn.Module):
         is a center of their own.
 
         Args:
-            history: Items of each user, ``[batch, length]``.
+            history: Items of each user, left-aligned, ``[batch, length]``; with ``max_length`` the latest are read.
             mask: True where they are real, ``[batch, length]``.
 
         Raises:
@@ -208,7 +208,7 @@ class InterestGCN(nn.Module):
         """
         nobody = self.embedding.weight.new_zeros(len(history), self.embedding.embedding_dim)
         degree = torch.zeros(len(history), dtype=torch.int64, device=history.device)
-        return self._by_items(Readers(history, mask, nobody, degree))
+        return self._by_items(Readers(*latest(self, history, mask), nobody, degree))
 
     def _readers(self, batch: Batch) -> Readers:
         if batch.history is None or batch.mask is None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
+from graphmi.models.fold_in import latest
 from graphmi.models.graph import EDGES, EdgeBuffers
 from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.ranges import at_least_one
@@ -51,8 +52,11 @@ class ItemToItem(nn.Module):
         return self._of(*self._had(batch), len(batch.user))
 
     def fold_in(self, history: Tensor, mask: Tensor) -> Representations:
-        """Return what users with these items are like, ``[batch, length]``; an item that comes twice counts once."""
-        return self._of(*_pairs(history, mask), len(history))
+        """Return what users with these items are like, ``[batch, length]``; an item that comes twice counts once.
+
+        With ``max_length`` the latest are read; they are left-aligned.
+        """
+        return self._of(*_pairs(*latest(self, history, mask)), len(history))
 
     def contributions(self) -> Callable[[Batch], Contributions]:
         """Return a function that says which items the users of a batch had: each is a term of its own."""

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from graphmi.models.fold_in import latest
 from graphmi.typing import Batch, Contributions, Decomposable, FoldsIn, HistoryReader, Representations
 
 __all__ = ["SideBySide"]
@@ -146,10 +147,10 @@ class SideBySide(nn.Module):
 
 
 def _folded_in(model: nn.Module, history: Tensor, mask: Tensor) -> Representations:
-    history, mask = _latest(model, history, mask)
     if isinstance(model, FoldsIn):
         return model.fold_in(history, mask)
     if isinstance(model, HistoryReader):
+        history, mask = latest(model, history, mask)
         found: Representations = model(Batch(history.new_full((len(history),), -1), history=history, mask=mask))
         return found
     raise ValueError(f"{type(model).__name__} knows the users that it was trained with and no others")
@@ -159,14 +160,5 @@ def _for(model: nn.Module, batch: Batch) -> Batch:
     """Return the batch with as much of the histories as a model reads."""
     if batch.history is None or batch.mask is None:
         return batch
-    history, mask = _latest(model, batch.history, batch.mask)
+    history, mask = latest(model, batch.history, batch.mask)
     return replace(batch, history=history, mask=mask)
-
-
-def _latest(model: nn.Module, history: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the latest items that a model reads, left-aligned, and which are real."""
-    if not isinstance(model, HistoryReader) or model.max_length >= mask.size(1):
-        return history, mask
-    length = mask.sum(1, keepdim=True)
-    place = (length - model.max_length).clamp(min=0) + torch.arange(model.max_length, device=mask.device)
-    return history.gather(1, place), place < length

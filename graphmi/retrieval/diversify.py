@@ -20,20 +20,21 @@ def diversified(scores: Tensor, categories: Tensor, k: int, weight: float) -> Te
 
     Args:
         scores: ``[batch, num_candidates]``, ``-inf`` for what is no candidate.
-        categories: True where a candidate belongs to a category, ``[batch, num_candidates, num_categories]`` bool.
+        categories: Numbers of the categories of each candidate from 0, each once, ``[batch, num_candidates,
+            most_categories]`` int64, ``-1`` where a candidate has no more.
         k: How many to pick, at least 1; at most ``num_candidates`` are.
         weight: :math:`\lambda` in units of the scores, at least 0, which is the order of the scores.
 
     Returns:
-        Places of the candidates, ``[batch, k]``; of equal values the first one. Who has fewer than ``k`` candidates is
-        given others at the end.
+        Places of the candidates, ``[batch, min(k, num_candidates)]``; of equal values the first one. ``-1`` where no
+        candidate is left.
 
     Raises:
         ValueError: If ``k`` or ``weight`` is out of its range.
 
     Example:
         >>> scores = torch.tensor([[5.0, 4.9, 4.0, 3.9]])
-        >>> categories = torch.tensor([[[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]]).bool()
+        >>> categories = torch.tensor([[[0], [0], [1], [2]]])
         >>> diversified(scores, categories, k=3, weight=2.0)
         tensor([[0, 2, 3]])
     """
@@ -41,13 +42,15 @@ def diversified(scores: Tensor, categories: Tensor, k: int, weight: float) -> Te
         raise ValueError(f"'k' must be at least 1 (got {k})")
     if not weight >= 0:
         raise ValueError(f"'weight' must be at least 0 (got {weight})")
-    belongs = categories.to(scores.dtype)
-    share = belongs / belongs.sum(-1, keepdim=True).clamp_min(1)
-    counts = scores.new_zeros(len(scores), 1, categories.size(-1))  # picked so far, of each category
+    labels = categories + 1  # 0 for none, of which none is ever picked
+    number = (labels > 0).sum(-1).clamp_min(1).to(scores)
+    counts = scores.new_zeros(len(scores), 1 + (int(labels.max()) if labels.numel() else 0))  # picked so far, of each
     left, picked = scores.clone(), list[Tensor]()
     for _ in range(min(k, scores.size(1))):
-        place = (left - weight * (share * counts).sum(-1)).argmax(1, keepdim=True)  # [batch, 1]
-        picked.append(place)
-        counts = counts + belongs.take_along_dim(place.unsqueeze(-1), 1)
+        before = counts.gather(1, labels.flatten(1)).view(labels.shape).sum(-1) / number  # [batch, num_candidates]
+        best, place = (left - weight * before).max(1, keepdim=True)  # [batch, 1]
+        picked.append(place.masked_fill(best == -torch.inf, -1))
+        own = labels.take_along_dim(place.unsqueeze(-1), 1).squeeze(1)  # [batch, most_categories]
+        counts.scatter_add_(1, own, (own > 0).to(counts))
         left.scatter_(1, place, -torch.inf)
     return torch.cat(picked, 1)

@@ -21,7 +21,7 @@ class FaissIndex:
     what approximation costs are items that are missing. Needs ``pip install "graphmi[faiss]"``.
 
     Args:
-        items: Item vectors, ``[num_items, dim]``.
+        items: Item vectors, ``[num_items, dim]``, one for each item.
         factory: What ``faiss.index_factory`` understands: ``"HNSW32"`` (a graph, fast and with few misses),
             ``"IVF1024,Flat"`` (cells, for large catalogues), ``"Flat"`` (exact).
         depth: Least number of candidates of an interest, at least 1; never fewer than the length of the list and what
@@ -61,10 +61,15 @@ class FaissIndex:
         """Return the ``k`` best of the items found for each row, with the arguments of :func:`graphmi.retrieval.top_k`.
 
         Raises:
-            ValueError: If ``k`` is below 1.
+            ValueError: If ``k`` is below 1, or the vectors of queries and items differ in length.
         """
         if k < 1:
             raise ValueError(f"'k' must be at least 1 (got {k})")
+        if (length := queries.size(-1)) != self.items.size(1):
+            raise ValueError(
+                f"vectors of queries and items must be of one length (got {length} and {self.items.size(1)}): "
+                "items with several vectors need an ExactIndex"
+            )
         queries = without_inactive(queries.float(), interest_mask)
         most = 0 if exclude is None or not len(queries) else int(exclude[0].diff().max())
         depth = min(max(self.depth, k + most), len(self))

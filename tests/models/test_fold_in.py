@@ -77,6 +77,13 @@ def test_padding_repetitions_and_nothing_known(dataset):
     assert (interests[2] == 0).all()
 
 
+def test_of_longer_histories_the_latest_are_read(dataset):
+    history, mask = torch.tensor([[3, 9, 1, 5], [7, 2, 4, 0]]), torch.tensor([[True] * 4, [True] * 3 + [False]])
+    found = model(dataset, max_length=2).fold_in(history, mask).interests
+    expected = model(dataset).fold_in(torch.tensor([[1, 5], [2, 4]]), torch.ones(2, 2).bool()).interests
+    torch.testing.assert_close(found, expected)
+
+
 def test_who_says_so_reads_histories(dataset):
     assert isinstance(model(dataset, max_length=2), HistoryReader)
     assert not isinstance(model(dataset), HistoryReader)

@@ -82,6 +82,12 @@ class TestScores:
         torch.testing.assert_close(model.fold_in(history, mask).interests, known.interests)
         assert model.fold_in(history, torch.zeros_like(mask)).interests.count_nonzero() == 0
 
+    def test_of_longer_histories_the_latest_are_read(self, train):
+        model = ItemKNN(to_graph(train), max_length=2)
+        history, mask = torch.tensor([[4, 7, 1], [3, 8, 0]]), torch.tensor([[True] * 3, [True, True, False]])
+        had = [row.nonzero().flatten().tolist() for row in model.fold_in(history, mask).interests[:, 0]]
+        assert had == [[1, 7], [3, 8]]
+
     @pytest.mark.parametrize("max_length", [None, 4])
     def test_are_sums_of_what_items_contribute(self, train, max_length):
         model = ItemKNN(to_graph(train), max_length=max_length)

@@ -143,17 +143,20 @@ def test_more_combinations_than_can_be_ranked(data):
 
 
 def test_somebody_new_is_served_where_all_models_can(data, models):
-    items = data.items.ids[:4]
+    """Each model reads as much of the history as it would alone."""
+    items = data.items.ids[:9]
     lists = Recommender(data, SideBySide(models, "sum"), k=5).for_histories([items])
-    history, mask = torch.arange(4).unsqueeze(0), torch.ones(1, 4, dtype=torch.bool)
+    history, mask = torch.arange(9).unsqueeze(0), torch.ones(1, 9, dtype=torch.bool)
     outs = [
-        models[0](Batch(torch.tensor([-1]), history=history, mask=mask)),
-        models[1].fold_in(history[:, 2:], mask[:, 2:]),
+        models[0](Batch(torch.tensor([-1]), history=history[:, 4:], mask=mask[:, 4:])),
+        models[1].fold_in(history[:, 7:], mask[:, 7:]),
         models[2].fold_in(history, mask),
     ]
     scores = sum(out.interests[0, 0] @ out.items[:].T for out in outs)
-    scores[:4] = -torch.inf
-    assert [one.item for one in lists[0]] == data.items.decode(scores.topk(5).indices)
+    scores[:9] = -torch.inf
+    best = scores.topk(5)
+    assert [one.item for one in lists[0]] == data.items.decode(best.indices)
+    assert [one.score for one in lists[0]] == pytest.approx(best.values.tolist(), rel=1e-5)
     with pytest.raises(ValueError, match="Popularity knows the users that it was trained with"):
         SideBySide([models[0], Popularity(LeaveOneOut()(data).graph())]).fold_in(history, mask)
 

@@ -63,6 +63,8 @@ def test_out_of_range():
         FaissIndex(items[0])
     with pytest.raises(ValueError, match="'k' must be at least 1"):
         FaissIndex(items, "Flat").search(queries, 0)
+    with pytest.raises(ValueError, match=r"got 4 and 8\): items with several vectors need an ExactIndex"):
+        FaissIndex(items, "Flat").search(queries[..., :4], 3)
 
 
 def test_nobody_gets_no_list():
