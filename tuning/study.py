@@ -5,12 +5,13 @@
     python tuning/study.py interest-gcn --data ml-100k --spread      # also a small spread over groups of users
 
 Ranges are in tuning/space.py. Options that are not listed below go to the preset as in ``graphmi train``, for all
-trials. The same command goes on where it was interrupted, and several processes can give it at once: with a common
-``--out`` on one file system, or with ``--storage`` and a database on several machines.
+trials, and stand over a ``--config``. The same command goes on where it was interrupted, and several processes can
+give it at once: with a common ``--out`` on one file system, or with ``--storage`` and a database on several machines.
 """
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import optuna
@@ -18,8 +19,9 @@ from rich.console import Console
 from space import SPACES, space_of
 
 from graphmi.cli import answer
-from graphmi.config import preset_texts, read_config
+from graphmi.config import Config, preset_texts, read_config
 from graphmi.tuning import Search, finish
+from graphmi.usage import UsageError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,24 +32,35 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("preset", help=f"one of {', '.join(SPACES)}")
     made.add_argument("--data", required=True, help="a name of 'graphmi data list', or a file")
     made.add_argument("--backbone", help="put under the preset of a sequence model, as in graphmi train")
+    made.add_argument("--config", type=Path, action="append", default=[], help="YAML over the preset; several add up")
     made.add_argument("--trials", type=int, default=20, help="trials in all, those of other processes included")
     made.add_argument("--minutes", type=float, help="no trial begins after so many minutes")
     made.add_argument("--spread", action="store_true", help="search for a small spread over groups of users too")
     made.add_argument("--seeds", type=int, default=3, help="seeds to train the best with; 0 leaves it at the search")
-    made.add_argument("--seed", type=int, default=0, help="seed of the search and of every trial")
+    made.add_argument("--seed", type=int, help="seed of the search and of every trial; as configured when omitted")
     made.add_argument("--storage", help="a file or the URL of a database; journal.log in --out when omitted")
     made.add_argument("--out", type=Path, help="folder of the study; studies/PRESET-DATA when omitted")
     return made
 
 
+def configured(arguments: argparse.Namespace, options: Sequence[str]) -> Config:
+    """Return the configuration of all trials: options over files over the preset."""
+    texts = preset_texts(arguments.preset, arguments.backbone)
+    texts += [file.read_text(encoding="utf-8") for file in arguments.config]
+    seed = [] if arguments.seed is None else ["--seed", str(arguments.seed)]
+    return read_config(*texts, arguments=["--data", arguments.data, *seed, *options])
+
+
 def main() -> int:
     arguments, options = parser().parse_known_args()
-    space = space_of(arguments.preset)
-    texts = preset_texts(arguments.preset, arguments.backbone)
-    config = read_config(*texts, arguments=["--data", arguments.data, "--seed", str(arguments.seed), *options])
+    for limit, value in {"seeds": arguments.seeds, "minutes": arguments.minutes}.items():
+        if value is not None and not value >= 0:
+            raise UsageError(f"'--{limit}' must be at least 0 (got {value})")
+    space, config = space_of(arguments.preset), configured(arguments, options)
     name = f"{arguments.backbone or ''}-{arguments.preset}-{Path(arguments.data).name.partition('.')[0]}".lstrip("-")
     out = arguments.out or Path("studies") / name
-    search = Search(config, space, out, storage=arguments.storage, spread=arguments.spread, seed=arguments.seed)
+    seed = config.to_dict()["seed"]
+    search = Search(config, space, out, storage=arguments.storage, spread=arguments.spread, seed=seed)
     search.run(arguments.trials, minutes=arguments.minutes)
     page = finish(search, arguments.seeds)
     Console().print(

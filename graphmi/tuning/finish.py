@@ -34,8 +34,10 @@ def finish(search: Search, seeds: int = 3) -> Path:
         The page, ``study.html`` in the folder of the search.
 
     Raises:
-        ValueError: If no trial is complete.
+        ValueError: If no trial is complete, or ``seeds`` is negative.
     """
+    if seeds < 0:
+        raise ValueError(f"'seeds' must be at least 0 (got {seeds})")
     best = write_best(search)
     runs = [_train(search, best, seed) for seed in range(seeds)]
     tested = ""

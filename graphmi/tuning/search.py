@@ -121,7 +121,7 @@ class Search:
         with SearchProgress(trials, self.metric, enabled=progress) as shown:
             while (begun := _begun(self.study)) < trials and not (until and begun and time.monotonic() > until):
                 shown.begin(begun)
-                shown.end(self._one(dataset, shown, until), self.best_trial)
+                shown.end(self._one(begun, dataset, shown, until), self.best_trial)
                 self._check_failures()
 
     @property
@@ -163,11 +163,10 @@ class Search:
             self._require_same("fingerprint", {"data": self._dataset.fingerprint()})
         return self._dataset
 
-    def _one(self, dataset: Dataset, shown: SearchProgress, until: float | None) -> FrozenTrial:
-        """Run one trial and return it."""
-        # A sampler for each trial: a search that was interrupted draws what it would have drawn.
-        seed = self.seed + len(self.study.get_trials(deepcopy=False))
-        self.study.sampler = optuna.samplers.TPESampler(seed=seed)
+    def _one(self, begun: int, dataset: Dataset, shown: SearchProgress, until: float | None) -> FrozenTrial:
+        """Run one trial after those that have begun, and return it."""
+        # A sampler for each trial that counts: a search that was interrupted draws what it would have drawn.
+        self.study.sampler = optuna.samplers.TPESampler(seed=self.seed + begun)
         trial = self.study.ask(self.space)
         mark(trial)
         try:

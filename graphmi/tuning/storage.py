@@ -14,8 +14,20 @@ def open_storage(name: str) -> BaseStorage:
     Args:
         name: A file, which several processes of one machine or of a common file system can write to, or the URL of a
             database such as ``sqlite:///study.db`` or ``postgresql://...``.
+
+    Raises:
+        OSError: If the file cannot be written.
+        ValueError: If there is no such database, or the file is something else.
     """
-    if "://" in name:
-        return RDBStorage(name)
-    Path(name).parent.mkdir(parents=True, exist_ok=True)
-    return JournalStorage(JournalFileBackend(name))
+    try:
+        if "://" in name:
+            return RDBStorage(name)
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        return JournalStorage(JournalFileBackend(name))
+    except OSError:
+        raise
+    except Exception as error:  # each database has its own, and a file that is no journal fails in any way
+        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ValueError(
+            f"the storage '{name}' cannot be opened ({said}): name the URL of a database, a journal, or a new file"
+        ) from error

@@ -92,9 +92,12 @@ def test_an_interrupted_trial_is_tried_again(tmp_path, measured, monkeypatch):
     monkeypatch.setattr(Experiment, "fit", good)
     again = Search(config(), RATE, tmp_path / "s")
     again.run(trials=4, progress=False)
-    done = [trial for trial in again.study.trials if trial.state == TrialState.COMPLETE]
+    done = [trial.params for trial in again.study.trials if trial.state == TrialState.COMPLETE]
     assert len(done) == 4
-    assert again.study.trials[2].params == done[2].params
+    assert again.study.trials[2].params == done[2]
+    whole = Search(config(), RATE, tmp_path / "whole")
+    whole.run(trials=4, progress=False)
+    assert done == params(whole)
 
 
 def test_trials_of_killed_processes_are_tried_again_and_others_left_alone(tmp_path, measured):
