@@ -5,6 +5,7 @@ from typing import Literal
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from graphmi.data.interactions import Interactions
 from graphmi.data.sources import SOURCES, find_source, open_data
@@ -54,6 +55,7 @@ def stats(
     weight: str | None = None,
     category: str | None = None,
     separator: str | None = None,
+    columns: str | None = None,
     format: Literal["sequences"] | None = None,  # noqa: A002 (the word people type)
     attributes: str | None = None,
 ) -> None:
@@ -67,15 +69,16 @@ def stats(
         weight: Column of weights, for a file.
         category: Column of categories of items, for a file.
         separator: Separator of a text file.
+        columns: Names of all columns of a text file without a header, with commas between.
         format: ``sequences`` for a file with one line per user, the items in time order.
         attributes: JSON file with the attributes of items, beside a file of sequences.
 
     Raises:
         DataError: If the data is unknown or cannot be used.
     """
-    columns = {"user": user, "item": item, "time": time, "weight": weight, "category": category}
-    columns |= {"separator": separator, "format": format, "attributes": attributes}
-    given = {name: value for name, value in columns.items() if value is not None}
+    options = {"user": user, "item": item, "time": time, "weight": weight, "category": category}
+    options |= {"separator": separator, "columns": columns, "format": format, "attributes": attributes}
+    given = {name: value for name, value in options.items() if value is not None}
     numbers = describe(open_data(data, **given))
     console = Console()
     console.print(_overview(data, numbers))
@@ -91,7 +94,7 @@ def _sizes(data: Interactions) -> str:
 
 
 def _overview(name: str, numbers: Stats) -> Table:
-    table = Table(title=name, show_header=False)
+    table = Table(title=Text(name, "table.title"), show_header=False)
     table.add_row("users", f"{numbers.num_users:,}")
     table.add_row("items", f"{numbers.num_items:,}")
     table.add_row("interactions", f"{numbers.num_interactions:,}")

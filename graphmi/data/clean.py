@@ -137,6 +137,8 @@ def clean_weight(weight: pl.Series, what: str) -> pl.Series:
         DataError: If a weight is missing, not a number, or not finite.
     """
     _require_no_nulls(weight, what)
+    if weight.dtype.is_nested():
+        raise DataError(f"{what} must be numbers (got {weight.dtype})")
     weight = _spelled(weight)
     numbers = weight.cast(pl.Float64, strict=False)
     if numbers.null_count():
@@ -147,7 +149,13 @@ def clean_weight(weight: pl.Series, what: str) -> pl.Series:
 
 
 def clean_categories(categories: pl.Series) -> pl.Series:
-    """Return categories as ``String``, null where there is none: missing values, NaN and empty text."""
+    """Return categories as ``String``, null where there is none: missing values, NaN and empty text.
+
+    Raises:
+        DataError: If they are neither text nor numbers.
+    """
+    if categories.dtype.is_nested():
+        raise DataError(f"categories must be text or numbers, or lists of them (got {categories.dtype})")
     if categories.dtype.is_float():  # how pandas holds integers of which some are missing
         categories = categories.fill_nan(None)
         whole = categories.cast(pl.Int64, strict=False)

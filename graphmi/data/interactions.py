@@ -80,8 +80,8 @@ class Interactions:
             time: Column of times, whole numbers or dates (which become unix seconds, or the finer unit that their
                 fractions need); without a name the first of ``timestamp``, ``time`` and ``order`` that exists.
             weight: Column of weights; without a name the first of ``rating`` and ``weight`` that exists.
-            category: Column with a category of the item of each row; empty for none. An item that comes with several
-                has them all.
+            category: Column with a category of the item of each row, or a list of them; empty for none. An item that
+                comes with several has them all.
 
         Raises:
             DataError: If a column is missing, the table has no rows, or a value cannot be used.
@@ -102,7 +102,10 @@ class Interactions:
         )
         if names.category is None:
             return interactions
-        labels = pl.DataFrame({"item": item_index.numpy(), "category": table[names.category]}).unique()
+        labels = pl.DataFrame({"item": item_index.numpy(), "category": table[names.category]})
+        if isinstance(labels["category"].dtype, pl.List | pl.Array):
+            labels = labels.explode("category")
+        labels = labels.unique()
         labels = labels.with_columns(clean_categories(labels["category"])).drop_nulls()
         return interactions.with_categories(items.ids.gather(labels["item"]), labels["category"])
 

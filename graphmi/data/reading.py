@@ -32,7 +32,7 @@ def read_interactions(
     weight: str | None = None,
     category: str | None = None,
     separator: str | None = None,
-    columns: Sequence[str] | None = None,
+    columns: Sequence[str] | str | None = None,
 ) -> Interactions:
     """Read interactions from a text file, a Parquet file or a directory of Parquet files.
 
@@ -49,14 +49,15 @@ def read_interactions(
         category: Column with a category of the item of each row; empty for none. An item that comes with several has
             them all.
         separator: The separator of a text file; found from its first line where not given.
-        columns: Column names for a text file that has no header line.
+        columns: Column names for a text file that has no header line, or one text of them with commas between.
 
     Raises:
         FileNotFoundError: If the path does not exist.
         DataError: If the file is empty, lacks a column, is not separated as said, or a value cannot be used.
     """
     try:
-        table = read_table(path, separator=separator, columns=columns)
+        named = [name.strip() for name in columns.split(",")] if isinstance(columns, str) else columns
+        table = read_table(path, separator=separator, columns=named)
         found = table.collect_schema().names()
         names = choose_columns(found, user=user, item=item, time=time, weight=weight, category=category)
         frame = _collect(table, names)
@@ -133,7 +134,8 @@ def find_separator(line: str) -> str:
 def _header(line: str, fields: list[str], separator: str) -> list[str]:
     if len(set(fields)) < len(fields) or all(field.lstrip("-").isdigit() for field in fields):
         lists = ", or say that it has one line per user with format='sequences'" if separator == " " else ""
-        raise DataError(f"the first line, {_shorten(line)}, is no header; name the columns with 'columns'{lists}")
+        named = f"name its {len(fields)} columns, as in columns='user_id,item_id,...'{lists}"
+        raise DataError(f"the first line, {_shorten(line)}, is no header; {named}")
     return fields
 
 
@@ -174,7 +176,9 @@ def _first_line(path: Path, encoding: str) -> str:
         raise DataError(f"the file is not {encoding} text; convert it, or give a Parquet file") from None
     if not line.strip():
         raise DataError("the file is empty" if not line else "the first line is empty")
-    return line.rstrip("\r\n")
+    if "\r" in (line := line.rstrip("\r\n")):
+        raise DataError("its lines end with a carriage return alone; convert them to line feeds")
+    return line
 
 
 def _scan_text(path: Path, separator: str, names: list[str], *, skip: bool, encoding: str) -> pl.LazyFrame:
@@ -187,6 +191,7 @@ def _scan_text(path: Path, separator: str, names: list[str], *, skip: bool, enco
         "separator": separator,
         "quote_char": '"' if separator in _QUOTED else None,
         "schema": dict.fromkeys(names, pl.String),
+        "glob": False,
     }
     if encoding == "utf-8":
         table = pl.scan_csv(path, **options)
@@ -210,7 +215,7 @@ def _scan_parquet(path: Path) -> pl.LazyFrame:
     files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
     if not files:
         raise DataError("the directory has no .parquet files")
-    table = pl.scan_parquet(files)
+    table = pl.scan_parquet(files, glob=False)
     with _readable():
         table.collect_schema()
     return table

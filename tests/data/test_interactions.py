@@ -1,5 +1,6 @@
 import gzip
 import math
+import shutil
 from dataclasses import replace
 
 import pandas as pd
@@ -135,6 +136,43 @@ def test_a_column_of_categories(tmp_path):
         read_interactions(tmp_path / "data.csv", category="clas")
 
 
+def test_a_text_without_a_header(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text("1,2,3\n1,3,5\n")
+    for columns in (["user_id", "item_id", "time"], "user_id, item_id,time"):
+        data = read_interactions(path, columns=columns)
+        assert (data.items.ids.to_list(), data.time.tolist()) == ([2, 3], [3, 5])
+
+
+@pytest.mark.parametrize("name", ["log [1]", "log *", "what?"])
+def test_names_of_files_are_no_patterns(tmp_path, name):
+    for other in ("log 1", "log 2", "what!"):
+        (tmp_path / f"{other}.csv").write_text("user_id,item_id\n1,1\n")
+    table = pl.DataFrame({"user_id": [7], "item_id": [8]})
+    (tmp_path / f"{name}.csv").write_text(table.write_csv())
+    (tmp_path / f"{name}.dat").write_text("user_id::item_id\n7::8\n")
+    with (tmp_path / f"{name}.parquet").open("wb") as file:
+        table.write_parquet(file)
+    folder = tmp_path / f"{name} folder"
+    folder.mkdir()
+    shutil.copy(tmp_path / f"{name}.parquet", folder / "part.parquet")
+    for path in (*(tmp_path / f"{name}.{kind}" for kind in ("csv", "dat", "parquet")), folder):
+        assert read_interactions(path).items.ids.to_list() == [8]
+
+
+def test_lists_of_categories(tmp_path):
+    lists = [["toy", "book"], ["book"], [], None, ["toy"]]
+    table = pl.DataFrame({"user_id": [1, 1, 2, 2, 3], "item_id": [1, 2, 3, 4, 2], "genres": lists})
+    table.write_parquet(tmp_path / "data.parquet")
+    data = read_interactions(tmp_path / "data.parquet", category="genres")
+    assert (len(data), data.categories.names) == (5, ("book", "toy"))
+    assert data.categories.matrix(4).tolist() == [[1, 1], [1, 1], [0, 0], [0, 0]]
+    with pytest.raises(DataError, match=r"categories must be text or numbers, or lists of them \(got Struct"):
+        Interactions.from_frame(table.with_columns(pl.struct("user_id").alias("genres")), category="genres")
+    with pytest.raises(DataError, match=r"'genres' must be numbers \(got List"):
+        Interactions.from_frame(table.filter(pl.col("genres").is_not_null()), weight="genres")
+
+
 def test_rows_of_large_files_keep_their_order(tmp_path):
     num_rows, draw = 300_000, torch.Generator().manual_seed(0)  # several parts of a file, read side by side
     user, item = (torch.randint(bound, (num_rows,), generator=draw).tolist() for bound in (5_000, 700))
@@ -212,7 +250,11 @@ def test_times_beyond_float_precision(tmp_path):
     [
         ("", "the file is empty"),
         ("user_id,item_id\n", "the table has no rows"),
-        ("1::7::5\n", "the first line, '1::7::5', is no header; name the columns with 'columns'"),
+        ("user_id,item_id\r1,1\r", "its lines end with a carriage return alone"),
+        (
+            "1::7::5\n",
+            "the first line, '1::7::5', is no header; name its 3 columns, as in columns='user_id,item_id,...'",
+        ),
         ("a b b " + "b " * 100, r"the first line, 'a( b){29} \.\.\.', is no header"),
         ("user_id\n1\n", "only one column, 'user_id', was found .tried tab, '::', comma, semicolon, '|', space."),
         ("userId,item_id\n1,1\n", "no column 'user_id' among 'userId', 'item_id'; .* user='userId'"),
@@ -243,7 +285,8 @@ def test_files_that_cannot_be_used_get_one_sentence(tmp_path, content, message):
         read_interactions(path)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
-    assert path.read_text() == content
+    with path.open(newline="") as file:
+        assert file.read() == content
 
 
 def test_separators_that_do_not_fit(tmp_path):

@@ -186,9 +186,15 @@ def test_too_few_interactions(split):
         lambda: TemporalSplit(0.5, 0.5),
         lambda: HeldOutUsers(0, 0.1),
         lambda: HeldOutUsers(history=1),
+        lambda: RandomSplit((math.nan, 0.5, 0.5)),
+        lambda: RandomSplit((0.5, 0.5, math.nan)),
+        lambda: TemporalSplit(math.nan, 0.1),
+        lambda: HeldOutUsers(0.1, math.nan),
+        lambda: RandomSplit(seed=2**63),
+        lambda: HeldOutUsers(seed=2**64),
     ],
 )
-def test_shares_out_of_range(make):
+def test_shares_and_seeds_out_of_range(make):
     with pytest.raises(ValueError, match="must be"):
         make()
 

@@ -51,7 +51,9 @@ def load(name: str, **options: Any) -> Interactions:
         DownloadError: If the files cannot be obtained; the message says where to put them by hand.
     """
     source, written = find_source(name)
-    return source.load(**{**written, **options})
+    source.check(options)
+    texts = {key: _value(source, key, value) for key, value in options.items() if isinstance(value, str)}
+    return source.load(**{**written, **options, **texts})
 
 
 def open_data(name_or_path: str | Path, **columns: Any) -> Interactions:

@@ -26,8 +26,8 @@ def parse(folder: Path) -> Interactions:
     A rating of -1 says that the series was watched and not rated; it stays the weight of that interaction.
     """
     kinds = {"user_id": pl.Int64, "anime_id": pl.Int64, "rating": pl.Float32}
-    ratings = pl.read_csv(folder / "rating.csv", schema_overrides=kinds)
-    table = pl.read_csv(folder / "anime.csv", infer_schema=False).select(
+    ratings = pl.read_csv(folder / "rating.csv", glob=False, schema_overrides=kinds)
+    table = pl.read_csv(folder / "anime.csv", glob=False, infer_schema=False).select(
         pl.col("anime_id").cast(pl.Int64).alias("item_id"),
         pl.col("name").alias("title"),
         pl.col("genre").str.split(", ").alias("category"),

@@ -42,7 +42,7 @@ def parse(folder: Path, *, event: str = "purchase") -> Interactions:
 
 
 def _month(path: Path, event: str) -> pl.DataFrame:
-    table = pl.read_csv(path, columns=list(_COLUMNS), infer_schema=False)
+    table = pl.read_csv(path, glob=False, columns=list(_COLUMNS), infer_schema=False)
     return select_events(table, "event_type", event, _EVENTS).select(
         pl.col("user_id", "product_id").cast(pl.Int64),
         pl.col("event_time").str.to_datetime("%Y-%m-%d %H:%M:%S UTC").dt.epoch("s").alias("timestamp"),

@@ -27,7 +27,7 @@ def parse(folder: Path, *, event: str = "view") -> Interactions:
         event: ``"view"``, ``"addtocart"``, ``"transaction"``, or ``"all"``.
     """
     kinds = {"timestamp": pl.Int64, "visitorid": pl.Int64, "event": pl.String, "itemid": pl.Int64}
-    table = pl.read_csv(folder / "events.csv", columns=list(kinds), schema_overrides=kinds)
+    table = pl.read_csv(folder / "events.csv", glob=False, columns=list(kinds), schema_overrides=kinds)
     table = select_events(table, "event", event, _EVENTS)
     return Interactions.from_frame(table, user="visitorid", item="itemid", time="timestamp")
 

@@ -96,3 +96,12 @@ def test_verify_finds_a_changed_file(cache):
     (cache / "gowalla" / "train.txt.sha256").write_text("0" * 64 + "  train.txt\n")
     with pytest.raises(DownloadError, match=r"train\.txt has sha256"):
         SOURCES["gowalla"].verify()
+
+
+def test_options_may_come_as_text():
+    assert (
+        open_data("planted", num_users="50", noise="0.0").fingerprint()
+        == open_data("planted:num_users=50,noise=0.0").fingerprint()
+    )
+    with pytest.raises(DataError, match=r"'num_users' of 'planted' must be of type int .got 'many'"):
+        open_data("planted", num_users="many")
