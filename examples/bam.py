@@ -14,11 +14,13 @@ interest that finds most, on average; `effective` the number of interests that a
 """
 
 import argparse
+import sys
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
+from graphmi.cli import answer
 from graphmi.config import experiment
 from graphmi.data import Dataset, Histories
 from graphmi.experiment import Trained
@@ -80,4 +82,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(answer(main))

@@ -12,11 +12,13 @@ them. Users of `planted` have two topics; `topics` counts the categories among a
 """
 
 import argparse
+import sys
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
+from graphmi.cli import answer
 from graphmi.config import experiment
 from graphmi.data import Dataset, Histories
 from graphmi.experiment import Trained
@@ -79,4 +81,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(answer(main))

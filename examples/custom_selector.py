@@ -14,6 +14,7 @@ The command takes the class too, by its name on the import path, and its argumen
 """
 
 import argparse
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -22,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from graphmi.cli import answer
 from graphmi.config import experiment
 from graphmi.losses import MultiInterestLoss, SampledSoftmaxLoss
 from graphmi.nn import ArgmaxSelector, SampledSelector, Selector, SelectReadout
@@ -75,4 +77,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(answer(main))

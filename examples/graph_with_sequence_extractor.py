@@ -13,6 +13,7 @@ serve them better; on `ml-100k`, with these settings and 40 epochs, the single o
 """
 
 import argparse
+import sys
 from functools import partial
 
 import torch
@@ -24,6 +25,7 @@ from torch_geometric.data import HeteroData
 from torch_geometric.nn import LGConv
 from torch_geometric.utils import dropout_edge
 
+from graphmi.cli import answer
 from graphmi.data import RandomSplit, UserLoader
 from graphmi.experiment import Experiment, Trained
 from graphmi.losses import MultiInterestLoss, SampledSoftmaxLoss
@@ -108,4 +110,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(answer(main))

@@ -10,6 +10,7 @@ Nothing of graphmi but the layer is used in the network; the data are any Hetero
 """
 
 import argparse
+import sys
 
 import torch
 from rich.console import Console
@@ -21,6 +22,7 @@ from torch_geometric.nn import HeteroConv, SAGEConv
 from torch_geometric.utils import one_hot
 from torchmetrics.functional.classification import multilabel_average_precision
 
+from graphmi.cli import answer
 from graphmi.data import to_graph
 from graphmi.data.planted import planted_world
 from graphmi.nn import MultiInterestConv
@@ -93,4 +95,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(answer(main))

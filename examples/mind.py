@@ -14,11 +14,13 @@ may come next. The second table asks MIND again with less of the histories: fewe
 """
 
 import argparse
+import sys
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
+from graphmi.cli import answer
 from graphmi.config import experiment
 from graphmi.data import Dataset, Histories
 from graphmi.experiment import Experiment, Trained
@@ -81,4 +83,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(answer(main))

@@ -11,6 +11,7 @@ Each cell is the NDCG@20 on the test, of the epoch that is best on validation. T
 """
 
 import argparse
+import sys
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
@@ -19,6 +20,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from graphmi.cli import answer
 from graphmi.config import experiment
 from graphmi.experiment import Experiment
 from graphmi.losses import BPRLoss, HardNegativeWeighting, MultiInterestLoss, SampledSoftmaxLoss
@@ -95,4 +97,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(answer(main))

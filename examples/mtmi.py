@@ -16,11 +16,13 @@ nearest to the test item has. A single tower is trained in the same way. With on
 """
 
 import argparse
+import sys
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
+from graphmi.cli import answer
 from graphmi.config import experiment
 from graphmi.data import Dataset, Histories
 from graphmi.experiment import Trained
@@ -80,4 +82,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(answer(main))

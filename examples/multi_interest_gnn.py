@@ -12,10 +12,12 @@ into one direction of it. Groups are by the entropy of the categories that a use
 """
 
 import argparse
+import sys
 
 from rich.console import Console
 from rich.table import Table
 
+from graphmi.cli import answer
 from graphmi.config import experiment
 from graphmi.experiment import Trained
 
@@ -63,4 +65,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(answer(main))

@@ -6,37 +6,34 @@ report.html that shows everything and opens in any browser, lie beside them.
 
     python examples/quickstart.py [--data ml-100k] [--out runs/demo]
 
-Started again it goes on where it was interrupted.
+Started again it goes on where it was interrupted; what is asked for must be the same.
 """
 
 import argparse
+import io
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from rich.console import Console
 
+from graphmi.cli import answer
+from graphmi.commands import train as train_command
 from graphmi.commands.compare import compare
-from graphmi.config import read_config
-from graphmi.presets import preset_text
 from graphmi.report import build_report, save_figures
-from graphmi.result import describe_data, save_run
 from graphmi.run import RunFolder
 
 PRESETS = ("lightgcn-softmax", "interest-gcn-softmax")
 
 
 def train(preset: str, arguments: argparse.Namespace) -> RunFolder:
-    """Train a preset and return its run folder; every option of ``graphmi train`` would do as well."""
-    options = ["--data", arguments.data, "--split", "RandomSplit"]
-    if arguments.epochs is not None:
-        options += ["--trainer.epochs", str(arguments.epochs)]
-    config = read_config(preset_text(preset), arguments=options)
-    experiment = config.experiment()
-    dataset = experiment.dataset()
+    """Train a preset as ``graphmi train`` does, or go on with its run, and return the run folder."""
     folder = RunFolder(arguments.out / preset)
-    folder.write_result(describe_data(experiment, dataset), "data.json")
-    folder.write_config(config.text())
-    trained = experiment.train(dataset, folder, resume=True)
-    save_run(folder, experiment, dataset, trained, config.to_dict())
+    words = [preset, "--data", arguments.data, "--split", "RandomSplit", "--out", str(folder.path)]
+    if arguments.epochs is not None:
+        words += ["--trainer.epochs", str(arguments.epochs)]
+    with redirect_stdout(io.StringIO()):  # the tables of single runs; progress is on standard error
+        train_command.main([*words, "--resume"] if folder.exists else words)
     return folder
 
 
@@ -60,4 +57,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(answer(main))

@@ -8,6 +8,7 @@ approximate search with faiss (``pip install "graphmi[faiss]"``), which is what 
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 
@@ -15,6 +16,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from graphmi.cli import answer
 from graphmi.config import experiment
 from graphmi.data import Histories, Interactions
 from graphmi.recommender import Recommendation, Recommender
@@ -79,4 +81,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(answer(main))

@@ -13,11 +13,13 @@ a user's negatives have.
 """
 
 import argparse
+import sys
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
+from graphmi.cli import answer
 from graphmi.config import experiment
 from graphmi.data import Dataset, Histories
 from graphmi.experiment import Trained
@@ -76,4 +78,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(answer(main))

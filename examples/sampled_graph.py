@@ -11,6 +11,7 @@ The same model in graphmi's own trainer, with any of its samplers and losses, ne
 """
 
 import argparse
+import sys
 from dataclasses import replace
 
 import torch
@@ -20,6 +21,7 @@ from rich.table import Table
 from torch_geometric.loader import LinkLoader
 from torch_geometric.sampler import NegativeSampling
 
+from graphmi.cli import answer
 from graphmi.data import Dataset, RandomSplit, open_data
 from graphmi.evaluator import Evaluator
 from graphmi.losses import BPRLoss, MultiInterestLoss
@@ -77,4 +79,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(answer(main))

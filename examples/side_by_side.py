@@ -11,11 +11,13 @@ Of runs of the command the same is ``graphmi recommend RUN --beside RUN --weight
 """
 
 import argparse
+import sys
 
 from rich.console import Console
 from rich.table import Table
 from torch import nn
 
+from graphmi.cli import answer
 from graphmi.config import experiment
 from graphmi.experiment import Experiment
 from graphmi.models import SideBySide
@@ -69,4 +71,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(answer(main))

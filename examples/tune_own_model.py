@@ -10,6 +10,7 @@ Started again it goes on; started twice, two processes share the trials.
 """
 
 import argparse
+import sys
 
 import optuna
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 from torch_geometric.nn import GraphSAGE
 
+from graphmi.cli import answer
 from graphmi.config import read_config
 from graphmi.tuning import Search, finish
 from graphmi.typing import Batch, Representations
@@ -81,4 +83,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    main()
+    sys.exit(answer(main))

@@ -6,6 +6,7 @@ Commands are imported when they are asked for, so that help is there at once.
 import difflib
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -80,24 +81,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return answer(lambda: _run(words))
 
 
-def answer(run: Callable[[], int]) -> int:
+def answer(run: Callable[[], int | None]) -> int:
     """Run a command, and turn errors of its user into one sentence; for scripts too.
 
     Args:
-        run: Returns the exit status.
+        run: Returns the exit status; nothing stands for 0.
 
     Returns:
         The exit status, as :func:`main`.
     """
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)  # it repeats the configuration
     try:
-        return run()
+        return run() or 0
     except KeyboardInterrupt as error:
         return _say(str(error) or "interrupted", 130)
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except RuntimeError:
+    except SystemExit as stop:  # help was asked for, or rich has done as above
+        if stop.code and not isinstance(stop.__context__, BrokenPipeError):
+            raise
+        return 0
+    except (MemoryError, RuntimeError) as error:
+        if (sentence := _lack_of_memory(error)) and not os.environ.get("GRAPHMI_TRACEBACK"):
+            return _say(sentence, 1)
         with _speaking() as heard:
             pass
         if heard:
@@ -125,13 +132,10 @@ def _run(words: list[str]) -> int:
         near = difflib.get_close_matches(command, _COMMANDS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_COMMANDS)}"
         return _say(f"no command is named '{command}' ({hint})", 2)
-    try:
-        if command == "data":
-            _data(rest)
-        else:
-            import_module(f"graphmi.commands.{command}").main(rest)
-    except SystemExit as stop:  # help was asked for
-        return int(stop.code or 0)
+    if command == "data":
+        _data(rest)
+    else:
+        import_module(f"graphmi.commands.{command}").main(rest)
     return 0
 
 
@@ -158,6 +162,15 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"'{error.filename}': {error.strerror}"
     return str(error)
+
+
+def _lack_of_memory(error: Exception) -> str | None:
+    """Return what to say of an error where memory is lacking; torch has no type for that on the CPU."""
+    found = re.search(r"(?:[Tt]ried|Unable) to allocate ([\d.]+ \w+)|size calculation overflowed", str(error))
+    if found is None and not isinstance(error, MemoryError):
+        return None
+    wanted = f" for {found[1]} at once" if found and found[1] else ""
+    return f"there is not enough memory{wanted}: make vectors, batches or the data smaller"
 
 
 def _say(sentence: str, status: int) -> int:

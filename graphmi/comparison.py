@@ -1,6 +1,5 @@
 """Runs side by side: which may stand beside each other, and how they differ on the same users."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -46,11 +45,7 @@ class NamedRun:
     @cached_property
     def epochs(self) -> list[dict[str, float]]:
         """The rows of ``metrics.csv`` without their empty entries; none where nothing was trained."""
-        path = self.folder.path / "metrics.csv"
-        if not path.is_file():
-            return []
-        with path.open(newline="") as file:
-            return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+        return self.folder.read_metrics()
 
 
 def named(folders: Sequence[RunFolder]) -> list[NamedRun]:

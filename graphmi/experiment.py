@@ -94,7 +94,7 @@ class Experiment:
     model: Callable[[HeteroData], nn.Module]
     sampler: Callable[[HeteroData], Sampler] | None = None
     loss: Loss | None = None
-    columns: Mapping[str, int | float | bool | str] = field(default_factory=dict)
+    columns: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     filter: Filter = field(default_factory=Filter)
     split: Callable[[Interactions], Dataset] = field(default_factory=LeaveOneOut)
     trainer: Trainer = field(default_factory=Trainer)

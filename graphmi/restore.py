@@ -13,6 +13,9 @@ from graphmi.run import RunFolder
 
 __all__ = ["Restored", "restore", "restore_model"]
 
+# A run that was trained elsewhere is asked on the device that is here, and what made its steps fast is not needed.
+_HERE = ("--trainer.accelerator=auto", "--trainer.kernels=torch", "--trainer.compile=null")
+
 
 @dataclass(frozen=True)
 class Restored:
@@ -41,13 +44,13 @@ def restore(folder: RunFolder) -> Restored:
 
     Raises:
         FileNotFoundError: If there is no trained model.
-        ValueError: If the data is not that of the run.
+        ValueError: If the data is not that of the run, or the weights are not those of its configuration.
     """
     experiment, weights = _read(folder)
     interactions = experiment.interactions()
     dataset = experiment.split(interactions)
     check_data(folder, describe_data(experiment, dataset))
-    return Restored(folder, experiment, interactions, dataset, _model(experiment, weights, dataset))
+    return Restored(folder, experiment, interactions, dataset, _model(folder, experiment, weights, dataset))
 
 
 def restore_model(folder: RunFolder, beside: Restored) -> nn.Module:
@@ -59,20 +62,25 @@ def restore_model(folder: RunFolder, beside: Restored) -> nn.Module:
 
     Raises:
         FileNotFoundError: If there is no trained model.
-        ValueError: If the data is not that of the run.
+        ValueError: If the data is not that of the run, or the weights are not those of its configuration.
     """
     experiment, weights = _read(folder)
     check_data(folder, describe_data(beside.experiment, beside.dataset))
-    return _model(experiment, weights, beside.dataset)
+    return _model(folder, experiment, weights, beside.dataset)
 
 
 def _read(folder: RunFolder) -> tuple[Experiment, Mapping[str, Tensor]]:
-    # A run that was trained elsewhere is asked on the device that is here.
-    experiment = read_config(folder.read_config(), arguments=["--trainer.accelerator=auto"]).experiment()
+    experiment = read_config(folder.read_config(), arguments=_HERE).experiment()
     return experiment, folder.read_tensors("model")
 
 
-def _model(experiment: Experiment, weights: Mapping[str, Tensor], dataset: Dataset) -> nn.Module:
+def _model(folder: RunFolder, experiment: Experiment, weights: Mapping[str, Tensor], dataset: Dataset) -> nn.Module:
     model = experiment.build(dataset)
-    model.load_state_dict(weights)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(
+            f"the weights in '{folder.path}' do not fit the model in its config.yaml: undo what was changed there, or "
+            "train again"
+        ) from error
     return model.eval()

@@ -19,12 +19,13 @@ import io
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
@@ -54,10 +55,20 @@ class RunFolder:
             FileExistsError: If the folder has content, or the path is a file.
         """
         if self.path.is_file() or (self.path.is_dir() and any(self.path.iterdir())):
-            raise FileExistsError(
-                f"'{self.path}' is not empty, and nothing there is overwritten: name another folder, "
-                "or continue the run in it with --resume"
-            )
+            raise self._taken()
+        return self
+
+    def claim(self) -> "RunFolder":
+        """Make the folder and return it: of several processes that ask for an empty one at once, one gets it.
+
+        Raises:
+            FileExistsError: If the folder has content, or the path is a file.
+        """
+        self.require_empty().path.mkdir(parents=True, exist_ok=True)
+        try:
+            (self.path / "data.json").touch(exist_ok=False)  # the first file of every run
+        except FileExistsError:
+            raise self._taken() from None
         return self
 
     @property
@@ -92,7 +103,8 @@ class RunFolder:
 
     def read_config(self) -> str:
         """Return the text of ``config.yaml``."""
-        return self.require()._read("config.yaml").decode()
+        with self.require().reading("config.yaml") as path:
+            return path.read_text(encoding="utf-8")
 
     def write_metrics(self, rows: Sequence[Mapping[str, float]]) -> None:
         """Write ``metrics.csv``: one row per epoch, the columns of all rows in order of appearance."""
@@ -103,20 +115,30 @@ class RunFolder:
         writer.writerows(rows)
         self._write("metrics.csv", text.getvalue().encode())
 
+    def read_metrics(self) -> list[dict[str, float]]:
+        """Return the rows of ``metrics.csv`` without their empty entries; none where nothing was trained.
+
+        Raises:
+            ValueError: If the file is damaged.
+        """
+        if not (self.path / "metrics.csv").is_file():
+            return []
+        with self.reading("metrics.csv") as path, path.open(newline="") as file:
+            return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+
     def write_result(self, result: Mapping[str, Any], name: str = "result.json") -> None:
         """Write a result as JSON; a number that is not finite becomes ``null``."""
         self._write(name, (json.dumps(_plain(result), indent=2, allow_nan=False) + "\n").encode())
 
     def read_result(self, name: str = "result.json") -> dict[str, Any]:
-        """Return a result.
+        """Return a result; asked for an entry that it lacks, it raises a ``ValueError`` that names the file.
 
         Raises:
-            FileNotFoundError: If the run has not ended.
+            FileNotFoundError: If the run has not ended, or the file is missing.
+            ValueError: If the file is damaged.
         """
-        if not (self.path / name).is_file():
-            raise FileNotFoundError(f"'{self.path}' has no {name}: the run has not ended (continue it with --resume)")
-        result: dict[str, Any] = json.loads(self._read(name))
-        return result
+        with self.reading(name) as path:
+            return _Result(path, json.loads(path.read_bytes()))
 
     def write_tensors(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         """Write tensors as ``NAME.safetensors``."""
@@ -128,18 +150,11 @@ class RunFolder:
         """Return the tensors of ``NAME.safetensors`` on the CPU.
 
         Raises:
-            FileNotFoundError: If the run has not got so far.
+            FileNotFoundError: If the run has not got so far, or the file is missing.
             ValueError: If the file is damaged.
         """
-        path = self.path / f"{name}.safetensors"
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"'{self.path}' has no {path.name}: the run has not ended (continue it with --resume)"
-            )
-        try:
+        with self.reading(f"{name}.safetensors") as path:
             return load_tensors(path.read_bytes())
-        except SafetensorError as error:
-            raise ValueError(f"'{path}' is damaged ({error}); train again") from error
 
     def write_state(self, state: Mapping[str, Any]) -> None:
         """Write ``resume.pt``: tensors, numbers, strings, lists and dictionaries."""
@@ -147,19 +162,62 @@ class RunFolder:
             torch.save(dict(state), path)
 
     def read_state(self) -> dict[str, Any] | None:
-        """Return the state after the last finished epoch, on the CPU; ``None`` where no epoch was finished."""
-        path = self.path / "resume.pt"
-        if not path.is_file():
-            return None
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        return state
+        """Return the state after the last finished epoch, on the CPU; ``None`` where no epoch was finished.
 
-    def _read(self, name: str) -> bytes:
-        return (self.path / name).read_bytes()
+        Raises:
+            ValueError: If the file is damaged.
+        """
+        if not (self.path / "resume.pt").is_file():
+            return None
+        with self.reading("resume.pt") as path:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            return state
+
+    @contextmanager
+    def reading(self, name: str) -> Iterator[Path]:
+        """Give the path of a file to read; what reading raises where it is damaged becomes one sentence.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is damaged.
+        """
+        path = self.path / name
+        if not path.is_file():
+            raise self._missing(path)
+        try:
+            yield path
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:  # of what every format finds wrong
+            reason = re.split(r"\n|\. ", str(error))[0] or type(error).__name__
+            raise ValueError(f"'{path}' is damaged ({reason}); train again") from error
+
+    def _missing(self, path: Path) -> FileNotFoundError:
+        # A run begins with data.json and ends with result.json.
+        if path.name == "data.json" or (self.path / "result.json").is_file():
+            return FileNotFoundError(f"'{path}' is missing, which training had written; train again")
+        return FileNotFoundError(f"'{self.path}' has no {path.name}: the run has not ended (continue it with --resume)")
+
+    def _taken(self) -> FileExistsError:
+        more = ", or continue the run in it with --resume" if self.exists else ""
+        return FileExistsError(
+            f"'{self.path}' is not empty, and nothing there is overwritten: name another folder{more}"
+        )
 
     def _write(self, name: str, content: bytes) -> None:
         with replacing(self.path / name) as path:
             path.write_bytes(content)
+
+
+class _Result(dict[str, Any]):
+    """What a JSON file holds; an entry that it lacks is answered with the name of the file."""
+
+    def __init__(self, path: Path, content: Mapping[str, Any]) -> None:
+        super().__init__(content)
+        self._path = path
+
+    def __missing__(self, key: str) -> Any:
+        raise ValueError(f"'{self._path}' is damaged (it has no '{key}'); train again")
 
 
 def _plain(value: Any) -> Any:

@@ -17,7 +17,7 @@ def check_seed(seed: int) -> None:
         ValueError: If it is not in ``[-2**63, 2**63)``.
     """
     if not -(2**63) <= seed < 2**63:
-        raise ValueError(f"'seed' must be below 2**63, and not below its negative (got {seed})")
+        raise ValueError(f"'seed' must be below 2**63 and fit into 64 bits (got {seed})")
 
 
 def _stream_seed(seed: int, name: str) -> int:

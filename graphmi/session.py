@@ -1,8 +1,8 @@
 """The moving parts of a training run, and their state."""
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -44,7 +44,7 @@ class Session:
         compile: Mode in which ``torch.compile`` compiles model and loss; none when ``None``.
 
     Raises:
-        ValueError: If the scheduler waits for a metric.
+        ValueError: If the scheduler waits for a metric, or one of optimizer and scheduler cannot be made.
     """
 
     def __init__(
@@ -66,8 +66,10 @@ class Session:
         self.history = History()
         self.best: dict[str, Tensor] = {}
         step = _Step(model, sampler, loss, self.draws, compile)
-        made = optimizer([parameter for parameter in step.parameters() if parameter.requires_grad])
-        self.scheduler = None if scheduler is None else scheduler(made)
+        with _naming("optimizer"):
+            made = optimizer([parameter for parameter in step.parameters() if parameter.requires_grad])
+        with _naming("scheduler"):
+            self.scheduler = None if scheduler is None else scheduler(made)
         if isinstance(self.scheduler, ReduceLROnPlateau):
             raise ValueError(
                 "ReduceLROnPlateau waits for a metric, and the learning rate changes after epochs without validation "
@@ -88,6 +90,7 @@ class Session:
 
         Raises:
             FloatingPointError: If a loss term is not finite; the message names it.
+            ValueError: If the scheduler fails.
         """
         self.step.train()
         meter = LossMeter(self.fabric)
@@ -107,7 +110,8 @@ class Session:
             if index % _CHECK_EVERY == 0:
                 on_step(index, sum(self._means(meter).values()))
         if self.scheduler is not None:
-            self.scheduler.step()
+            with _naming("scheduler"):
+                self.scheduler.step()
         means = self._means(meter)
         seconds = time.perf_counter() - start
         self.history.epochs += 1
@@ -229,6 +233,16 @@ class _Step(nn.Module):
             self.model(batch), batch.positive, negatives, batch.row, owners(batch)
         )
         return terms
+
+
+@contextmanager
+def _naming(option: str) -> Iterator[None]:
+    """Say of what fails in this context which option it comes from."""
+    try:
+        yield
+    except Exception as error:  # torch checks few of its arguments, and has no type for what is wrong with one
+        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ValueError(f"'{option}' fails ({said}): change its options, or name another class") from error
 
 
 def _entries(batch: Batch) -> dict[str, Tensor | None]:

@@ -90,7 +90,7 @@ class Trainer:
                 raise ValueError(f"'{name}' must be above 0 (got {number})")
         if weight_average is not None and not 0 < weight_average < 1:
             raise ValueError(f"'weight_average' must be above 0 and below 1 (got {weight_average})")
-        if weight_decay < 0:
+        if not weight_decay >= 0:
             raise ValueError(f"'weight_decay' must be at least 0 (got {weight_decay})")
         self.epochs = epochs
         self.learning_rate = learning_rate
@@ -176,8 +176,9 @@ class Trainer:
 
         Raises:
             FloatingPointError: If a loss term is not finite; the message names it.
-            ValueError: If ``validate`` does not give the monitored metric, if the scheduler waits for one, if sparse
-                gradients are to be clipped, compiled, or added up between CUDA devices, or if a compiler is missing.
+            ValueError: If ``validate`` does not give the monitored metric, if the scheduler waits for one, if optimizer
+                or scheduler fail, if sparse gradients are to be clipped, compiled, or added up between CUDA devices, or
+                if a compiler is missing.
         """
         if any(getattr(part, "sparse", False) for part in model.modules()):
             self._check_sparse()

@@ -84,6 +84,8 @@ def _explain(message: str, parser: ArgumentParser, names: list[str]) -> str:
     if found := re.search(r"unrecognized arguments: (.+)", message):
         return f"'{found[1]}' is one word too many"
     if found := re.search(r"arguments are required: (\w+)", message):
+        if not keys and found[1] in (action.dest for action in parser._actions if not action.option_strings):
+            return f"'{parser.prog}' needs {found[1].upper()}: see {parser.prog} --help"
         return f"'--{'.'.join([*keys, found[1]])}' is missing"
     if found := re.search(r"Group '([\w.]+)' does not accept option '([\w.]+)'", message):
         name = f"--{found[1]}.{found[2]}"

@@ -4,9 +4,12 @@ import csv
 import json
 import logging
 import math
+import os
 import re
+import shlex
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -17,6 +20,8 @@ from safetensors.torch import load_file
 from scipy import stats
 
 from graphmi import __version__, cli
+from graphmi.commands import train
+from graphmi.commands.beside import restore_runs
 from graphmi.losses import MultiInterestLoss
 from graphmi.processes import make_fabric
 
@@ -289,14 +294,14 @@ def test_interrupted_and_resumed_equals_uninterrupted(graphmi, trained, tmp_path
     whole = trained("whole", "interest-gcn", "--loader.batch_size", "100")
     with monkeypatch.context() as patch:
         interrupt(patch, at=5 * 2 + 3)  # 480 pairs are five steps an epoch
-        words = ["train", "interest-gcn", *QUICK, "--loader.batch_size", "100", "--out", tmp_path / "parts"]
+        words = ["train", "interest-gcn", *QUICK, "--loader.batch_size", "100", "--out", tmp_path / "my parts"]
         status, _, err = graphmi(*words)
     assert status == 130
     assert "the state after epoch 2 is kept" in err
     command = re.search(r"continue with: graphmi (.*)", err)[1]
-    assert not (tmp_path / "parts" / "result.json").exists()
-    assert graphmi(*command.split())[::2] == (0, "")
-    assert_same_run(whole, tmp_path / "parts")
+    assert not (tmp_path / "my parts" / "result.json").exists()
+    assert graphmi(*shlex.split(command))[::2] == (0, "")
+    assert_same_run(whole, tmp_path / "my parts")
 
 
 def test_the_same_words_with_resume_continue_too(graphmi, trained, tmp_path, monkeypatch):
@@ -306,6 +311,7 @@ def test_the_same_words_with_resume_continue_too(graphmi, trained, tmp_path, mon
         interrupt(patch, at=1)
         status, _, err = graphmi(*words)  # nothing to resume: it starts
     assert status == 130
+    assert f"there is no run in '{tmp_path / 'parts'}' to go on with: a new one begins" in err
     assert "no epoch was finished" in err
     assert graphmi(*words)[::2] == (0, "")
     assert_same_run(whole, tmp_path / "parts")
@@ -323,6 +329,41 @@ def test_a_resumed_run_keeps_its_options(graphmi, trained):
     status, _, err = graphmi("train", "--out", folder, "--resume", "--trainer.learning_rate", 0.5)
     assert status == 2
     assert "'--trainer.learning_rate' is 0.5, but the run in" in err
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "sentence"),
+    [
+        ("--trainer.epochs 3", "--trainer.epochs 2", "has 3 done: ask for 3 or more"),
+        ("--trainer.epochs 3 --trainer.validate_every 2", "--trainer.epochs 6", "epoch 3 of the run in"),
+        # Nothing changes, so that the second and the third validation are in vain.
+        ("--trainer.learning_rate 1e-9", "--trainer.patience 2", "without improvement: ask for 3 or more"),
+    ],
+)
+def test_a_resumed_run_would_have_come_by_the_epochs_that_are_done(graphmi, trained, before, now, sentence):
+    folder = trained("run", "mf", *before.split())
+    written = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    status, _, err = graphmi("train", "--out", folder, "--resume", *now.split())
+    assert (status, err.count("\n"), sentence in err) == (2, 1, True)
+    assert written == {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_a_folder_that_is_taken_while_the_data_is_read_stays_that_of_the_other(graphmi, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    describe = train.describe_data
+
+    def another_first(*arguments):
+        monkeypatch.setattr(train, "describe_data", describe)
+        assert graphmi(*words, "--seed", 1)[0] == 0
+        return describe(*arguments)
+
+    for options, folders, status in (([], {"runs/mf": 1, "runs/mf-2": 0}, 0), (["--out", "mine"], {"mine": 1}, 1)):
+        words = ["train", "mf", *QUICK, *options]
+        monkeypatch.setattr(train, "describe_data", another_first)
+        assert graphmi(*words, "--seed", 0)[0] == status
+        for folder, seed in folders.items():
+            assert result(tmp_path / folder)["seed"] == seed
+            assert yaml.safe_load((tmp_path / folder / "config.yaml").read_text())["seed"] == seed
 
 
 def test_nothing_is_overwritten(graphmi, trained):
@@ -400,6 +441,10 @@ def test_a_backbone_under_a_preset_stays_in_the_run_folder(graphmi, trained):
         ("train mf DATA OUT --trainer.kernels x", 2, "must be one of 'torch', 'triton' (got x)"),
         ("train mf DATA OUT extra", 2, "'extra' is one word too many"),
         ("train mf DATA OUT --trainer.epochs 0", 1, "'epochs' must be at least 1 (got 0)"),
+        ("train mf DATA OUT --seed 18446744073709551616", 1, "'seed' must be below 2**63"),
+        ("train mf DATA OUT --groups.seed 9223372036854775808", 1, "'seed' must be below 2**63"),
+        ("train mf DATA OUT --model.embedding_dim 10000000000000", 1, "not enough memory for 5600000000000000 bytes"),
+        ("train mf DATA OUT --model.embedding_dim 1000000000000000000", 1, "there is not enough memory: make"),
         ("train mf DATA OUT --loader.batch_size 0", 1, "'batch_size' must be at least 1 (got 0)"),
         ("train mf DATA OUT --k 0", 1, "'k' must be at least 1 (got 0)"),
         ("train mf DATA OUT --trainer.monitor ndcg@21", 1, "(did you mean ndcg@20"),
@@ -407,7 +452,12 @@ def test_a_backbone_under_a_preset_stays_in_the_run_folder(graphmi, trained):
         ("train mf DATA OUT --config nosuch.yaml", 1, "'nosuch.yaml': No such file or directory"),
         ("train mf OUT --data nosuch.csv", 1, "no file and no data set is named 'nosuch.csv'"),
         ("train mf OUT --data plantd", 1, "did you mean planted"),
-        ("train --out OUTSIDE --resume", 2, "name a preset"),
+        ("train --out OUTSIDE --resume", 1, "is not a run folder: it has no config.yaml"),
+        ("train mf --data nosuch.csv", 1, "no file and no data set is named 'nosuch.csv'"),
+        ("evaluate", 2, "'graphmi evaluate' needs RUN: see graphmi evaluate --help"),
+        ("compare", 2, "'graphmi compare' needs RUNS"),
+        ("data fetch", 2, "'graphmi data fetch' needs NAME"),
+        ("export OUTSIDE", 2, "'--out' is missing"),
         ("evaluate OUTSIDE", 1, "is not a run folder"),
         ("evaluate OUTSIDE --splt test", 2, "(did you mean --split"),
         ("evaluate OUTSIDE --split tests", 2, "'--split' must be one of 'valid', 'test' (got tests)"),
@@ -416,7 +466,8 @@ def test_a_backbone_under_a_preset_stays_in_the_run_folder(graphmi, trained):
         ("report OUTSIDE", 1, "is not a run folder"),
     ],
 )
-def test_a_mistake_gets_one_sentence_and_leaves_nothing(graphmi, tmp_path, words, status, sentence):
+def test_a_mistake_gets_one_sentence_and_leaves_nothing(graphmi, tmp_path, monkeypatch, words, status, sentence):
+    monkeypatch.chdir(tmp_path)
     places = {"DATA": ["--data", WORLD], "OUT": ["--out", tmp_path / "run"], "OUTSIDE": [tmp_path / "none"]}
     spelled = [part for word in words.split() for part in places.get(word, [word])]
     got, out, err = graphmi(*spelled)
@@ -442,6 +493,22 @@ def test_a_mistake_in_a_file_gets_one_sentence(graphmi, tmp_path, text, sentence
     status, _, err = graphmi("train", "mf", *QUICK, "--config", tmp_path / "my.yaml", "--out", tmp_path / "run")
     assert (status, sentence in err) == (2, True)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_file_in_another_encoding_gets_one_sentence(graphmi, tmp_path):
+    (tmp_path / "my.yaml").write_text("seed: 3", encoding="utf-16")
+    status, _, err = graphmi("train", "mf", *QUICK, "--config", tmp_path / "my.yaml", "--out", tmp_path / "run")
+    assert (status, err) == (2, f"graphmi: '{tmp_path / 'my.yaml'}' is not UTF-8 text: save it as UTF-8\n")
+
+
+@pytest.mark.parametrize("command", ["presets", f"data stats {WORLD}"])
+def test_a_reader_who_has_seen_enough_is_no_mistake(command):
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w") as closed:  # noqa: PTH123 (it has no path)
+        words = [sys.executable, "-m", "graphmi", *command.split()]
+        done = subprocess.run(words, stdout=closed, stderr=subprocess.PIPE, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_a_missing_dependency_says_what_to_install(graphmi, monkeypatch):
@@ -473,6 +540,26 @@ def test_evaluate_says_what_training_said(graphmi, trained):
     valid = result(folder, "evaluation-valid.json")
     assert valid["metrics"]["ndcg@20"] == told["valid_metrics"]["ndcg@20"]
     assert valid["protocol"]["k"] == [3, 20]
+
+
+def test_a_run_from_elsewhere_is_evaluated_here(graphmi, trained, monkeypatch):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    config = trained() / "config.yaml"
+    text = (
+        config.read_text().replace("kernels: torch", "kernels: triton").replace("accelerator: cpu", "accelerator: cuda")
+    )
+    assert text.count("triton") == text.count("cuda") == 1
+    config.write_text(text)
+    assert graphmi("evaluate", config.parent)[::2] == (0, "")
+    assert result(config.parent, "evaluation-test.json")["metrics"] == result(config.parent)["metrics"]
+
+
+def test_weights_of_another_configuration_get_a_sentence(graphmi, trained):
+    config = trained() / "config.yaml"
+    config.write_text(config.read_text().replace("embedding_dim: 64", "embedding_dim: 32"))
+    status, _, err = graphmi("evaluate", config.parent)
+    assert (status, err.count("\n")) == (1, 1)
+    assert f"the weights in '{config.parent}' do not fit the model in its config.yaml" in err
 
 
 def test_mixed_precision_is_not_announced_by_others(trained, graphmi):
@@ -569,6 +656,43 @@ def test_recommend_to_users_to_somebody_else_and_to_all_in_a_file(graphmi, train
         table = read(tmp_path / name)
         assert len(table) == 300
         assert table["user_id"].n_unique() == 60
+
+
+def test_names_in_brackets_are_shown_as_they_are(graphmi, tmp_path, monkeypatch):
+    """Ids, titles, files and runs: none of them is markup. Titles of tables are broken into lines."""
+    monkeypatch.chdir(tmp_path)
+    lines = [f"u[/b]{user} " + " ".join(f"i[/b]{(user + step) % 9}" for step in range(4)) for user in range(8)]
+    (tmp_path / "data[b].txt").write_text("\n".join([*lines, ""]))
+
+    def titled(options):
+        restored = restore_runs(options)
+        ids = restored.interactions.items.ids
+        return replace(restored, interactions=restored.interactions.with_titles(ids, "Title of " + ids))
+
+    monkeypatch.setattr("graphmi.commands.recommend.restore_runs", titled)
+    data = ("--data", "data[b].txt", "--columns.format", "sequences", "--out")
+    for words, shown in (
+        (("train", "popularity", *data, "run[b]"), ["data[b].txt"]),
+        (("train", "popularity", *data, "two[b]"), ["'two[b]'"]),
+        (("data", "stats", "data[b].txt", "--format", "sequences"), ["data[b].txt"]),
+        (("evaluate", "run[b]"), ["run[b]"]),
+        (("compare", "run[b]", "two[b]"), ["data[b].txt, test", "two[b] less run[b]", "Differences from run[b]"]),
+        (("recommend", "run[b]", "--user", "u[/b]3"), ["User u[/b]3", "│ i[/b]", "Title of i[/b]"]),
+        (("recommend", "run[b]", "--out", "lists[b].csv"), ["lists[b].csv"]),
+        (("export", "run[b]", "--out", "vectors[b]"), ["vectors[b]"]),
+    ):
+        status, out, err = graphmi(*words)
+        assert (status, err) == (0, "")
+        assert all("".join(each.split()) in "".join(out.split()) for each in shown)
+
+
+def test_recommend_refuses_a_folder_before_it_asks_the_model(graphmi, trained, tmp_path):
+    (tmp_path / "lists.parquet").mkdir()
+    status, _, err = graphmi("recommend", trained(), "--out", tmp_path / "lists.parquet")
+    assert (status, err) == (
+        2,
+        f"graphmi: '--out' must name a file, and '{tmp_path / 'lists.parquet'}' is a folder\n",
+    )
 
 
 def test_export_gives_the_vectors_that_recommend_scores_with(graphmi, trained, tmp_path):

@@ -17,13 +17,45 @@ SHOWN_ELSEWHERE = {"quickstart.py", "layer_in_your_gnn.py"}  # test_documents.py
 NAMES = sorted(path.name for path in EXAMPLES.glob("*.py") if path.name not in SHOWN_ELSEWHERE)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_an_example_runs(name, monkeypatch, capsys, tmp_path):
+@pytest.fixture
+def example(monkeypatch, tmp_path):
+    """Run an example with these words, and return its exit status."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(EXAMPLES)  # as Python does for a script
-    monkeypatch.setattr(sys, "argv", [name, "--data", DATA, "--epochs", "1"])
-    runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", list(words))
+        with pytest.raises(SystemExit) as stop:
+            runpy.run_path(str(EXAMPLES / words[0]), run_name="__main__")
+        return stop.value.code
+
+    return run
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_runs(name, example, capsys):
+    assert example(name, "--data", DATA, "--epochs", "1") == 0
     assert re.search(r"\d\.\d{2}", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("name", [*NAMES, "quickstart.py"])
+def test_a_mistake_gets_one_sentence(name, example, capsys):
+    assert example(name, "--data", "nosuch") == 1
+    assert re.fullmatch(r"graphmi: no file and no data set is named 'nosuch'.*\n", capsys.readouterr().err)
+
+
+def test_the_quickstart_goes_on_with_the_same_data_only(example, capsys, tmp_path, monkeypatch):
+    for drawing in ("save_figures", "build_report"):  # takes its time
+        monkeypatch.setattr(f"graphmi.report.{drawing}", lambda *_: [])
+    words = ["quickstart.py", "--epochs", "2", "--out", "runs", "--data"]
+    run = RunFolder(tmp_path / "runs" / "interest-gcn-softmax")
+    assert example(*words, DATA) == 0
+    rows = (run.path / "metrics.csv").read_bytes()
+    assert example(*words, f"{DATA},seed=7") == 2
+    assert "a resumed run keeps its options" in capsys.readouterr().err
+    assert run.read_result()["config"]["data"] == run.read_result("data.json")["name"] == DATA
+    assert example(*words, DATA) == 0
+    assert (run.path / "metrics.csv").read_bytes() == rows, "nothing is trained twice"
 
 
 @pytest.mark.parametrize("name", NAMES)

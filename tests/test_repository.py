@@ -57,7 +57,8 @@ ALLOWED = {
     "samplers": {"samplers", "typing"},
     "metrics": {"metrics", "typing"},
     "retrieval": {"retrieval", "nn", "typing"},
-    "data": {"data", "sorting", "typing"},
+    "data": {"data", "seeds", "sorting", "typing"},
+    "seeds": set(),
     "sorting": set(),
     "typing": set(),
 }

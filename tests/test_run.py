@@ -3,10 +3,12 @@
 import csv
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
+from graphmi.atomic import replacing
 from graphmi.run import RunFolder
 
 
@@ -43,11 +45,32 @@ def test_tensors_come_back_even_when_they_share_memory(folder):
     assert torch.equal(read["row"], base[1])
 
 
-def test_a_damaged_file_gets_a_sentence(folder):
+@pytest.mark.parametrize(
+    ("name", "content", "read"),
+    [
+        ("model.safetensors", b"half", lambda folder: folder.read_tensors("model")),
+        ("result.json", b'{"a": 1', lambda folder: folder.read_result()),
+        ("result.json", b"", lambda folder: folder.read_result()),
+        ("data.json", b"{}", lambda folder: folder.read_result("data.json")["fingerprint"]),
+        ("data.json", b"7", lambda folder: folder.read_result("data.json")),
+        ("resume.pt", b"", lambda folder: folder.read_state()),
+        ("resume.pt", b"PK\x03\x04half", lambda folder: folder.read_state()),
+        ("resume.pt", b"other", lambda folder: folder.read_state()),
+        ("metrics.csv", b"epoch,loss\n1,x\n", lambda folder: folder.read_metrics()),
+        ("config.yaml", "seed: 3".encode("utf-16"), lambda folder: folder.read_config()),
+    ],
+)
+def test_a_damaged_file_gets_a_sentence(folder, name, content, read):
     folder.write_config("")
-    (folder.path / "model.safetensors").write_bytes(b"half")
-    with pytest.raises(ValueError, match=r"model.safetensors' is damaged"):
-        folder.read_tensors("model")
+    (folder.path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=rf"^'{folder.path / name}' is damaged \([^\n]+\); train again$"):
+        read(folder)
+
+
+def test_what_is_missing_in_a_run_that_has_ended_is_not_said_to_come(folder):
+    folder.write_result({})
+    with pytest.raises(FileNotFoundError, match=r"per_user.safetensors' is missing.*; train again$"):
+        folder.read_tensors("per_user")
 
 
 def test_state_is_read_without_pickle(folder):
@@ -84,6 +107,37 @@ def test_a_file_is_refused_as_a_folder(tmp_path):
     (tmp_path / "run").write_text("mine")
     with pytest.raises(FileExistsError, match="not empty"):
         RunFolder(tmp_path / "run").require_empty()
+
+
+def test_of_many_who_want_a_folder_at_once_one_gets_it(tmp_path):
+    def claim(_):
+        try:
+            return RunFolder(tmp_path / "runs" / "one").claim() is not None
+        except FileExistsError as error:
+            assert "is not empty" in str(error)  # noqa: PT017
+            return False
+
+    with ThreadPoolExecutor(16) as pool:
+        assert sum(pool.map(claim, range(64))) == 1
+
+
+def test_an_empty_folder_can_be_claimed(tmp_path):
+    assert RunFolder(tmp_path).claim().path == tmp_path
+
+
+def test_two_who_replace_a_file_at_once_do_not_meet(tmp_path):
+    with replacing(tmp_path / "file") as first, replacing(tmp_path / "file") as second:
+        first.write_text("first")
+        second.write_text("second")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("file", "first")]
+
+
+def test_what_cannot_be_replaced_is_named_and_nothing_is_left(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError) as caught, replacing(tmp_path / "folder") as part:
+        part.write_text("content")
+    assert caught.value.filename == str(tmp_path / "folder")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
 def test_a_failed_write_leaves_the_old_file(folder):

@@ -177,7 +177,8 @@ def test_unknown_monitor_gets_a_sentence():
 @pytest.mark.parametrize(
     ("name", "value"),
     [("epochs", 0), ("patience", 0), ("validate_every", 0), ("learning_rate", 0.0), ("learning_rate", float("nan")),
-     ("gradient_clip", -1.0), ("weight_decay", -0.1), ("weight_average", 1.0), ("weight_average", 0.0)],
+     ("gradient_clip", -1.0), ("weight_decay", -0.1), ("weight_decay", float("nan")),
+     ("weight_average", 1.0), ("weight_average", 0.0)],
 )  # fmt: skip
 def test_bad_arguments_are_named(name, value):
     with pytest.raises(ValueError, match=rf"'{name}' must be .* \(got {value}\)"):
@@ -246,6 +247,26 @@ def test_the_schedule_survives_a_resume(tmp_path):
 def test_a_scheduler_that_waits_for_a_metric_is_refused():
     with pytest.raises(ValueError, match="ReduceLROnPlateau waits for a metric"):
         fit(1, settings={"scheduler": torch.optim.lr_scheduler.ReduceLROnPlateau})
+
+
+@pytest.mark.parametrize(
+    ("option", "kind", "said"),
+    [
+        ("optimizer", torch.optim.LBFGS, "weight_decay"),
+        ("scheduler", partial(torch.optim.lr_scheduler.StepLR, step_size=0), "ZeroDivisionError"),
+        ("scheduler", torch.optim.lr_scheduler.ChainedScheduler, "has no len"),
+    ],
+)
+def test_what_torch_refuses_is_named(option, kind, said):
+    with pytest.raises(ValueError, match=rf"^'{option}' fails \(.*{said}.*\): change its options, or name another"):
+        fit(1, settings={option: kind})
+
+
+def test_seeds_that_no_generator_takes_are_refused():
+    assert generator(2**63 - 1, "sampler").initial_seed() != generator(0, "sampler").initial_seed()
+    for seed in (2**63, 2**64, -1):
+        with pytest.raises(ValueError, match=rf"'seed' must be .* \(got {seed}\)"):
+            generator(seed, "sampler")
 
 
 def interrupt_in_epoch(epoch):

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 
 from jsonargparse import ArgumentParser
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from graphmi.commands.tables import group_names, number
 from graphmi.comparison import NamedRun, check_comparable, choose_metric, named, paired, shared_metrics
@@ -60,7 +60,8 @@ def compare(folders: Sequence[RunFolder], metric: str | None = None) -> Table:
     runs = named(folders)
     check_comparable(runs)
     metric, shared = choose_metric(runs, metric), shared_metrics(runs)
-    table = Table(title=f"{runs[0].result['data']['name']}, test", caption=_caption(runs[0].name))
+    title = Text(f"{runs[0].result['data']['name']}, test", "table.title")
+    table = Table(title=title, caption=_caption(runs[0].name))
     table.add_column("")
     for run in runs:
         table.add_column(_header(run.name, 12), justify="right")
@@ -74,15 +75,16 @@ def compare(folders: Sequence[RunFolder], metric: str | None = None) -> Table:
     return table
 
 
-def _header(name: str, width: int) -> str:
+def _header(name: str, width: int) -> Text:
     """Break a long name at its hyphens, so that the table stays narrow."""
-    return escape("\n".join(textwrap.wrap(name, width)))
+    return Text("\n".join(textwrap.wrap(name, width)))
 
 
-def _caption(first: str) -> str:
-    return (
+def _caption(first: str) -> Text:
+    return Text(
         f"Differences from {first} with 95 % bootstrap intervals; p: Wilcoxon signed-rank test on the same users, "
-        "within groups after Holm's correction."
+        "within groups after Holm's correction.",
+        "table.caption",
     )
 
 

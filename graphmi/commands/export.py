@@ -49,4 +49,6 @@ def main(arguments: Sequence[str]) -> None:
         with replacing(path) as part:
             table.write_parquet(part)
         size = table["vector"].to_numpy().shape[1]
-        Console().print(f"{len(table):,} vectors of {size} numbers: {path}", highlight=False, soft_wrap=True)
+        Console().print(
+            f"{len(table):,} vectors of {size} numbers: {path}", highlight=False, markup=False, soft_wrap=True
+        )

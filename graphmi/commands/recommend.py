@@ -7,6 +7,7 @@ import polars as pl
 from jsonargparse import ArgumentParser
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from graphmi.atomic import replacing
 from graphmi.commands.beside import add_runs, restore_runs
@@ -56,6 +57,8 @@ def main(arguments: Sequence[str]) -> None:
         raise UsageError("--history is for somebody else than --user, and is shown, not written to --out")
     if options.out and Path(options.out).suffix not in _FORMATS:
         raise UsageError(f"'--out' must end with {' or '.join(_FORMATS)} (got {options.out})")
+    if options.out and Path(options.out).is_dir():
+        raise UsageError(f"'--out' must name a file, and '{options.out}' is a folder")
     run = restore_runs(options)
     for what, vocabulary, names in (
         ("user", run.interactions.users, ("user",)),
@@ -82,18 +85,20 @@ def _write(recommender: Recommender, users: Sequence[str] | None, path: Path) ->
         table = recommender.table(users, lambda done: shown.update(task, completed=done))
     with replacing(path) as part:
         table.write_csv(part) if path.suffix == ".csv" else table.write_parquet(part)
-    Console().print(f"{len(table):,} recommendations for {total:,} users: {path}", highlight=False, soft_wrap=True)
+    Console().print(
+        f"{len(table):,} recommendations for {total:,} users: {path}", highlight=False, markup=False, soft_wrap=True
+    )
 
 
 def _table(title: str, found: Sequence[Recommendation], data: Interactions) -> Table:
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(title, "table.title"), title_justify="left")
     for name in ("rank", "item", "title", "score", "interest"):
         table.add_column(name, justify="left" if name in ("item", "title") else "right")
     titles = data.titles
     place = data.items.encode(pl.Series([one.item for one in found], dtype=data.items.ids.dtype)).tolist()
     for rank, (one, item) in enumerate(zip(found, place, strict=True), start=1):
         name = titles[item] if titles else ""
-        table.add_row(str(rank), str(one.item), name, f"{one.score:.4f}", str(one.interest + 1))
+        table.add_row(str(rank), Text(str(one.item)), Text(name), f"{one.score:.4f}", str(one.interest + 1))
     if not titles:
         table.columns.pop(2)
     return table

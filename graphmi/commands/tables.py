@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 __all__ = [
     "group_names",
@@ -58,7 +59,7 @@ def metrics_table(title: str, parts: Mapping[str, Mapping[str, float]]) -> Table
     first = next(iter(parts.values()))
     names = list(dict.fromkeys(key.partition("@")[0] for key in first))
     lengths = list(dict.fromkeys(key.partition("@")[2] for key in first))
-    table = Table(title=title)
+    table = Table(title=Text(title, "table.title"))
     table.add_column("metric")
     for part in parts:
         for length in lengths:

@@ -1,7 +1,8 @@
 """The command ``graphmi train``."""
 
 import argparse
-import itertools
+import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from jsonargparse import ArgumentParser
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from rich.console import Console
 
+from graphmi.commands.resuming import check_epochs, check_options
 from graphmi.commands.tables import metrics_table, result_tables
 from graphmi.config import Config, experiment_parser, preset_texts, read_config
 from graphmi.data import Dataset
@@ -31,8 +33,6 @@ _DESCRIPTION = (
     "--split.seed 1. Any class on the import path can be named, classes of graphmi without their module. "
     "--model.help CLASS lists the options of a class."
 )
-# What a resumed run may do differently: none of it changes the epochs that are done.
-_RESUMABLE = {"trainer.epochs", "trainer.patience", "trainer.accelerator", "trainer.progress"}
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -54,20 +54,34 @@ def main(arguments: Sequence[str]) -> None:
     request = _request(arguments)
     config = _config(request, parser)
     experiment = config.experiment()
+    if request.resume:
+        check_epochs(request.folder, experiment.trainer)
     dataset = experiment.dataset()  # in several processes, none goes on before all have looked at the folder
-    _begin(request, config, experiment, dataset)
-    trained = _train(request, experiment, dataset)
+    folder = _begin(request, config, experiment, dataset)
+    trained = _train(folder, request.resume, experiment, dataset)
     if experiment.trainer.leads:
-        _finish(request.folder, config, experiment, dataset, trained)
+        _finish(folder, config, experiment, dataset, trained)
 
 
 @dataclass(frozen=True)
 class _Request:
-    """What is asked for, before options are looked at."""
+    """What is asked for, before options are looked at.
+
+    Attributes:
+        texts: The YAML of the preset.
+        files: Configuration files over it.
+        folder: The run folder.
+        named: Whether just this folder is asked for, and not the first of ``FOLDER``, ``FOLDER-2``, ... that is free.
+        resumable: Whether a run in the folder is to go on.
+        resume: Whether there is one, and it is.
+        options: All other words.
+    """
 
     texts: list[str]
     files: list[str]
     folder: RunFolder
+    named: bool
+    resumable: bool
     resume: bool
     options: list[str]
 
@@ -81,7 +95,9 @@ def _parser() -> ArgumentParser:
     )
     parser.add_argument("--out", type=str, help="The run folder; it must be new or empty. runs/PRESET if omitted.")
     parser.add_argument(
-        "--resume", action="store_true", help="Continue the run in the folder where it was interrupted."
+        "--resume",
+        action="store_true",
+        help="Continue the run in the folder where it was interrupted; a new one begins where there is none.",
     )
     parser.prog, parser.usage, parser.description = "graphmi train", _USAGE, _DESCRIPTION
     return parser
@@ -103,66 +119,70 @@ def _request(arguments: Sequence[str]) -> _Request:
     texts = [] if preset is None else preset_texts(preset, known.backbone)
     if known.out is None and known.resume:
         raise UsageError("'--out' is missing: name the folder of the run that is to go on")
-    folder = RunFolder(known.out) if known.out is not None else _free_folder(preset or "run")
+    folder, named = RunFolder(known.out or Path("runs", preset or "run")), known.out is not None
     resume = known.resume and folder.exists
-    if not resume:
+    if named and not resume:
         folder.require_empty()
-    return _Request(texts, known.config, folder, resume, options)
-
-
-def _free_folder(name: str) -> RunFolder:
-    """Return the first of ``runs/NAME``, ``runs/NAME-2``, ... that is free."""
-    paths = (Path("runs") / (name if number == 1 else f"{name}-{number}") for number in itertools.count(1))
-    return RunFolder(next(path for path in paths if not path.exists()))
+    return _Request(texts, known.config, folder, named, known.resume, resume, options)
 
 
 def _config(request: _Request, parser: ArgumentParser) -> Config:
-    texts = request.texts + [Path(file).read_text(encoding="utf-8") for file in request.files]
+    texts = request.texts + [_text(Path(file)) for file in request.files]
     if not request.resume:
         if not texts and not any(option.startswith("--model") for option in request.options):
+            if request.resumable:
+                request.folder.require()
             raise UsageError(f"name a preset ({', '.join(preset_names())}), a --config file or a --model")
         return read_config(*texts, arguments=request.options, parser=parser)
     stored = request.folder.read_config()
     config = read_config(*(texts or [stored]), arguments=request.options, parser=parser)
-    before, now = (_flat(one.to_dict()) for one in (read_config(stored, parser=parser), config))
-    for name in sorted(before.keys() | now.keys()):
-        if before.get(name) != now.get(name) and name not in _RESUMABLE:
-            raise UsageError(
-                f"'--{name}' is {now.get(name)}, but the run in '{request.folder.path}' has {before.get(name)}: "
-                "a resumed run keeps its options"
-            )
+    check_options(request.folder, read_config(stored, parser=parser), config)
     return config
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested options by their names on the command line."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        path = prefix if name == "init_args" else f"{prefix}.{name}".lstrip(".")
-        flat |= _flat(value, path) if isinstance(value, dict) and value else {path: value}
-    return flat
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UsageError(f"'{path}' is not UTF-8 text: save it as UTF-8") from None
 
 
-def _begin(request: _Request, config: Config, experiment: Experiment, dataset: Dataset) -> None:
+def _begin(request: _Request, config: Config, experiment: Experiment, dataset: Dataset) -> RunFolder:
+    """Return the folder of the run, which one of several processes has begun."""
     folder, data = request.folder, describe_data(experiment, dataset)
     if request.resume:
         check_data(folder, data)
     if experiment.trainer.leads:
         if not request.resume:
+            folder = _claim(request)
             folder.write_result(data, "data.json")
         folder.write_config(config.text())
+    return experiment.trainer.fabric.broadcast(folder)
 
 
-def _train(request: _Request, experiment: Experiment, dataset: Dataset) -> Trained:
-    folder = request.folder
+def _claim(request: _Request) -> RunFolder:
+    if request.resumable:
+        sys.stderr.write(f"graphmi: there is no run in '{request.folder.path}' to go on with: a new one begins\n")
+    folder, number = request.folder, 1
+    while True:
+        try:
+            return folder.claim()
+        except FileExistsError:
+            if request.named or not folder.path.exists():
+                raise
+        number += 1
+        folder = RunFolder(f"{request.folder.path}-{number}")
+
+
+def _train(folder: RunFolder, resume: bool, experiment: Experiment, dataset: Dataset) -> Trained:
     logger = TensorBoardLogger(folder.path, name="tensorboard", version="")
     try:
-        return experiment.train(dataset, folder, resume=request.resume, loggers=[logger])
+        return experiment.train(dataset, folder, resume=resume, loggers=[logger])
     except KeyboardInterrupt:
         state = folder.read_state()
         done = f"the state after epoch {state['history']['epochs']} is kept" if state else "no epoch was finished"
         raise KeyboardInterrupt(
-            f"interrupted: {done}; continue with: graphmi train --out {folder.path} --resume"
+            f"interrupted: {done}; continue with: graphmi train --out {shlex.quote(str(folder.path))} --resume"
         ) from None
     except Exception:
         if experiment.trainer.leads and folder.read_state() is None:

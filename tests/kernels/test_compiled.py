@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("triton", reason="Triton is not installed")
+pytest.importorskip("triton", minversion="3.6", reason="Triton is not installed")
 
 SMALLEST = 99 * 1024  # bytes of shared memory that a program may have on the smaller cards since Ampere
 

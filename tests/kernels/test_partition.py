@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-pytest.importorskip("triton", reason="Triton is not installed")
+pytest.importorskip("triton", minversion="3.6", reason="Triton is not installed")
 
 from graphmi.kernels import partition, triton_kernels, use_triton
 from graphmi.losses import MultiInterestLoss, SampledSoftmaxLoss

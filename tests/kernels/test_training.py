@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-pytest.importorskip("triton", reason="Triton is not installed")
+pytest.importorskip("triton", minversion="3.6", reason="Triton is not installed")
 
 from graphmi.config import experiment
 from graphmi.kernels import closest, partition, runs_on, triton_kernels, use_triton

@@ -77,7 +77,9 @@ def test_isolated_nodes_change_nothing():
         torch.testing.assert_close(weight(edges, larger), weight(edges, size))
 
 
-@pytest.mark.parametrize("kwargs", [{"similarity": "dice"}, {"gamma": -1.0}, {"block_size": 0}])
+@pytest.mark.parametrize(
+    "kwargs", [{"similarity": "dice"}, {"gamma": -1.0}, {"gamma": float("nan")}, {"block_size": 0}]
+)
 def test_wrong_arguments_are_named(kwargs):
     (name,) = kwargs
     with pytest.raises(ValueError, match=f"'{name}'"):
