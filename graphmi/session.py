@@ -90,7 +90,7 @@ class Session:
 
         Raises:
             FloatingPointError: If a loss term is not finite; the message names it.
-            ValueError: If the scheduler fails.
+            ValueError: If the scheduler fails, or the optimizer has no use for sparse gradients.
         """
         self.step.train()
         meter = LossMeter(self.fabric)
@@ -103,7 +103,7 @@ class Session:
             if gradient_clip is not None:
                 # A check for finiteness here would wait for the device at every step; the meter's does not.
                 self.fabric.clip_gradients(self.step, self.optimizer, max_norm=gradient_clip, error_if_nonfinite=False)
-            self.optimizer.step()
+            self._update()
             if self.average is not None:
                 self.average.update()
             meter.update(terms, len(batch.positive if batch.positive is not None else batch.user))
@@ -136,6 +136,17 @@ class Session:
         inputs = self.fabric.to_device((*whole, _entries(part.batch), part.row))
         terms = self.step(*inputs, shares(self.loss, batch, part))  # type: ignore[arg-type]
         return terms
+
+    def _update(self) -> None:
+        try:
+            self.optimizer.step()
+        except RuntimeError as error:
+            if "sparse gradients" not in str(error):
+                raise
+            raise ValueError(
+                "'optimizer' does not take the sparse gradients of the model: use LazyAdam, or build the model with "
+                "sparse=False"
+            ) from error
 
     def averaged(self) -> AbstractContextManager[None]:
         """Return a context in which the model has the weights that are validated and kept."""

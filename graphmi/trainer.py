@@ -198,7 +198,8 @@ class Trainer:
                 self.compile,
             )
             if resume and folder is not None and (state := folder.read_state()) is not None:
-                session.load_state_dict(state)
+                with folder.reading("resume.pt"):  # it may be that of another model
+                    session.load_state_dict(state)
             with self._show(session) as shown:
                 while not self._finished(session.history):
                     metrics = self._epoch(session, validate, shown)

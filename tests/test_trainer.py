@@ -359,6 +359,14 @@ def test_resume_without_state_starts(tmp_path):
     assert history.epochs == 2
 
 
+def test_a_state_that_does_not_fit_is_named(tmp_path):
+    folder = RunFolder(tmp_path)
+    fit(1, folder=folder)
+    folder.write_state({**folder.read_state(), "model": {}})
+    with pytest.raises(ValueError, match=r"resume\.pt' is damaged \(Error\(s\) in loading state_dict"):
+        fit(2, folder=folder, resume=True)
+
+
 class Dies:
     """In place of ``replacing``: ends in the middle of the ``at``-th write, with half a file on the disk."""
 

@@ -139,3 +139,9 @@ def test_clipping_sparse_gradients_is_refused():
     ):
         fit(1, gradient_clip=0.5)
     fit(1, gradient_clip=0.5, sparse=False)
+
+
+def test_optimizers_of_dense_gradients_are_refused():
+    with pytest.raises(ValueError, match="'optimizer' does not take the sparse gradients of the model: use LazyAdam"):
+        fit(1, optimizer=torch.optim.AdamW)
+    fit(1, optimizer=torch.optim.AdamW, sparse=False)
