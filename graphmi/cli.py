@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
@@ -77,6 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0, 1 for data and arguments that cannot be used, 2 for what cannot be understood, 130 for
         an interruption.
     """
+    warnings.filterwarnings("ignore", "`torch.jit", FutureWarning)  # what torch 2.14 says of torch-geometric
     words = list(sys.argv[1:] if arguments is None else arguments)
     return answer(lambda: _run(words))
 
