@@ -1,7 +1,7 @@
 """Does a multi-interest graph model beat its single-interest backbone at the last item of every user?
 
 Leave-one-out, as sequence models are tested, and as ``random_split.py`` asks it of a random split: a full softmax on
-cosines with one interest and with four, the same ranges searched with the same number of trials by Optuna (TPE) on
+cosines with one interest and with four, the same ranges searched by Optuna (TPE) on
 *validation* NDCG@20, then trained anew with several seeds and tested once. Users are read by all of their training
 items, or (``-latest``) by the few latest that are known. Small models, made for small data.
 

@@ -1,6 +1,6 @@
 """Does a multi-interest graph model beat its single-interest backbone? MovieLens-100K, random 80/10/10 split.
 
-Four arms, each tuned with the same number of trials by Optuna (TPE) on *validation* NDCG@20, then trained anew with
+Four arms, each tuned in the same ranges by Optuna (TPE) on *validation* NDCG@20, then trained anew with
 five seeds and tested once: LightGCN and its multi-interest form, with BPR as published, and with a full softmax on
 cosines.
 

@@ -1,4 +1,4 @@
-"""Do several interests beat the best single one on sequences? Leave-one-out, all arms with the same number of trials.
+"""Do several interests beat the best single one on sequences? Leave-one-out, all arms searched in the same ranges.
 
 Five arms are searched by Optuna (TPE) on *validation* NDCG@20: a self-attentive extractor over a transformer, with one
 interest, and with four that are selected by a draw (as BaM) or by log-sum-exp, the latter also with interests that

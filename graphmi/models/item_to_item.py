@@ -1,4 +1,4 @@
-"""Models of weights between items, in closed form: nothing is trained, and few models that are trained beat them."""
+"""Models of weights between items, in closed form: nothing is trained, and they are strong baselines."""
 
 from collections.abc import Callable
 from copy import copy
