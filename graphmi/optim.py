@@ -42,7 +42,7 @@ class LazyAdam(Adam):
         row_wise: Keep two numbers per row of a table instead of two tables.
 
     Raises:
-        ValueError: If a number is out of its range.
+        ValueError: If a number is out of its range, or, in a step with ``row_wise``, a table has half precision.
 
     Example:
         >>> import torch
@@ -124,6 +124,10 @@ class LazyAdam(Adam):
     def _update_row_wise(
         self, table: Tensor, state: dict[str, Tensor], group: dict[str, Any], row: Tensor, grad: Tensor
     ) -> None:
+        if table.element_size() < 4:
+            raise ValueError(
+                f"'row_wise' counts steps in the table's own numbers, for which {table.dtype} is too small"
+            )
         if "row_step" not in state:
             state["step"] = torch.tensor(0.0)  # of no use here; Adam wants one when a state is put back
             state["row_step"], state["row_square"] = table.new_zeros(len(table)), table.new_zeros(len(table))

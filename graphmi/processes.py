@@ -14,11 +14,16 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch.nn.parallel import DistributedDataParallel
 
-__all__ = ["Precision", "gathered", "make_fabric", "position", "speaking"]
+__all__ = ["Precision", "gathered", "launched", "make_fabric", "position", "speaking"]
 
 Precision = Literal["32-true", "64-true", "bf16-mixed", "16-mixed"]
 _T = TypeVar("_T")
 _PATIENCE = 5  # seconds that a process which fails waits for process 0 to say why
+
+
+def launched() -> int:
+    """Return how many processes ``torchrun`` started, 1 without it."""
+    return int(os.environ["WORLD_SIZE"]) if TorchElasticEnvironment.detect() else 1
 
 
 def make_fabric(accelerator: Literal["auto", "cpu", "cuda"], precision: Precision) -> Fabric:
@@ -35,7 +40,7 @@ def make_fabric(accelerator: Literal["auto", "cpu", "cuda"], precision: Precisio
         raise ValueError("'accelerator' is 'cuda', but there is no CUDA device here; use 'auto' or 'cpu'")
     # Not fabric's own "auto": sparse products are not available on every device that it may choose.
     chosen = "cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu"
-    world = int(os.environ["WORLD_SIZE"]) if TorchElasticEnvironment.detect() else 1
+    world = launched()
     if world == 1:
         return Fabric(accelerator=chosen, devices=1, precision=precision)
     here = int(os.environ["LOCAL_WORLD_SIZE"])

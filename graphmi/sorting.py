@@ -19,7 +19,7 @@ def sort_rows(keys: Tensor) -> tuple[Tensor, Tensor]:
         Sorted keys and rows, both ``[num_rows]`` int64.
     """
     keys = keys.long()  # narrower ones have no room for the row
-    if not keys.is_cpu or not keys.numel():
+    if torch.compiler.is_compiling() or not keys.is_cpu or not keys.numel():
         return torch.sort(keys, stable=True)
     low, high, bits = int(keys.min()), int(keys.max()), keys.numel().bit_length()
     if (high - low).bit_length() + bits > 63:

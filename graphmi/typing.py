@@ -4,9 +4,10 @@ Models, samplers, losses, metrics and the index know these types and nothing of 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 __all__ = [
@@ -68,6 +69,10 @@ class Batch:
     mask: Tensor | None = None
     prefix: Tensor | None = None
 
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
+        """Return the batch on another device."""
+        return replace(self, **_moved(self, device, non_blocking))
+
 
 @dataclass(frozen=True, slots=True)
 class Representations:
@@ -126,6 +131,10 @@ class Negatives:
     known: Tensor | None = None
     block_size: int | None = None
 
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "Negatives":
+        """Return the negatives on another device."""
+        return replace(self, **_moved(self, device, non_blocking))
+
     def take(self, row: Tensor) -> "Negatives":
         """Return the negatives of these rows of the batch, ``[num]``; what is shared stays shared."""
 
@@ -182,3 +191,8 @@ class FoldsIn(Protocol):
     def fold_in(self, history: Tensor, mask: Tensor) -> Representations:
         """Return what users with these items are like, ``[batch, length]`` and True where they are real."""
         ...
+
+
+def _moved(value: "Batch | Negatives", device: torch.device | str, non_blocking: bool) -> dict[str, Any]:
+    parts = {field.name: getattr(value, field.name) for field in fields(value)}
+    return {name: part.to(device, non_blocking=non_blocking) for name, part in parts.items() if torch.is_tensor(part)}

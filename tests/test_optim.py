@@ -194,3 +194,11 @@ def test_hooks_run_once_a_step():
     optimizer.register_step_post_hook(lambda *_: calls.append("after"))
     train(weight, optimizer, [EVERY], sparse=True)
     assert calls == ["before", "after"]
+
+
+def test_steps_are_not_counted_in_numbers_that_end_at_256():
+    weight = nn.Parameter(torch.zeros(NUM_ROWS, DIM, dtype=torch.bfloat16))
+    weight.grad = torch.ones_like(weight).to_sparse(1)
+    LazyAdam([weight]).step()
+    with pytest.raises(ValueError, match=r"for which torch\.bfloat16 is too small"):
+        LazyAdam([weight], row_wise=True).step()

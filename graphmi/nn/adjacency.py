@@ -47,11 +47,15 @@ class Adjacency:
             edge_weight: Weight of each edge, ``[num_edges]``; ones where ``None``.
             size: ``(num_src, num_dst)``.
         """
-        src, dst = (edge_index.as_tensor() if isinstance(edge_index, EdgeIndex) else edge_index).long()
+        edges = edge_index.as_tensor() if isinstance(edge_index, EdgeIndex) else edge_index
+        if edges.is_floating_point():
+            raise ValueError(f"'edge_index' must hold the numbers of nodes, integers (got {edges.dtype})")
+        src, dst = edges.long()
         order = sort_rows(dst * size[0] + src)[1]
         src, dst = src[order], dst[order]
         if edge_weight is None:
             edge_weight = torch.ones(src.numel(), device=src.device)
+        _check_weight(edge_weight, src.numel())
         return cls.from_sorted(src, dst, edge_weight[order], size=size)
 
     @classmethod
@@ -125,6 +129,7 @@ class Adjacency:
 
     def with_value(self, value: Tensor) -> "Adjacency":
         """Return the same pattern with other weights ``[num_edges]``, in the order of ``col``."""
+        _check_weight(value, self.num_edges)
         return Adjacency(
             self.rowptr,
             self.col,
@@ -231,8 +236,16 @@ def as_adjacency(
     return adjacency if edge_weight is None else adjacency.with_value(edge_weight)
 
 
+def _check_weight(weight: Tensor, num_edges: int) -> None:
+    if weight.shape != (num_edges,):
+        raise ValueError(f"there must be one weight per edge, {num_edges} (got shape {list(weight.shape)})")
+
+
 def _rowptr(sorted_or_not: Tensor, num_rows: int) -> Tensor:
-    counts = torch.bincount(sorted_or_not, minlength=num_rows)
+    if torch.compiler.is_compiling():  # where sizes must not depend on numbers
+        counts = sorted_or_not.new_zeros(num_rows).scatter_add_(0, sorted_or_not, torch.ones_like(sorted_or_not))
+    else:
+        counts = torch.bincount(sorted_or_not, minlength=num_rows)
     if counts.numel() > num_rows:
         raise ValueError(f"An edge names node {counts.numel() - 1}, but there are {num_rows} nodes")
     return torch.nn.functional.pad(counts.cumsum(0), (1, 0))

@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from graphmi.config import Config, experiment_parser, read_config
 from graphmi.data import Dataset
+from graphmi.processes import launched
 from graphmi.tuning.options import difference, get_option, with_options
 from graphmi.tuning.orphans import end_orphans, mark
 from graphmi.tuning.progress import SearchProgress
@@ -71,6 +72,8 @@ class Search:
         spread: bool = False,
         seed: int = 0,
     ) -> None:
+        if launched() > 1:  # its processes would train one model, and each has a trial of its own
+            raise UsageError("a search trains in one process: start it several times instead of with torchrun")
         self.values, self.space, self.out = config.to_dict(), dict(space), Path(out)
         self.metric, self.spread, self.seed = str(self.values["trainer"]["monitor"]), spread, seed
         for name in self.space:

@@ -231,6 +231,16 @@ def test_compiled_layer_gives_the_same(center):
         torch.testing.assert_close(actual, expected)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_plain_edges_compile_and_export_as_one_graph():
+    x, layer = torch.randn(5, 8), MultiInterestConv(8, 4)
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    exported = torch.export.export(layer, (x, EDGES)).module()
+    for form in (compiled, exported):
+        for actual, expected in zip(form(x, EDGES), layer(x, EDGES), strict=True):
+            assert torch.equal(actual, expected)
+
+
 def test_autocast_keeps_the_sums_in_full_precision():
     x, layer = torch.randn(5, 8), MultiInterestConv(8, 4)
     expected, _ = layer(x, EDGES)
@@ -263,7 +273,9 @@ def test_layers_in_half_precision(attention):
     x = torch.randn(5, 8)
     expected = layer(x, EDGES)
     found = layer.bfloat16()(x.bfloat16(), EDGES)
+    assert found.dtype == torch.bfloat16  # as the next layer expects it
     torch.testing.assert_close(found.float(), expected, atol=0.03, rtol=0.03)
+    assert layer(x.bfloat16(), EDGES, torch.rand(8)).dtype == torch.float32
 
 
 def test_large_logits_stay_finite():

@@ -161,6 +161,9 @@ def test_autocast_leaves_the_attention_in_full_precision():
     with torch.autocast("cpu", torch.bfloat16):
         found = prefix_attention(logits, values, prefix)
         rounded = prefix_attention(logits.bfloat16(), values, prefix)
+    half = prefix_attention(logits.bfloat16(), values.bfloat16(), prefix)
+    assert half.mean.dtype == torch.bfloat16  # what it is a mean of, whatever it was summed in
+    torch.testing.assert_close(half.mean.float(), expected.mean, atol=0.02, rtol=0)
     for part, close, other in zip(found, rounded, expected, strict=True):
         assert torch.equal(part, other)
         torch.testing.assert_close(close, other, atol=0.02, rtol=0)

@@ -205,6 +205,18 @@ def test_edges_outside_the_nodes_are_refused():
         Adjacency.from_edge_index(torch.tensor([[0], [4]]), size=(SRC, DST))
 
 
+@pytest.mark.parametrize("num", [6, 8])
+def test_weights_of_other_edges_are_refused(num):
+    for edges in (EDGES, Adjacency.from_edge_index(EDGES, size=(SRC, DST))):
+        with pytest.raises(ValueError, match=rf"one weight per edge, 7 \(got shape \[{num}\]\)"):
+            as_adjacency(edges, torch.rand(num), size=(SRC, DST))
+
+
+def test_edges_that_are_no_integers_are_refused():
+    with pytest.raises(ValueError, match=r"must hold the numbers of nodes, integers \(got torch.float32\)"):
+        as_adjacency(EDGES.float(), size=(SRC, DST))
+
+
 def test_a_matrix_of_another_size_is_refused():
     with pytest.raises(ValueError, match=r"\(2, 3\).*\(5, 4\)"):
         as_adjacency(torch.ones(3, 2).to_sparse_csr(), size=(SRC, DST))

@@ -170,6 +170,14 @@ def test_what_cannot_be_searched_is_refused(tmp_path):
         write_best(Search(config(), RATE, tmp_path / "s"))
 
 
+def test_processes_of_torchrun_are_no_processes_of_a_search(tmp_path, monkeypatch):
+    for name, value in {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match="start it several times instead of with torchrun"):
+        Search(config(), {}, tmp_path / "study")
+    assert not list(tmp_path.iterdir())
+
+
 def test_trials_of_other_configurations_or_data_are_not_mixed(tmp_path, measured, monkeypatch):
     Search(config(), RATE, tmp_path / "s").run(trials=1, progress=False)
     for words, name in (

@@ -34,10 +34,14 @@ def prepare(
     elif size is None:
         raise ValueError("'size' = (num_src, num_dst) is needed where the destinations have no vectors (x[1] is None)")
     adjacency = as_adjacency(edge_index, edge_weight, size=size)
-    if isinstance(edge_index, Adjacency) or not normalize:
+    if isinstance(edge_index, Adjacency):
         return adjacency
     value = adjacency.value.to(torch.promote_types(adjacency.value.dtype, source.dtype))
-    return adjacency.with_value(_symmetric(adjacency, value, square=isinstance(x, Tensor)))
+    if normalize:
+        value = _symmetric(adjacency, value, square=isinstance(x, Tensor))
+    if edge_weight is None and edge_index.layout == torch.strided:  # nobody gave weights of another format
+        value = value.to(source.dtype)
+    return adjacency if value is adjacency.value else adjacency.with_value(value)
 
 
 def _symmetric(adjacency: Adjacency, value: Tensor, *, square: bool) -> Tensor:

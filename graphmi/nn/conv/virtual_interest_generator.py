@@ -161,7 +161,8 @@ class VirtualInterestGenerator(nn.Module):
     def _neighbor_share(self, adjacency: Adjacency, logits: Tensor) -> Tensor:
         """Return the softmax over the edges of each destination, ``[num_edges, num_interests]``."""
         per_edge = widened(logits).index_select(0, adjacency.col)  # a sum over many neighbours
-        return self._scaled(softmax(per_edge, ptr=adjacency.rowptr.long(), num_nodes=adjacency.size[1]))
+        share = softmax(per_edge, ptr=adjacency.rowptr.long(), num_nodes=adjacency.size[1])
+        return self._scaled(share.to(adjacency.value.dtype))
 
     def extra_repr(self) -> str:
         """Return the arguments for ``repr``."""

@@ -43,7 +43,8 @@ def prefix_attention(logits: Tensor, values: Tensor, prefix: Tensor) -> PrefixAt
         prefix: ``[batch]``; ``r * length + t`` stands for the first ``t + 1`` positions of history ``r``.
     """
     with without_autocast(logits):  # many small products, of numbers that are summed again
-        return _prefix_attention(widened(logits), widened(values), prefix)
+        found = _prefix_attention(widened(logits), widened(values), prefix)
+    return found._replace(mean=found.mean.to(values.dtype))
 
 
 def _prefix_attention(logits: Tensor, values: Tensor, prefix: Tensor) -> PrefixAttention:
@@ -103,7 +104,8 @@ def causal_attention(logits: Tensor, values: Tensor) -> PrefixAttention:
         values: ``[batch, length, dim]``.
     """
     with without_autocast(logits):
-        return _causal_attention(widened(logits), widened(values))
+        found = _causal_attention(widened(logits), widened(values))
+    return found._replace(mean=found.mean.to(values.dtype))
 
 
 def _causal_attention(logits: Tensor, values: Tensor) -> PrefixAttention:
