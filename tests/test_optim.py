@@ -93,16 +93,25 @@ def row_by_row(row_wise, lr=0.1, betas=(0.8, 0.9), eps=1e-8):
     return weight
 
 
+@pytest.mark.parametrize("options", [{"betas": (0.8, 0.9)}, {"betas": (0.8, 0.0), "eps": 0.1}])
 @pytest.mark.parametrize("row_wise", [False, True])
-def test_equals_the_formulas_row_by_row(row_wise):
+def test_equals_the_formulas_row_by_row(row_wise, options):
     weight = table()
-    optimizer = LazyAdam([weight], lr=0.1, betas=(0.8, 0.9), row_wise=row_wise)
+    optimizer = LazyAdam([weight], lr=0.1, row_wise=row_wise, **options)
     for visited in VISITS:
         optimizer.zero_grad()
         rows = F.embedding(torch.tensor(visited), weight, sparse=True)
         (rows * torch.arange(1.0, 1.0 + len(visited)).unsqueeze(1)).square().sum().backward()
         optimizer.step()
-    torch.testing.assert_close(weight.detach(), row_by_row(row_wise))
+    torch.testing.assert_close(weight.detach(), row_by_row(row_wise, **options))
+
+
+@pytest.mark.parametrize("row_wise", [False, True])
+def test_gradients_are_there_after_the_step(row_wise):
+    weight, other = table(), table()
+    train(weight, LazyAdam([weight], row_wise=row_wise), [EVERY], sparse=True)
+    loss(other, EVERY, sparse=False).backward()
+    torch.testing.assert_close(weight.grad.to_dense(), other.grad)
 
 
 @pytest.mark.parametrize("row_wise", [False, True])

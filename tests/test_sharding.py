@@ -153,6 +153,14 @@ def test_terms_that_are_no_sums_are_refused():
     assert shares(loss, batch, shard(batch, 0, 1))["AlignmentUniformity"] == 1.0
 
 
+@pytest.mark.parametrize("kind", ["pairs", "targets"])
+def test_single_positives_belong_to_no_whole_user(kind):
+    batch = batch_of(kind)
+    loss = MultiInterestLoss(SelectReadout(), SampledSoftmaxLoss(), user_balance=0.5)
+    with pytest.raises(ValueError, match="weighs the positives of whole users"):
+        shares(loss, batch, shard(batch, 0, 2))
+
+
 def test_a_loss_that_does_not_say_how_it_adds_up_is_refused():
     class Silent(Loss):
         def terms(self, out, positive, negatives, row=None, user=None):

@@ -66,6 +66,14 @@ def test_fingerprint_tells_splits_apart():
     assert LeaveOneOut()(data).fingerprint() in marks
 
 
+@pytest.mark.parametrize("name", ["train", "valid", "test", "valid_history", "test_history"])
+def test_fingerprint_is_of_every_part(name):
+    dataset = LeaveOneOut()(of([(user, item) for user in range(3) for item in range(4)]))
+    part = getattr(dataset, name)
+    fewer = replace(dataset, **{name: part.take(torch.arange(1, len(part)))})
+    assert fewer.fingerprint() != dataset.fingerprint()
+
+
 def test_printed_they_say_how_much_there_is():
     data = planted(num_users=50, num_items=40, num_clusters=4)
     dataset = LeaveOneOut()(data)

@@ -169,6 +169,12 @@ def test_few_windows_of_active_users():
     assert len({tuple(targets) for targets in seen}) > 15
 
 
+def test_a_window_shorter_than_the_longest_is_a_batch_of_its_own():
+    made = loader(PrefixLoader, train([10]), max_length=6, windows_per_user=1)
+    sizes = {len(batch.positive) for _ in range(20) for batch in made}
+    assert min(sizes) < max(sizes) == 6
+
+
 def test_with_few_windows_all_targets_of_a_user_are_as_likely():
     made = loader(PrefixLoader, train([41] * 300), batch_size=1000, max_length=10, windows_per_user=1)
     counts = torch.cat([batch.positive for _ in range(10) for batch in made]).remainder(41).bincount()
@@ -190,8 +196,9 @@ def test_batches_have_about_as_many_targets(options):
     assert abs(len(made) - len(batches)) <= (1 if "windows_per_user" in options else 0)
 
 
-def test_a_batch_smaller_than_a_window_is_one_window():
-    made = loader(PrefixLoader, train([9] * 4), batch_size=1, max_length=8)
+@pytest.mark.parametrize("max_length", [8, 20])
+def test_a_batch_smaller_than_a_window_is_one_window(max_length):
+    made = loader(PrefixLoader, train([9] * 4), batch_size=1, max_length=max_length)
     assert [len(batch.positive) for batch in made] == [8] * 4
     assert len(made) == 4
 

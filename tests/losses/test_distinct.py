@@ -24,7 +24,7 @@ def test_the_softmax_is_that_of_all_draws(corrected):
     "negatives",
     [
         Negatives(torch.tensor([3, 1, 2])),
-        Negatives(torch.tensor([[1, 1], [2, 2]])),
+        Negatives(torch.tensor([[1, 1], [2, 2], [1, 2]])),
         Negatives(torch.tensor([1, 1]), valid=torch.tensor([[True, False]])),
         Negatives(torch.arange(3), all_items=True),
     ],

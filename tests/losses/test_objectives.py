@@ -35,6 +35,11 @@ class TestContract:
         pos, neg = random_scores(3), random_scores(3, 6)
         torch.testing.assert_close(objective(pos, neg), objective(pos, neg, torch.zeros_like(neg)))
 
+    def test_a_correction_of_each_row_counts_for_all_its_negatives(self, objective):
+        pos, neg = random_scores(3), random_scores(3, 6)
+        correction = torch.tensor([[0.5], [-2.0], [0.0]], dtype=torch.float64)
+        torch.testing.assert_close(objective(pos, neg, correction), objective(pos, neg, correction.repeat(1, 6)))
+
     def test_a_weight_is_a_repeated_negative(self, objective):
         if isinstance(objective, GBCELoss):
             pytest.skip("counts the draws")
@@ -139,9 +144,10 @@ def test_gbce_written_out(calibration):
         assert beta == pytest.approx(alpha)
 
 
-def test_gbce_with_all_items_is_plain():
+@pytest.mark.parametrize("num_items", [10, 4])
+def test_gbce_with_as_many_negatives_as_items_or_more_is_plain(num_items):
     pos, neg = random_scores(2), random_scores(2, 9)
-    torch.testing.assert_close(GBCELoss(10, 0.75)(pos, neg), GBCELoss(10, 0.0)(pos, neg))
+    torch.testing.assert_close(GBCELoss(num_items, 0.75)(pos, neg), GBCELoss(num_items, 0.0)(pos, neg))
 
 
 def test_gbce_needs_the_size_of_the_catalogue():
@@ -155,6 +161,7 @@ def test_gbce_needs_the_size_of_the_catalogue():
 def test_triplet():
     loss = TripletLoss(1.0)(torch.tensor([2.0]), torch.tensor([[0.0, 1.5, 4.0]]))
     assert loss.item() == pytest.approx((0 + 0.5 + 3) / 3)
+    assert TripletLoss(0.0)(torch.tensor([2.0]), torch.tensor([[0.0, 1.5, 4.0]])).item() == pytest.approx(2 / 3)
 
 
 def test_partition_in_half_precision_is_summed_in_full():

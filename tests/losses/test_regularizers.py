@@ -163,6 +163,13 @@ class TestAlignmentUniformity:
         double = Representations(users, torch.cat([away, self.items], 1))
         torch.testing.assert_close(AlignmentUniformity()(double, self.positive, NONE[1]), plain)
 
+    def test_inactive_interests_are_no_user(self):
+        users = torch.cat([self.users, 10 * self.items[self.positive].unsqueeze(1)], 1)  # the best, if it counted
+        mask = torch.tensor([[True] * 3 + [False]]).expand(4, -1)
+        found = AlignmentUniformity()(Representations(users, self.items, interest_mask=mask), self.positive, NONE[1])
+        expected = AlignmentUniformity()(Representations(self.users, self.items), self.positive, NONE[1])
+        torch.testing.assert_close(found, expected)
+
     def test_a_batch_of_one_is_finite(self):
         users = self.users[:1].clone().requires_grad_()
         penalty = AlignmentUniformity()(Representations(users, self.items), self.positive[:1], NONE[1])

@@ -60,6 +60,13 @@ def test_log_q_corrects_negatives_and_positive():
     assert loss.item() == pytest.approx(expected.item())
 
 
+def test_the_positive_alone_can_be_corrected():
+    pos_log_q = torch.tensor([[0.1]]).double().log()
+    loss = SampledSoftmaxLoss()(POS, NEG, UniformWeighting()(NEG, None, None, pos_log_q))
+    logits = torch.cat([POS[:, None] - pos_log_q, NEG], 1)
+    assert loss.item() == pytest.approx(torch.nn.functional.cross_entropy(logits, torch.tensor([0])).item())
+
+
 @pytest.mark.parametrize(
     ("beta", "loss"), [(0, 0.440190), (0.1, 0.460586), (0.5, 0.537384), (1, 0.613559), (2, 0.696466), (10, 0.743654)]
 )
@@ -86,10 +93,11 @@ def test_hard_negatives_and_log_q_are_one_importance_weight():
     assert correction.exp().flatten().tolist() == pytest.approx([w / mean for w in weights], rel=1e-5)
 
 
+@pytest.mark.parametrize("valid", [None, torch.ones(1, 3, dtype=torch.bool)], ids=["none", "all"])
 @pytest.mark.parametrize("beta", [0.0, 1.0])
-def test_a_score_of_minus_infinity_counts_as_invalid(beta):
+def test_a_score_of_minus_infinity_counts_as_invalid(beta, valid):
     neg = torch.tensor([[0.5, -math.inf, 1.0]], dtype=torch.float64, requires_grad=True)
-    correction = HardNegativeWeighting(beta)(neg)
+    correction = HardNegativeWeighting(beta)(neg, None, valid)
     loss = SampledSoftmaxLoss()(POS, neg, correction)
     loss.sum().backward()
     expected = HardNegativeWeighting(beta)(neg[:, [0, 2]])

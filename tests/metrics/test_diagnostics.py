@@ -56,6 +56,13 @@ def test_values_are_means_over_users_with_one_in_any_batches():
     assert whole["uniformity"] == pytest.approx(uniformity(out.interests[out.interest_mask]).item(), abs=1e-5)
 
 
+def test_balance_is_among_the_interests_that_a_user_has():
+    interests, mask = torch.ones(2, 3, DIM), torch.tensor([[True, True, False], [True, True, True]])
+    out = Representations(interests, torch.ones(ITEMS, DIM), interest_mask=mask)
+    values = interest_values(out, torch.tensor([[0, 1, 1, 0]] * 2))
+    assert values["balance"].tolist() == pytest.approx([1.0, math.log(2) / math.log(3)])
+
+
 def test_dead_interests_are_those_without_an_item_in_any_list():
     out, interest, _ = world(masked=False)
     metric = InterestDiagnostics(SIZE, k=5)

@@ -14,6 +14,13 @@ def draw(seed=0, num_users=30, num_interests=4, dim=5):
     return interests, torch.rand(num_users, num_interests, generator=draws) < 0.5
 
 
+def test_rounding_leads_out_of_no_range():
+    interests = torch.randn(500, 1, 7, generator=torch.Generator().manual_seed(0)).expand(-1, 3, -1)
+    assert interest_cosine(interests).max() <= 1
+    assert interest_cosine(torch.stack([interests[:, 0], -interests[:, 0]], 1)).min() >= -1
+    assert max(uniformity(equal).item() for equal in interests) <= 0
+
+
 def test_cosine_equals_a_loop():
     interests, mask = draw()
     found = interest_cosine(interests, mask)

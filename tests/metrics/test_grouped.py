@@ -147,6 +147,16 @@ def test_metric_gives_intervals():
     assert metric.compute()["intervals"]["gap"] == [1.0, 1.0]
 
 
+def test_intervals_of_the_metric_follow_the_seed():
+    def gap(seed):
+        metric = GroupedMetric(LinkPredNDCG(9), replicates=30, seed=seed)
+        ranking = torch.rand(40, 9, generator=torch.Generator().manual_seed(0)).argsort(dim=1)
+        metric.update(ranking, torch.stack([torch.arange(40), torch.arange(40) % 9]), torch.arange(40) % 3)
+        return metric.compute()["intervals"]["gap"]
+
+    assert gap(1) == gap(1) != gap(2)
+
+
 def test_order_of_users_changes_nothing():
     draws = torch.Generator().manual_seed(0)
     ranking, target = torch.rand(40, 9, generator=draws).argsort(dim=1), torch.randint(0, 9, (40,), generator=draws)

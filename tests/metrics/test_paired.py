@@ -57,6 +57,18 @@ def test_finds_a_difference_in_one_group_only():
     assert result["0"].t_holm > 0.05
 
 
+def test_the_interval_is_that_of_its_level():
+    first, second = torch.rand(2, 50, generator=torch.Generator().manual_seed(0))
+
+    def width(level):
+        draws = torch.Generator().manual_seed(1)
+        interval = paired_tests(first, second, level=level, generator=draws)["all"].interval
+        return interval.high - interval.low
+
+    normal = stats.norm.ppf(0.75) / stats.norm.ppf(0.975)
+    assert width(0.5) / width(0.95) == pytest.approx(normal, rel=0.15)
+
+
 def test_equal_and_constant_differences():
     values = torch.rand(10).double()
     same = paired_tests(values, values)["all"]

@@ -69,6 +69,7 @@ def test_threshold():
     routing = torch.tensor([[[0.7, 0.3]]])
     assert routing_collapse(routing).item() == 0.0
     assert routing_collapse(routing, threshold=0.6).item() == 1.0
+    assert routing_collapse(torch.tensor([[[0.5, 0.5]]]), threshold=0.5).item() == 0.0  # not above it
     for threshold in (0.4, 1.0):
         with pytest.raises(ValueError, match=r"'threshold' must be at least 0\.5 and below 1"):
             routing_collapse(routing, threshold=threshold)

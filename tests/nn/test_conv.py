@@ -101,6 +101,14 @@ def test_rescaled_interests_average_to_the_backbone():
 
 
 @pytest.mark.parametrize("attention", ["interest", "neighbor", "sigmoid"])
+def test_rescaled_interests_are_so_many_times_as_long(attention):
+    x = torch.randn(5, 8)
+    plain, rescaled = (VirtualInterestGenerator(8, 4, attention=attention, rescale=many) for many in (False, True))
+    rescaled.load_state_dict(plain.state_dict())
+    torch.testing.assert_close(rescaled(x, EDGES), 4 * plain(x, EDGES))
+
+
+@pytest.mark.parametrize("attention", ["interest", "neighbor", "sigmoid"])
 @pytest.mark.parametrize("rescale", [False, True])
 def test_the_sum_of_virtual_interests_takes_one_product(attention, rescale):
     edges, weight = random_graph()
@@ -164,6 +172,19 @@ def test_aggregator_equals_loops(mode):
             score = virtual[v] @ center[v] if mode == "node_dot" else virtual[v].norm(dim=-1)
             expected[v] = virtual[v, max(range(3), key=score.tolist().__getitem__)]
     torch.testing.assert_close(CenterAggregator(mode)(virtual, center, adjacency), expected)
+
+
+def test_of_equally_close_interests_an_edge_brings_the_first():
+    adjacency = Adjacency.from_edge_index(torch.tensor([[0], [1]]), size=(2, 2))
+    virtual = torch.tensor([[[0.0, 1.0], [2.0, 5.0], [2.0, -5.0]]] * 2)
+    found = CenterAggregator("edge_dot")(virtual, torch.tensor([[1.0, 0.0]] * 2), adjacency)
+    assert found[1].tolist() == [2.0, 5.0]
+
+
+def test_an_edge_may_choose_from_hundreds_of_interests():
+    adjacency = Adjacency.from_edge_index(torch.tensor([[0], [1]]), size=(2, 2))
+    virtual = torch.arange(300.0).view(1, 300, 1).expand(2, -1, -1)
+    assert CenterAggregator("edge_dot")(virtual, torch.ones(2, 1), adjacency)[1].item() == 299
 
 
 def test_every_form_of_edges_gives_the_same_output():

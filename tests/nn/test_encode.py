@@ -122,6 +122,12 @@ class TestTransformerEncoder:
         encoder.eval()
         assert torch.equal(encoded(1), encoded(2))
 
+    def test_dropout_begins_with_the_input(self):
+        encoder, (x, mask) = TransformerEncoder(4, dropout=0.5), histories()
+        encoder.blocks, encoder.norm = nn.Sequential(), nn.Identity()
+        found = encoder(torch.ones_like(x), mask)
+        assert set(found.unique().tolist()) == {0.0, 4.0}  # a root of 4, over what is kept
+
     @pytest.mark.parametrize("block", [1, 2, 4, 7, 100])
     def test_blocks_of_positions_attend_as_all_at_once(self, monkeypatch, block):
         monkeypatch.setattr(transformer, "_BLOCK", block)
@@ -191,6 +197,7 @@ class TestGRUEncoder:
 
     def test_dropout_follows_the_seed_and_ends_with_training(self):
         encoder, (x, mask) = GRUEncoder(4, 6, num_layers=2, dropout=0.5).double(), histories()
+        assert encoder.gru.dropout == encoder.dropout.p == 0.5
         torch.manual_seed(1)
         once = encoder(x, mask)
         torch.manual_seed(1)

@@ -85,6 +85,13 @@ def test_unit_length(tower, table):
     torch.testing.assert_close(unit[4:6], table[4:6] / table[4:6].norm(dim=-1, keepdim=True))
 
 
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.float64])
+def test_features_of_any_kind_of_number(tower, table, dtype):
+    single, vectors = tower.float(), table.vectors[:7].float()
+    expected = single(vectors, table.features[:7])
+    torch.testing.assert_close(single(vectors, table.features[:7].to(dtype)), expected)
+
+
 def test_without_features():
     table = TowerTable(ItemTower(DIM), torch.randn(3, DIM))
     assert table[torch.tensor([2, 2])].shape == (2, DIM)

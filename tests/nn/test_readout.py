@@ -223,3 +223,24 @@ def test_expected_loss_with_detached_weights_has_the_mean_gradient_of_the_draw()
         loss = objective((own * positive[:, 0]).sum(1), own @ negative.T)
         mean += torch.autograd.grad((chance[:, drawn] * loss).sum(), interests)[0]
     torch.testing.assert_close(found, mean)
+
+
+def test_whoever_has_no_active_interest_gets_no_score_and_no_gradient():
+    interests = INTERESTS.clone().requires_grad_()
+    mask = torch.tensor([[True] * 4, [False] * 4, [True] * 4])
+    scores = LogSumExpReadout()(interests, POSITIVE, SHARED, mask)
+    assert (scores.neg[1] == -math.inf).all()
+    assert scores.neg[[0, 2]].isfinite().all()
+    scores.neg.sum().backward()
+    assert not interests.grad[1].any()
+    assert interests.grad.isfinite().all()
+
+
+def test_a_joint_readout_scores_further_items_only_where_all_its_parts_do():
+    class Silent(SelectReadout):
+        def forward(self, *arguments):
+            return super().forward(*arguments)._replace(score=None)
+
+    for part, scores_further in ((SelectReadout(), True), (Silent(), False)):
+        scores = JointReadout([LogSumExpReadout(), part])(INTERESTS, POSITIVE, SHARED)
+        assert (scores.score is not None) == scores_further

@@ -102,6 +102,18 @@ def test_argmax_takes_the_first_of_ties():
     assert ArgmaxSelector()(*scored(1, 3, 3)).flatten().tolist() == [0, 1, 0]
 
 
+def test_of_equal_interests_one_is_trained():
+    interests = torch.ones(1, 3, 2, requires_grad=True)
+    ArgmaxSelector().score(interests, torch.tensor([[1.0, 2.0]]), InnerProduct()).sum().backward()
+    assert interests.grad[0].tolist() == [[1, 2], [0, 0], [0, 0]]
+
+
+def test_the_mean_of_no_interest_is_nothing():
+    mask = torch.tensor([[True, False], [False, False]])
+    weights = MeanSelector()(torch.ones(2, 2, 3), torch.ones(1, 3), mask)
+    assert weights.squeeze(-1).tolist() == [[1, 0], [0, 0]]
+
+
 @pytest.mark.parametrize(
     ("temperature", "expected"),
     [(1, [0.665241, 0.244728, 0.090031]), (2, [0.866813, 0.117310, 0.015876]), (0, [1 / 3] * 3)],
@@ -130,6 +142,12 @@ def test_inverse_distances(alpha, distance):
     selector = InverseDistanceSelector(alpha, eps=1e-12)
     scores = selector.score(interests, torch.zeros(1, 1, dtype=torch.float64), NegativeDistance())
     assert -scores.item() == pytest.approx(distance, abs=1e-6)
+
+
+def test_a_small_number_is_added_to_distances():
+    interests = torch.tensor([[[1.0], [-3.0]]], dtype=torch.float64)
+    weights = InverseDistanceSelector(eps=0.5)(interests, torch.zeros(1, 1, dtype=torch.float64))
+    assert weights.flatten().tolist() == pytest.approx([3.5 / 5, 1.5 / 5])
 
 
 def test_weighted_distance_is_monotone_only_with_detached_weights():

@@ -30,6 +30,12 @@ def test_an_exact_index_gives_the_exact_result(excluded, masked):
     assert torch.equal(found.interest, expected.interest)
 
 
+def test_what_a_cell_does_not_have_is_not_in_the_list():
+    items = torch.tensor([[9.0, 0.0]] * 40 + [[0.0, 9.0]] * 45) + 0.1 * torch.rand(85, 2)
+    [ids] = FaissIndex(items, "IVF2,Flat").search(torch.tensor([[[0.0, 1.0]]]), 50).ids.tolist()
+    assert sorted(ids) == [-1] * 5 + list(range(40, 85))
+
+
 def test_what_an_approximate_index_finds_is_ranked_exactly():
     queries, items = world(2000, seed=2)
     rowptr, col = known()

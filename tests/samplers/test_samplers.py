@@ -101,6 +101,13 @@ class TestLaws:
             total = sum(weights) if shared else sum(w for i, w in enumerate(weights) if i not in KNOWN[0])
             assert drawn.pos_log_q[0].exp().item() == pytest.approx(weights[0] / total, rel=1e-5)
 
+    @pytest.mark.parametrize("shared", [True, False])
+    @pytest.mark.parametrize("reject", [True, False])
+    def test_says_whether_known_items_are_left_out(self, graph, name, shared, reject):
+        make, options, _ = LAWS[name]
+        sampler = make(graph, 3, shared=shared, reject_known=reject, **options)
+        assert sampler(USERS, POSITIVES, generator()).excludes_known == reject
+
     def test_without_rejection_everything_can_be_drawn(self, graph, name):
         make, options, weights = LAWS[name]
         drawn = make(graph, 2_000, reject_known=False, **options)(USERS, POSITIVES, generator())
@@ -210,10 +217,15 @@ class TestInBatch:
     def test_hits_and_known_items_are_invalid(self, graph):
         users, positives = torch.tensor([0, 3, 1, 3]), torch.tensor([0, 1, 4, 0])
         for reject in (True, False):
-            valid = InBatchSampler(graph, reject)(users, positives).valid
+            drawn = InBatchSampler(graph, reject)(users, positives)
+            assert drawn.excludes_known == reject
             for row, (user, own) in enumerate(zip(users.tolist(), positives.tolist(), strict=True)):
                 bad = {own} | (set(KNOWN[user]) if reject else set())
-                assert valid[row].tolist() == [item not in bad for item in positives.tolist()]
+                assert drawn.valid[row].tolist() == [item not in bad for item in positives.tolist()]
+
+    def test_an_item_that_nobody_had_counts_as_had_once(self, make_graph):
+        sampler = InBatchSampler(make_graph([[0, 1], [1]], 3))
+        assert sampler.log_prob(USERS, torch.arange(3)).exp().tolist() == pytest.approx([1 / 4, 2 / 4, 1 / 4])
 
 
 class TestMixed:
@@ -247,6 +259,27 @@ class TestMixed:
     def test_needs_a_sampler(self, graph):
         with pytest.raises(ValueError, match="at least one sampler"):
             MixedSampler(graph, [])
+
+
+def test_a_positive_that_nobody_had_in_training_has_a_finite_proposal(make_graph):
+    for shared in (True, False):
+        drawn = PopularitySampler(make_graph([[0, 1], [1]], 4), shared=shared)(USERS[:2], torch.tensor([3, 3]))
+        assert drawn.pos_log_q.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        PopularitySampler,
+        LogUniformSampler,
+        InBatchSampler,
+        lambda graph: MixedSampler(graph, [lambda g: UniformSampler(g, shared=True)]),
+    ],
+    ids=["popularity", "log-uniform", "in batch", "mixed"],
+)
+def test_positives_that_have_a_proposal_are_one_per_user(graph, make):
+    with pytest.raises(ValueError, match=r"needs one positive per user \(got 5 for 1 users\)"):
+        make(graph)(USERS[:1], POSITIVES, generator())
 
 
 @pytest.mark.parametrize(
