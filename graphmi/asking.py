@@ -1,16 +1,32 @@
 """How a trained model is asked: in evaluation mode, on its own device, with histories where it reads them."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
+from threading import Lock
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from graphmi.data import Histories
-from graphmi.typing import Batch, HistoryReader
+from graphmi.typing import Batch, HistoryReader, ItemTable
 
-__all__ = ["device_of", "evaluating", "question"]
+__all__ = ["Propagates", "device_of", "evaluating", "question", "require_items"]
+
+_LOCK = Lock()
+_ASKED = Counter[nn.Module]()  # how many ask each part of a model now, in all threads
+_MODES = dict[nn.Module, bool]()  # whether it was in training mode before the first of them
+
+
+@runtime_checkable
+class Propagates(Protocol):
+    """A model with much to compute before it can answer, whoever the users are."""
+
+    def propagated(self) -> nn.Module:
+        """Return a model that answers as this one does now, with that computed once."""
+        ...
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -22,14 +38,16 @@ def question(model: nn.Module, users: Tensor, history: Histories | None, device:
     """Return these users, with their histories for a model that reads them.
 
     Args:
-        model: Reads histories if it is a :class:`~graphmi.typing.HistoryReader`.
+        model: Reads histories if it is a :class:`~graphmi.typing.HistoryReader`. Where it or a part of it has a number
+            ``num_users``, it knows no others.
         users: User ids, ``[batch]``, on the CPU.
         history: What users had before, on the device.
         device: Where the model is.
 
     Raises:
-        ValueError: If the model reads histories and there are none.
+        ValueError: If the model reads histories and there are none, or does not know a user.
     """
+    _require_users(model, users)
     if not isinstance(model, HistoryReader):
         return Batch(user=users.to(device))
     if history is None:
@@ -40,11 +58,43 @@ def question(model: nn.Module, users: Tensor, history: Histories | None, device:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put the model into evaluation mode, and each of its parts back as it was."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+    """Put the model into evaluation mode, and each of its parts back as it was when nobody asks it any more."""
+    parts = list(model.modules())
+    with _LOCK:
+        _MODES.update({part: part.training for part in parts if part not in _ASKED})
+        _ASKED.update(parts)
+        model.eval()
     try:
         yield
     finally:
-        for module, training in modes:
-            module.training = training
+        with _LOCK:
+            _ASKED.subtract(parts)
+            for part in (part for part in parts if not _ASKED[part]):
+                del _ASKED[part]
+                part.training = _MODES.pop(part)
+
+
+def require_items(items: Tensor | ItemTable, num_items: int) -> None:
+    """Check that a model has the items of the data.
+
+    Args:
+        items: The item vectors of the model.
+        num_items: How many the data has.
+
+    Raises:
+        ValueError: If it has another number of them.
+    """
+    if len(items) != num_items:
+        raise ValueError(
+            f"the model has {len(items):,} items and the data {num_items:,}: take the data that it was trained on"
+        )
+
+
+def _require_users(model: nn.Module, users: Tensor) -> None:
+    # Graph models number users first and items after them: a user too many would be answered as an item.
+    sizes = [size for part in model.modules() if isinstance(size := getattr(part, "num_users", None), int)]
+    if sizes and len(users) and (last := int(users.max())) >= min(sizes):
+        raise ValueError(
+            f"the model has {min(sizes):,} users and the data one with the number {last:,}, counted from 0: take the "
+            "data that it was trained on"
+        )

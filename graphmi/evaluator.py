@@ -6,6 +6,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.metrics.link_pred import LinkPredMetric
 
 from graphmi.asking import device_of, evaluating, question
 from graphmi.audit import Audit, Seen
@@ -56,6 +57,9 @@ class Evaluator:
         quick: Say of interests only what costs next to nothing, for validation while training.
         sharded: Share the batches out among the processes of ``torch.distributed``, where there are any; all of them
             must then ask, and get the result that one would. Otherwise each process ranks for all users.
+        metrics: More metrics by name, such as ``{"f1@20": LinkPredF1(20)}``; one with the name of a standard one takes
+            its place. They have values per user and groups as the standard ones do, and ``Trainer.fit`` can monitor
+            them; an :class:`~graphmi.experiment.Experiment` evaluates the standard ones only.
 
     Raises:
         ValueError: If there is no target, or an argument is out of range.
@@ -79,6 +83,7 @@ class Evaluator:
         diversity: Tensor | None = None,
         quick: bool = False,
         sharded: bool = False,
+        metrics: Mapping[str, LinkPredMetric] | None = None,
     ) -> None:
         if not len(targets.user):
             raise ValueError("There is nothing to evaluate: 'targets' holds no interaction.")
@@ -87,8 +92,9 @@ class Evaluator:
         self.users = torch.unique(targets.user)
         self.targets = _csr(targets, self.users)
         self.known = _csr(known, self.users)
-        self.metrics = ranking_metrics(k)
+        self.last_item = int(self.targets[1].max())
         self.k = sorted(set(k))
+        self.metrics = {**ranking_metrics(k), **_fitting(metrics or {}, self.k[-1])}
         chosen = {name: self._of_users(f"groups[{name}]", group) for name, group in (groups or {}).items()}
         self.groups = {name: group for name, group in chosen.items() if (group >= 0).any()}
         self.batch_size, self.replicates, self.seed = batch_size, replicates, seed
@@ -105,8 +111,8 @@ class Evaluator:
                 ``max_length``, the batch also holds that many of the latest items of each user.
 
         Raises:
-            ValueError: If a score is NaN, if the model does not answer with a row per user, or if it reads histories
-                and there are none.
+            ValueError: If a score is NaN, if the model does not answer with a row per user, if it reads histories
+                and there are none, or if it lacks users or items that are asked for.
         """
         with evaluating(model), torch.no_grad():
             device = device_of(model)
@@ -167,6 +173,11 @@ class Evaluator:
         out: Representations = model(self._question(model, users, device))
         if out.interests.size(0) != len(users):
             raise ValueError(f"The model must give a row for each of {len(users)} users (got {out.interests.size(0)}).")
+        if (num_items := len(out.items)) <= self.last_item:
+            raise ValueError(
+                f"the model has {num_items:,} items and a target the number {self.last_item:,}, counted from 0: "
+                "take the data that it was trained on"
+            )
         rowptr, item = _rows(self.targets, start, len(users), device)
         row = torch.arange(len(users), device=device).repeat_interleave(rowptr.diff(), output_size=len(item))
         known = _rows(self.known, start, len(users), device)
@@ -191,6 +202,17 @@ class Evaluator:
     def _grouped(self, values: Tensor, group: Tensor) -> GroupedResult:
         generator = torch.Generator().manual_seed(self.seed)
         return by_group(values, group, replicates=self.replicates, generator=generator)
+
+
+def _fitting(metrics: Mapping[str, LinkPredMetric], length: int) -> Mapping[str, LinkPredMetric]:
+    """Return the metrics, or refuse one that a ranking of this length without weights of its targets cannot have."""
+    for name, metric in metrics.items():
+        if metric.k > length or metric.weighted:
+            raise ValueError(
+                f"'metrics[{name}]' must be without weights and not be longer than the longest 'k', which is {length} "
+                f"(got {metric})"
+            )
+    return metrics
 
 
 def _catalogue(train: Interactions) -> Catalogue:

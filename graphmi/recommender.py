@@ -1,6 +1,7 @@
 """Recommendations by the ids of the data, for users of the data and for new ones."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from itertools import islice
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from graphmi.asking import device_of, evaluating, question
+from graphmi.asking import Propagates, device_of, evaluating, question, require_items
 from graphmi.data import Histories, Interactions
 from graphmi.data.vocabulary import Values
 from graphmi.retrieval import ExactIndex, Index, TopK, diversified, nominate
@@ -48,13 +49,17 @@ class Recommender:
         quota: Most items that an interest may bring, see :func:`graphmi.retrieval.nominate`.
         variety: How many score points an item loses for each one of its category that stands before it in the list, at
             least 0, see :func:`graphmi.retrieval.diversified`. The ten times ``k`` best items are candidates.
-        index: Makes an index of the item vectors, such as :class:`graphmi.retrieval.FaissIndex`. It is made once, so a
-            model that is trained on needs a new recommender. Exact search of the vectors of the moment when omitted.
+        index: Makes an index of the item vectors, such as :class:`graphmi.retrieval.FaissIndex`, or
+            :class:`graphmi.retrieval.ExactIndex`. It is made once, at the first request, and an
+            :class:`~graphmi.models.InterestGCN` propagates once over its graph then (:meth:`propagated
+            <graphmi.models.InterestGCN.propagated>`), so a model that is trained on needs a new recommender. When
+            omitted, exact search of the vectors of the moment: a graph model propagates anew at every call, and for
+            every 1,024 users of it.
 
     Raises:
         ValueError: If a number is out of its range, no item is left, ``variety`` has no categories to go by, or in use
-            the model has another number of items than the data.
-        DataError: If an item is unknown.
+            the model has another number of items than the data or does not know a user.
+        DataError: If an item is unknown, or a single id is given for a list of them.
 
     Example:
         >>> from graphmi.data import LeaveOneOut, planted
@@ -173,20 +178,27 @@ class Recommender:
     def _batches(self, users: Tensor) -> Iterator[tuple[Tensor, list[list[Recommendation]]]]:
         """Yield some users after the other, with their lists."""
         for chosen in torch.split(users, _USERS) if len(users) else ():
-            with evaluating(self.model), torch.no_grad():
-                out = self.model(question(self.model, chosen, self.history, self.device))
+            with evaluating(self._asked), torch.no_grad():
+                out = self._asked(question(self._asked, chosen, self.history, self.device))
             length = self.history.length[chosen]
             known, mask = self.history.read(chosen, max(int(length.max()), 1))
             yield chosen, self._lists(out, known, mask)
 
+    @cached_property
+    def _asked(self) -> nn.Module:
+        """The model, as it is at the first request where the index is of that moment too."""
+        if self.make_index is not None and isinstance(self.model, Propagates):
+            return self.model.propagated()
+        return self.model
+
     def _of_histories(self, items: list[Tensor]) -> list[list[Recommendation]]:
-        known = self._padded(items)
-        with evaluating(self.model), torch.no_grad():
-            if isinstance(self.model, FoldsIn):  # it knows how much of a history it reads
-                out = self.model.fold_in(*known)
-            elif isinstance(self.model, HistoryReader):
-                history, mask = self._padded([each[-self.model.max_length :] for each in items])
-                out = self.model(Batch(torch.full((len(items),), -1, device=self.device), history=history, mask=mask))
+        known, model = self._padded(items), self._asked
+        with evaluating(model), torch.no_grad():
+            if isinstance(model, FoldsIn):  # it knows how much of a history it reads
+                out = model.fold_in(*known)
+            elif isinstance(model, HistoryReader):
+                history, mask = self._padded([each[-model.max_length :] for each in items])
+                out = model(Batch(torch.full((len(items),), -1, device=self.device), history=history, mask=mask))
         return self._lists(out, *known)
 
     def _padded(self, items: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -213,10 +225,7 @@ class Recommender:
 
     def _index(self, items: Tensor | ItemTable) -> Index:
         """Return what the items that are allowed are searched by."""
-        if len(items) != (number := self.interactions.num_items):
-            raise ValueError(
-                f"the model has {len(items):,} items and the data {number:,}: take the data that it was trained on"
-            )
+        require_items(items, self.interactions.num_items)
         if self.make_index is None:
             return ExactIndex(items if self.allowed is None else items[self.allowed])
         if self.index is None:
@@ -246,13 +255,13 @@ class Recommender:
 
 def _allowed(interactions: Interactions, among: Values | None, without: Values) -> Tensor | None:
     """Return the items that may be recommended, ascending; ``None`` for all."""
-    if among is None and not len(without):
+    excluded = interactions.items.encode(without)
+    if among is None and not len(excluded):
         return None
     allowed = torch.full((interactions.num_items,), among is None)
     if among is not None:
         allowed[interactions.items.encode(among)] = True
-    if len(without):
-        allowed[interactions.items.encode(without)] = False
+    allowed[excluded] = False
     if not allowed.any():
         raise ValueError("'among' and 'without' leave no item to recommend")
     return allowed.nonzero().squeeze(1)

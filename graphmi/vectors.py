@@ -6,7 +6,7 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
-from graphmi.asking import device_of, evaluating, question
+from graphmi.asking import device_of, evaluating, question, require_items
 from graphmi.data import Histories, Interactions
 from graphmi.data.vocabulary import Vocabulary
 from graphmi.typing import Representations
@@ -32,6 +32,9 @@ def vectors(interactions: Interactions, model: nn.Module, on_users: Callable[[in
         A table with the columns user_id, interest (from 1) and vector, without interests that are inactive, and one
         with item_id and vector: a row per vector where an item has several. Vectors are ``pl.Array`` of float32.
 
+    Raises:
+        ValueError: If the model has another number of items than the data, or does not know a user.
+
     Example:
         >>> from graphmi.data import LeaveOneOut, planted
         >>> from graphmi.models import InterestGCN
@@ -46,6 +49,7 @@ def vectors(interactions: Interactions, model: nn.Module, on_users: Callable[[in
     with evaluating(model):
         for chosen in torch.split(users, _USERS):
             out: Representations = model(question(model, chosen, history, device))
+            require_items(out.items, interactions.num_items)
             active = out.interest_mask
             if active is None:
                 active = torch.ones(out.interests.shape[:2], dtype=torch.bool, device=device)

@@ -6,19 +6,21 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
+from torch_geometric.metrics.link_pred import LinkPredMetric
 
 from graphmi.data import Categories, Histories, LeaveOneOut, TemporalSplit, planted, residual
 from graphmi.evaluator import Evaluator
 from graphmi.experiment import Experiment
 from graphmi.metrics import (
     InterestDiagnostics,
+    LinkPredF1,
     effective_interests,
     gini,
     interest_share,
     interest_values,
     rank_correlation,
 )
-from graphmi.models import Popularity
+from graphmi.models import InterestGCN, Popularity
 from graphmi.result import save_run
 from graphmi.retrieval import top_k
 from graphmi.run import RunFolder
@@ -117,6 +119,38 @@ def test_groups_follow_user_ids():
     assert "gap" in found.intervals
     again = Evaluator(targets, known, k=[10], groups={"diversity": group}, replicates=20)(model)
     assert again.groups["diversity/ndcg@10"].intervals == found.intervals
+    other = Evaluator(targets, known, k=[10], groups={"diversity": group}, replicates=20, seed=1)(model)
+    assert other.groups["diversity/ndcg@10"].intervals != found.intervals
+
+
+def test_groups_of_nobody_who_is_asked_are_left_out():
+    model, targets, known = world()
+    nobody = torch.full((30,), -1).index_fill(0, torch.tensor([0, 7]), 1)  # who have no target
+    assert Evaluator(targets, known, k=[10], groups={"nobody": nobody})(model).groups == {}
+
+
+class FirstHit(LinkPredMetric):
+    """1 where the first item is a target: of each user ``hit@1``, by a metric of one's own."""
+
+    weighted = False
+
+    def _compute(self, data):
+        return data.pred_rel_mat[:, 0].float()
+
+
+def test_metrics_of_ones_own_have_values_per_user_and_groups():
+    model, targets, known = world()
+    own = {"f1@10": LinkPredF1(10), "first": FirstHit(1)}
+    group = {"diversity": torch.arange(30) % 4 - 1}
+    found = Evaluator(targets, known, [1, 10], group, batch_size=4, metrics=own)(model)
+    precision, recall = (found.per_user[name].double() for name in ("precision@10", "recall@10"))
+    f1 = 2 * precision * recall / (precision + recall)
+    torch.testing.assert_close(found.per_user["f1@10"].double(), f1.nan_to_num(), rtol=0, atol=1e-6)
+    assert found.metrics["f1@10"] == pytest.approx(f1.nan_to_num().mean().item(), abs=1e-6)
+    assert found.per_user["first"].equal(found.per_user["hit@1"])
+    assert found.groups["diversity/first"].mean.equal(found.groups["diversity/hit@1"].mean)
+    with pytest.raises(ValueError, match=r"'metrics\[f1\]' must be .* which is 10 \(got LinkPredF1\(k=20\)\)"):
+        Evaluator(targets, known, [10], metrics={"f1": LinkPredF1(20)})
 
 
 def test_known_items_are_never_recommended():
@@ -125,6 +159,11 @@ def test_known_items_are_never_recommended():
     targets, known = pairs([0], [1]), pairs([0], [0])
     assert Evaluator(targets, known, k=[1])(model).metrics["hit@1"] == 1.0
     assert Evaluator(targets, pairs([], []), k=[1])(model).metrics["hit@1"] == 0.0
+
+
+def test_users_who_are_not_asked_may_know_items():
+    model = Table(torch.ones(1, 1, 1), torch.tensor([[5.0], [-1.0], [-2.0]]))
+    assert Evaluator(pairs([0], [1]), pairs([0, 7], [0, 1]), k=[1])(model).metrics["hit@1"] == 1.0
 
 
 def test_more_asked_than_left():
@@ -314,19 +353,20 @@ def ranked(model, dataset, k):
     return rows
 
 
+@pytest.mark.parametrize("longest", [12, 50])  # 50: all that is left, which is less
 @pytest.mark.parametrize("batch_size", [7, 1000])
-def test_lists_and_interests_equal_loops(batch_size):
+def test_lists_and_interests_equal_loops(batch_size, longest):
     model, dataset = interests_world()
     diversity = torch.arange(40, dtype=torch.float64).where(torch.arange(40) % 5 > 0, math.nan)
     targets, known = dataset.targets("test"), dataset.known("test")
-    evaluator = Evaluator(targets, known, k=(5, 12), batch_size=batch_size, train=dataset.train, diversity=diversity)
-    result = evaluator(model)
-    rows = ranked(model, dataset, 12)
-    shown = [torch.tensor([item for row in rows for item, _ in row[:k]]).bincount(minlength=50) for k in (5, 12)]
+    options = {"train": dataset.train, "diversity": diversity}
+    result = Evaluator(targets, known, k=(5, longest), batch_size=batch_size, **options)(model)
+    rows = ranked(model, dataset, longest)
+    shown = [torch.tensor([item for row in rows for item, _ in row[:k]]).bincount(minlength=50) for k in (5, longest)]
     assert result.lists["coverage@5"] == pytest.approx((shown[0] > 0).double().mean().item())
-    assert result.lists["gini@12"] == pytest.approx(gini(shown[1]).item())
+    assert result.lists[f"gini@{longest}"] == pytest.approx(gini(shown[1]).item())
     assert list(result.lists) == [
-        f"{name}@{k}" for name in ("coverage", "gini", "novelty", "entropy", "calibration") for k in (5, 12)
+        f"{name}@{k}" for name in ("coverage", "gini", "novelty", "entropy", "calibration") for k in (5, longest)
     ]
     count = dataset.train.item.bincount(minlength=50).tolist()
     bits = [[math.log2(sum(count) / max(1, count[item])) for item, _ in row[:5]] for row in rows]
@@ -346,6 +386,50 @@ def test_lists_and_interests_equal_loops(batch_size):
     sides = (residual(values, activity) for values in (effective.where(~diversity.isnan(), math.nan), diversity))
     assert result.interests["effective-diversity correlation, controlled"] == pytest.approx(rank_correlation(*sides))
     assert {"collapse", "routing entropy", "cosine", "balance@10", "dead@10", "alignment"} <= result.interests.keys()
+
+
+def test_the_controlled_correlation_is_of_what_activity_leaves():
+    model, dataset = interests_world()
+    row = torch.arange(len(dataset.train))
+    train = dataset.train.take(row % 6 >= dataset.train.user % 7)  # user 6 and every seventh after it have nothing
+    diversity = torch.rand(40, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    result = Evaluator(dataset.targets("test"), dataset.known("test"), [10], train=train, diversity=diversity)(model)
+    activity = train.user.bincount(minlength=40)[result.users]
+    trained = activity > 0
+    assert 0 < trained.sum() < len(trained)
+    design = torch.stack([torch.ones(len(activity)), activity.log()], 1)[trained].double()
+    sides = result.diagnostics["interests/effective@10"].double(), diversity[result.users]
+    left = [y[trained] - design @ torch.linalg.lstsq(design, y[trained]).solution for y in sides]
+    found = result.interests["effective-diversity correlation, controlled"]
+    assert found == pytest.approx(rank_correlation(*left))
+    assert found != pytest.approx(rank_correlation(*(y[trained] for y in sides)))
+
+
+def test_a_correlation_with_what_is_equal_for_all_is_left_out():
+    model, dataset = interests_world()
+    same = torch.ones(40, dtype=torch.float64)
+    result = Evaluator(dataset.targets("test"), dataset.known("test"), train=dataset.train, diversity=same)(model)
+    assert not any("correlation" in name for name in result.interests)
+
+
+def test_lists_without_a_category_say_nothing_of_categories():
+    model, dataset = interests_world()
+    few = torch.arange(10)  # the only items with a category
+    train = replace(dataset.train, categories=Categories(few, few % 2, ("a", "b")))
+    result = Evaluator(dataset.targets("test"), dataset.known("test"), [5], train=train)(model)
+    entropy = result.diagnostics["lists/entropy@5"]
+    assert 0 < entropy.isnan().sum() < len(entropy)
+    assert result.lists["entropy@5"] == pytest.approx(entropy[~entropy.isnan()].double().mean().item())
+
+
+def test_a_sample_of_many_interests_is_that_of_the_metric_batch_by_batch():
+    model, targets, known = world(num_users=900)
+    found = Evaluator(targets, known, batch_size=300)(model)
+    metric = InterestDiagnostics(3)
+    for users in found.users.split(300):
+        metric.update(Representations(model.user.detach()[users], model.item.detach()))
+    assert 3 * len(found.users) > metric.num_sample
+    assert found.interests["uniformity"] == pytest.approx(metric.compute()["uniformity"], abs=1e-7)
 
 
 def test_interests_of_the_evaluation_are_those_of_the_metric():
@@ -420,6 +504,9 @@ def test_errors():
         Evaluator(targets, known, groups={"age": torch.zeros(3, dtype=torch.int64)})
     with pytest.raises(ValueError, match=r"'diversity' must have at least 30 entries, one per user \(got 3\)"):
         Evaluator(targets, known, diversity=torch.zeros(3))
+    for quick in (False, True):
+        with pytest.raises(ValueError, match="the model has 40 items and a target the number 40, counted from 0"):
+            Evaluator(pairs([1, 2], [3, 40]), known, quick=quick, batch_size=1)(model)
     with torch.no_grad():
         model.item[3] = math.nan
     with pytest.raises(ValueError, match="NaN"):
@@ -427,6 +514,12 @@ def test_errors():
     model.forward = lambda batch: Representations(torch.zeros(1, 1, 4), model.item)
     with pytest.raises(ValueError, match="a row for each of 25 users"):
         Evaluator(targets, known)(model)
+
+
+def test_users_whom_a_graph_model_does_not_have_are_refused():
+    small, large = (LeaveOneOut()(planted(num_users=size, num_items=40, num_clusters=4)) for size in (60, 80))
+    with pytest.raises(ValueError, match="the model has 60 users and the data one with the number 79"):
+        Evaluator(large.test, large.known("test"))(InterestGCN(small.graph(), embedding_dim=8))
 
 
 @pytest.mark.gpu

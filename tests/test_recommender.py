@@ -1,12 +1,17 @@
+import pickle
+from copy import deepcopy
 from functools import partial
 
+import pandas as pd
 import polars as pl
 import pytest
 import torch
 
+from graphmi import recommender as recommender_module
 from graphmi.config import experiment
 from graphmi.data import DataError, Histories, Interactions, LeaveOneOut, planted
 from graphmi.models import InterestGCN, Popularity, SequenceModel
+from graphmi.nn.extract import DynamicRoutingExtractor
 from graphmi.recommender import Recommender
 from graphmi.retrieval import ExactIndex, FaissIndex, top_k
 from graphmi.typing import Batch
@@ -82,6 +87,24 @@ def test_filters_and_repeats(data, graph_model):
     assert [one.item for one in found] == expected(data, graph_model, "u005", repeat=True)[0]
 
 
+def test_a_known_item_that_is_not_allowed_takes_no_place(data, graph_model):
+    known = set(data.items.ids.gather(data.item[data.user == data.users.encode(["u005"])].tolist()))
+    new = [item for item in data.items.ids if item not in known]
+    [found] = Recommender(data, graph_model, K, among=new[::9])(["u005"])
+    assert sorted(one.item for one in found) == new[::9]
+
+
+def test_inactive_interests_recommend_nothing(data):
+    extractor = partial(DynamicRoutingExtractor, num_interests=3)
+    model = SequenceModel(LeaveOneOut()(data).graph(), 8, max_length=5, extractor=extractor)
+    history = data.items.ids[:1]  # of one item, which has one interest
+    [every] = Recommender(data, model, 60, repeat=True).for_histories([history])
+    assert len(every) == 60
+    [few] = Recommender(data, model, K, quota=2).for_histories([history])
+    assert len(few) == 2
+    assert {one.interest for one in every + few} == {0}
+
+
 def test_a_list_ends_where_nothing_is_left(data, graph_model):
     [found] = Recommender(data, graph_model, K, among=data.items.ids[:2], repeat=True)(["u000"])
     assert len(found) == 2
@@ -146,6 +169,17 @@ def test_another_index_is_made_once_of_the_items_that_are_allowed(data, graph_mo
     assert [len(items) for items in made] == [data.num_items - len(options.get("without", []))]
 
 
+def test_with_an_index_a_model_stays_as_it_was_at_the_first_request(data, graph_model):
+    model, users, histories = deepcopy(graph_model), data.users.ids[:5], [data.items.ids[:3]]
+    recommender, moment = (Recommender(data, model, K, index=index) for index in (ExactIndex, None))
+    before, new = moment(users), moment.for_histories(histories)
+    assert (recommender(users), recommender.for_histories(histories)) == (before, new)
+    torch.nn.init.normal_(model.embedding.weight)
+    assert (recommender(users), recommender.for_histories(histories)) == (before, new)
+    assert pickle.loads(pickle.dumps(recommender))(users) == before
+    assert moment(users) != before
+
+
 def test_an_approximate_index(data, graph_model):
     pytest.importorskip("faiss")
     users = data.users.ids
@@ -171,12 +205,13 @@ def test_somebody_new_is_served_by_a_history(data, graph_model):
         assert not {each.item for each in other} & set(history[:1])
 
 
-def test_a_table_of_all_users(data, graph_model):
+def test_a_table_of_all_users(data, graph_model, monkeypatch):
+    monkeypatch.setattr(recommender_module, "_USERS", 15)
     done = []
     recommender = Recommender(data, graph_model, K)
     table = recommender.table(on_users=done.append)
     assert table.columns == ["user_id", "rank", "item_id", "score", "interest"]
-    assert done == [40]
+    assert done == [15, 30, 40]
     assert table["user_id"].n_unique() == 40
     [first] = recommender(["u000"])
     of_first = table.filter(pl.col("user_id") == "u000")
@@ -209,6 +244,29 @@ def test_what_makes_no_list_is_refused(data, graph_model, options, message):
         Recommender(data, graph_model, **options)
 
 
+def test_ids_come_in_series_of_pandas_and_in_sets(data, graph_model):
+    recommender, users, items = Recommender(data, graph_model, K), ["u003", "u012"], data.items.ids[:3].to_list()
+    assert recommender(pd.Series(users)) == recommender(pd.Series(users).unique()) == recommender(users)
+    frame = pd.DataFrame({"user_id": ["x", "y", "x"], "item_id": items})
+    groups = [group for _, group in frame.groupby("user_id")["item_id"]]
+    assert recommender.for_histories(groups) == recommender.for_histories([items[::2], items[1:2]])
+    expected = Recommender(data, graph_model, K, without=items)(users)
+    for without in (pd.Series(items), set(items)):
+        assert Recommender(data, graph_model, K, without=without)(users) == expected
+
+
+def test_a_single_id_is_no_list(data, graph_model):
+    recommender = Recommender(data, graph_model, K)
+    for ask in (recommender, recommender.table, lambda ids: recommender.for_histories([ids])):
+        with pytest.raises(DataError, match=r"the ids must be a list, such as \['u007'\] \(got 'u007'\)"):
+            ask("u007")
+    with pytest.raises(DataError, match=r"such as \['i1'\]"):
+        recommender.for_histories(["i1", "i2"])
+    for options in ({"without": "107"}, {"without": 107}, {"among": "107"}):
+        with pytest.raises(DataError, match="the ids must be a list"):
+            Recommender(data, graph_model, **options)
+
+
 def test_what_cannot_be_known_is_said(data, graph_model):
     with pytest.raises(DataError, match="not in the vocabulary: 'nobody'"):
         Recommender(data, graph_model)(["nobody"])
@@ -220,8 +278,26 @@ def test_what_cannot_be_known_is_said(data, graph_model):
     bare = Interactions(plain.user, plain.item, plain.users, plain.items)
     with pytest.raises(ValueError, match="the model has 60 items and the data 40"):
         Recommender(planted(num_users=40, num_items=40, num_clusters=4), graph_model)([0])
+    with pytest.raises(ValueError, match="the model has 40 users and the data one with the number 50"):
+        Recommender(planted(num_users=60, num_items=60, num_clusters=4), graph_model)([50])
     with pytest.raises(ValueError, match="needs categories"):
         Recommender(bare, graph_model, variety=1.0)
+
+
+def test_users_of_whom_nothing_is_known_get_a_list(data, graph_model):
+    without = data.take(data.user != data.users.encode(["u004"]))
+    [found] = Recommender(without, graph_model, K)(["u004"])
+    assert len(found) == K
+
+
+def test_nothing_is_dropped_from_a_model_in_training(data):
+    model, modes = SequenceModel(LeaveOneOut()(data).graph(), 8, max_length=5), []
+    model.register_forward_pre_hook(lambda module, _: modes.append(module.training))
+    recommender = Recommender(data, model.train(), K)
+    recommender(["u000"])
+    recommender.for_histories([data.items.ids[:3]])
+    assert modes == [False, False]
+    assert model.training
 
 
 def test_training_mode_is_as_before(data, graph_model):

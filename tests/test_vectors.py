@@ -1,5 +1,6 @@
 """Exported vectors beside the representations of the model, row by row."""
 
+import pytest
 import torch
 
 from graphmi.data import Histories, LeaveOneOut, planted
@@ -46,3 +47,12 @@ def test_a_model_reads_all_that_is_known_and_the_user_mode_stays():
     found = torch.tensor(users["vector"].to_numpy()).view(out.interests.shape)
     torch.testing.assert_close(found, out.interests.detach())
     assert len(items) == data.num_items
+
+
+def test_a_model_of_other_data_is_refused():
+    small, large = (planted(num_users=30, num_items=size, num_clusters=4) for size in (40, 80))
+    model = InterestGCN(LeaveOneOut()(large).graph(), 2, 8, 1)
+    with pytest.raises(ValueError, match="the model has 80 items and the data 40: take the data"):
+        vectors(small, model)
+    with pytest.raises(ValueError, match="the model has 30 users and the data one with the number 34"):
+        vectors(planted(num_users=35, num_items=80, num_clusters=4), model)

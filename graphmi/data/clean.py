@@ -1,5 +1,6 @@
 """Columns of ids, times, weights and categories, checked and brought to one type each."""
 
+from collections.abc import Iterable, Mapping, Set
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -19,11 +20,21 @@ _UNITS: dict[Literal["s", "ms", "us", "ns"], int] = {"s": 10**9, "ms": 10**6, "u
 def to_series(values: Any, what: str) -> pl.Series:
     """Return values as a series of one type.
 
+    Args:
+        values: A list, set or array, or what polars or pandas have in their place.
+        what: How an error names the values.
+
     Raises:
-        DataError: If they mix types.
+        DataError: If they are a single value, or mix types.
     """
+    if isinstance(values, pl.Series):
+        return values
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        raise DataError(f"{what} must be a list, such as [{values!r}] (got {values!r})")
+    if hasattr(values, "isna") and hasattr(values, "dtype"):
+        values = _from_pandas(values)
     try:
-        return values if isinstance(values, pl.Series) else pl.Series(values)
+        return pl.Series(list(values) if isinstance(values, Set) else values)
     except (TypeError, OverflowError):
         raise DataError(f"{what} mix types; make them all strings or all integers") from None
 
@@ -162,6 +173,20 @@ def clean_categories(categories: pl.Series) -> pl.Series:
         categories = whole if (whole == categories).all() else categories
     text = categories.cast(pl.String)
     return text.set(text == "", None)
+
+
+def _from_pandas(values: Any) -> Any:
+    """Return a series, index or array of pandas in a type of numpy, else as a list, ``None`` for what is missing."""
+    # polars reads pandas' own types through pyarrow only, which is no dependency
+    plain = values.to_numpy()
+    if plain.dtype != object and (isinstance(values.dtype, np.dtype) or not values.isna().any()):
+        return plain.astype(plain.dtype.str.replace("[s]", "[ms]"), copy=False)  # polars knows no whole seconds
+    objects = np.array(values, dtype=object)
+    objects[np.asarray(values.isna())] = None
+    cells = objects.tolist()
+    if np.ndarray not in set(map(type, cells)):
+        return cells
+    return [cell.tolist() if isinstance(cell, np.ndarray) else cell for cell in cells]
 
 
 def _spelled(values: pl.Series) -> pl.Series:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from graphmi.data.clean import to_series
@@ -38,13 +37,15 @@ class Columns:
 def choose_columns(
     found: Sequence[str],
     *,
-    user: str,
-    item: str,
-    time: str | None = None,
-    weight: str | None = None,
-    category: str | None = None,
+    user: str | int,
+    item: str | int,
+    time: str | int | None = None,
+    weight: str | int | None = None,
+    category: str | int | None = None,
 ) -> Columns:
     """Return the columns to use; times and weights without a name are looked for under the usual ones.
+
+    Names that are numbers, as pandas gives them to columns of files without a header, are taken as text.
 
     Raises:
         DataError: If a named column does not exist; lists the columns and the nearest names.
@@ -53,9 +54,9 @@ def choose_columns(
     return Columns(
         user=_require(names, found, "user", user),
         item=_require(names, found, "item", item),
-        time=_require(names, found, "time", time) if time else _first(names, TIME_COLUMNS),
-        weight=_require(names, found, "weight", weight) if weight else _first(names, WEIGHT_COLUMNS),
-        category=_require(names, found, "category", category) if category else None,
+        time=_require(names, found, "time", time) if _named(time) else _first(names, TIME_COLUMNS),
+        weight=_require(names, found, "weight", weight) if _named(weight) else _first(names, WEIGHT_COLUMNS),
+        category=_require(names, found, "category", category) if _named(category) else None,
     )
 
 
@@ -85,24 +86,23 @@ def select_columns(frame: Any, names: list[str]) -> pl.DataFrame:
     """Return these columns of a polars or pandas table.
 
     Raises:
-        DataError: If a column mixes types.
+        DataError: If a column mixes types, or two have one name.
     """
     if isinstance(frame, pl.DataFrame | pl.LazyFrame):
         return frame.lazy().select(names).collect()
-    return pl.DataFrame({str(name): _from_pandas(frame[name]) for name in frame.columns if str(name) in names})
+    chosen = [name for name in frame.columns if str(name) in names]
+    if len(chosen) > len(names):
+        twice = max(names, key=[str(name) for name in chosen].count)
+        raise DataError(f"the table has several columns '{twice}'; rename or drop those that are not meant")
+    return pl.DataFrame({str(name): to_series(frame[name], f"column '{name}'") for name in chosen})
 
 
-def _from_pandas(column: Any) -> pl.Series:
-    if isinstance(column.dtype, np.dtype) and column.dtype != object:
-        return pl.Series(column.to_numpy())
-    if column.dtype != object and column.notna().all() and (values := column.to_numpy()).dtype != object:
-        return pl.Series(values)
-    # polars reads pandas' own types through pyarrow only, which is no dependency
-    return to_series(column.astype(object).where(column.notna(), None).tolist(), f"column '{column.name}'")
+def _named(name: str | int | None) -> bool:
+    return name not in (None, "")
 
 
-def _require(names: dict[str, str], found: Sequence[str], role: str, name: str) -> str:
-    if name in names:
+def _require(names: dict[str, str], found: Sequence[str], role: str, name: str | int | None) -> str:
+    if (name := str(name)) in names:
         return names[name]
     near = get_close_matches(name.lower(), [plain.lower() for plain in names], n=1, cutoff=0.5)
     hint = next((plain for plain in names if near and plain.lower() == near[0]), "NAME")

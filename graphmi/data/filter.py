@@ -18,13 +18,22 @@ class Filter:
 
     Args:
         min_weight: Least weight of an interaction, such as 4 for ratings from 4 on; all when omitted.
-        keep: Which of repeated pairs is kept.
+        keep: Which of repeated pairs is kept, ``"first"`` or ``"last"`` in time.
         k_core: Interactions that every user and item must have, at least 1.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+        DataError: In use, if nothing is left, or there is a ``min_weight`` and the interactions have no weights.
     """
 
     min_weight: float | None = None
     keep: Literal["first", "last"] = "first"
     k_core: int = 1
+
+    def __post_init__(self) -> None:
+        _check_keep(self.keep)
+        if self.k_core < 1:
+            raise ValueError(f"'k_core' must be at least 1 (got {self.k_core})")
 
     def __call__(self, interactions: Interactions) -> Interactions:
         """Return the interactions that are left."""
@@ -70,8 +79,7 @@ def deduplicate(interactions: Interactions, keep: Literal["first", "last"] = "fi
     Raises:
         ValueError: If ``keep`` is neither.
     """
-    if keep not in ("first", "last"):
-        raise ValueError(f"'keep' must be 'first' or 'last' (got {keep!r})")
+    _check_keep(keep)
     rows = interactions.distinct_rows(keep)
     return interactions.take(torch.zeros(len(interactions), dtype=torch.bool).index_fill_(0, rows, True))
 
@@ -85,6 +93,11 @@ def min_weight(interactions: Interactions, threshold: float) -> Interactions:
     if interactions.weight is None:
         raise DataError("the interactions have no weights; name the column with weight='NAME'")
     return _keep(interactions, interactions.weight >= threshold, f"weights of at least {threshold}")
+
+
+def _check_keep(keep: str) -> None:
+    if keep not in ("first", "last"):
+        raise ValueError(f"'keep' must be 'first' or 'last' (got {keep!r})")
 
 
 def _keep(interactions: Interactions, rows: Tensor, condition: str) -> Interactions:

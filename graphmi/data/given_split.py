@@ -13,6 +13,7 @@ from graphmi.data.interactions import Interactions
 from graphmi.data.order import by_user, leading, share, shuffled
 from graphmi.data.reading import read_interactions
 from graphmi.data.sequence_file import item_lists
+from graphmi.seeds import check_seed
 
 __all__ = ["GivenSplit"]
 
@@ -31,9 +32,10 @@ class GivenSplit:
             least one, of users who have two.
         lists: The files have one line per user, the user and then the user's items between blanks, as those of LightGCN
             for Gowalla, Yelp2018 and Amazon-Book do.
-        seed: Seed of the draw, where there is one.
+        seed: Seed of the draw, where there is one, below 2**63.
 
     Raises:
+        ValueError: If the seed is out of its range.
         DataError: If a pair is in two files, twice in one, or not among the interactions.
     """
 
@@ -42,6 +44,9 @@ class GivenSplit:
     valid: str | PathLike[str] | None = None
     lists: bool = False
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
 
     def __call__(self, interactions: Interactions) -> Dataset:
         """Split the interactions."""

@@ -65,11 +65,11 @@ class Interactions:
         cls,
         frame: Any,
         *,
-        user: str = "user_id",
-        item: str = "item_id",
-        time: str | None = None,
-        weight: str | None = None,
-        category: str | None = None,
+        user: str | int = "user_id",
+        item: str | int = "item_id",
+        time: str | int | None = None,
+        weight: str | int | None = None,
+        category: str | int | None = None,
     ) -> "Interactions":
         """Return the interactions of a table.
 
@@ -84,7 +84,8 @@ class Interactions:
                 comes with several has them all.
 
         Raises:
-            DataError: If a column is missing, the table has no rows, or a value cannot be used.
+            DataError: If a column is missing or there are two of its name, the table has no rows, or a value cannot be
+                used.
         """
         names = choose_columns(column_names(frame), user=user, item=item, time=time, weight=weight, category=category)
         table = select_columns(frame, names.used)

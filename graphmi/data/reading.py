@@ -46,8 +46,8 @@ def read_interactions(
         time: Column of times, whole numbers or ISO dates; without a name the first of ``timestamp``,
             ``time`` and ``order`` that exists.
         weight: Column of weights; without a name the first of ``rating`` and ``weight`` that exists.
-        category: Column with a category of the item of each row; empty for none. An item that comes with several has
-            them all.
+        category: Column with a category of the item of each row, in Parquet also a list of them; empty for none. An
+            item that comes with several has them all.
         separator: The separator of a text file; found from its first line where not given.
         columns: Column names for a text file that has no header line, or one text of them with commas between.
 

@@ -1,6 +1,6 @@
 """External ids to consecutive indices and back."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import polars as pl
@@ -12,7 +12,7 @@ from graphmi.sorting import rank
 
 __all__ = ["Vocabulary"]
 
-Values = pl.Series | Sequence[str] | Sequence[int]
+Values = pl.Series | Collection[str] | Collection[int]  # and what pandas has in their place
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ class Vocabulary:
         """Return the vocabulary of all distinct ``values``.
 
         Raises:
-            DataError: If a value is missing, a floating-point number, or beyond 64 bits.
+            DataError: If a value is missing, a floating-point number, or beyond 64 bits, or ``values`` is a single one.
         """
         return cls(_spelled(_series(values).unique()).sort())
 
@@ -89,11 +89,12 @@ class Vocabulary:
         Integers written as text find integer ids, and the other way round.
 
         Raises:
-            DataError: If an id is not in the vocabulary; names the first few.
+            DataError: If an id is not in the vocabulary (names the first few), or ``values`` is a single id.
         """
-        index = self._lookup(values)
+        ids = _series(values)
+        index = self._lookup(ids)
         if missing := index.null_count():
-            unknown = _spelled(_series(values)).filter(index.is_null()).unique(maintain_order=True)
+            unknown = _spelled(ids).filter(index.is_null()).unique(maintain_order=True)
             few = ", ".join(repr(value) for value in unknown.head(5))
             raise DataError(f"{missing:,} of {len(index):,} ids are not in the vocabulary: {few}")
         return index.to_torch()

@@ -1,6 +1,7 @@
 """LightGCN and CAGCN* with several virtual interests per user."""
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from functools import partial
 from typing import Literal, cast
 
@@ -95,6 +96,8 @@ class InterestGCN(nn.Module):
         >>> out.interests.shape, out.items.shape
         (torch.Size([2, 4, 64]), torch.Size([3, 64]))
     """
+
+    _kept: tuple[list[Tensor], list[Tensor]] | None = None
 
     def __init__(
         self,
@@ -241,8 +244,22 @@ class InterestGCN(nn.Module):
         layers = [self.edges()] * len(self.convs)
         return stacked(self._convs(), self.embedding.weight, self.num_interests, layers)
 
+    @torch.no_grad()
+    def propagated(self) -> "InterestGCN":
+        """Return a copy that has propagated over the graph, so that a request costs what its users do.
+
+        In evaluation mode it answers as this model does now, whatever becomes of the parameters of this one, and keeps
+        what evaluation holds. The edges they have in common: move a model to its device before.
+        """
+        other = deepcopy(self, {id(self.edges): self.edges})
+        other._kept = None
+        other._kept = other._layers()
+        return other
+
     def _layers(self) -> tuple[list[Tensor], list[Tensor]]:
         """Return what :meth:`propagate` does, of virtual interests those that somebody asks for."""
+        if self._kept is not None and not self.training:
+            return self._kept
         if not self.users_alone:
             return self.propagate()
         halves = self.edges().halves(self.num_users, self.num_pairs)

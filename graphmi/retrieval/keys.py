@@ -39,7 +39,7 @@ def decode(keys: Tensor) -> tuple[Tensor, Tensor]:
     return scores, ids(keys).masked_fill(scores == -math.inf, -1)
 
 
-EMPTY = int(encode(torch.tensor(-math.inf), torch.tensor(_LOW)))
+EMPTY = int(encode(torch.tensor(-math.inf, dtype=torch.float32), torch.tensor(_LOW)))
 """The lowest key: no item."""
 
 

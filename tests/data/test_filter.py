@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphmi.data import DataError, Interactions, deduplicate, k_core, min_weight
+from graphmi.data import DataError, Filter, Interactions, deduplicate, k_core, min_weight
 
 PAIRS = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), min_size=1, max_size=60)
 
@@ -95,3 +95,19 @@ def test_min_weight():
         min_weight(data, 6)
     with pytest.raises(DataError, match="no weights"):
         min_weight(interactions([(1, 1)]), 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"k_core": 0}, r"'k_core' must be at least 1 \(got 0\)"), ({"keep": "x"}, r"'keep' must be .* \(got 'x'\)")],
+)
+def test_filters_out_of_range_are_refused_when_they_are_made(options, message):
+    with pytest.raises(ValueError, match=message):
+        Filter(**options)
+
+
+def test_a_filter_counts_what_is_left_of_repeated_pairs():
+    data = interactions([("u", 1), ("u", 1), ("v", 2), ("v", 3), ("w", 2), ("w", 3)], time=[3, 4, 1, 1, 1, 1])
+    assert ids(Filter(k_core=2)(data)) == [("v", 2), ("v", 3), ("w", 2), ("w", 3)]
+    assert Filter(keep="last")(data).time.tolist() == [4, 1, 1, 1, 1]
+    assert Filter()(data).time.tolist() == [3, 1, 1, 1, 1]

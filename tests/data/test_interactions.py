@@ -3,6 +3,7 @@ import math
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
@@ -103,6 +104,23 @@ def test_polars_and_pandas_tables():
     check(Interactions.from_frame(typed.assign(note=[1, "mixed", None])))
 
 
+def test_columns_of_pandas_that_have_numbers_for_names():
+    table = pd.DataFrame([("book", "a", 7, 5.0, 30), ("toy", "b", 7, 1.0, 20)])
+    found = Interactions.from_frame(table, user=1, item=2, time=4, weight=3, category=0)
+    assert (found.users.ids.to_list(), found.items.ids.to_list()) == (["a", "b"], [7])
+    assert (found.time.tolist(), found.weight.tolist()) == ([30, 20], [5, 1])
+    assert found.categories.names == ("book", "toy")
+    with pytest.raises(DataError, match="no column '9' among '0', '1', '2', '3', '4'; name the user column"):
+        Interactions.from_frame(table, user=9, item=2)
+
+
+def test_two_columns_of_one_name():
+    table = pd.DataFrame([(1, 2, 3, 4)], columns=["user_id", "item_id", "note", "note"])
+    assert len(Interactions.from_frame(table)) == 1
+    with pytest.raises(DataError, match="the table has several columns 'note'; rename or drop"):
+        Interactions.from_frame(table, item="note")
+
+
 def test_columns_under_other_names():
     renamed = frame().rename({"user_id": "who", "item_id": "what", "rating": "stars", "timestamp": "when"})
     check(Interactions.from_frame(renamed, user="who", item="what", time="when", weight="stars"))
@@ -173,6 +191,24 @@ def test_lists_of_categories(tmp_path):
         Interactions.from_frame(table.filter(pl.col("genres").is_not_null()), weight="genres")
 
 
+def test_arrays_of_categories():
+    cells = [np.array(["toy", "book"]), np.array(["book"]), np.array([]), None]
+    table = pd.DataFrame({"user_id": [1, 1, 2, 2], "item_id": [1, 2, 3, 4], "genres": cells})
+    data = Interactions.from_frame(table, category="genres")
+    assert data.categories.names == ("book", "toy")
+    assert data.categories.matrix(4).tolist() == [[1, 1], [1, 0], [0, 0], [0, 0]]
+
+
+def test_labels_in_series_of_pandas():
+    data = Interactions.from_frame(pd.DataFrame({"user_id": list("aab"), "item_id": list("xyx")}))
+    items = pd.Series(["y", "x"])
+    assert data.with_titles(items, pd.Series(["Y", "X"])).titles == ("X", "Y")
+    labels = data.with_categories(items, pd.Series(["old", "new"]).astype("category")).categories
+    assert labels.matrix(2).tolist() == [[1, 0], [0, 1]]
+    with pytest.raises(DataError, match="the values must be a list"):
+        data.with_titles(items, "YX")
+
+
 def test_rows_of_large_files_keep_their_order(tmp_path):
     num_rows, draw = 300_000, torch.Generator().manual_seed(0)  # several parts of a file, read side by side
     user, item = (torch.randint(bound, (num_rows,), generator=draw).tolist() for bound in (5_000, 700))
@@ -231,6 +267,14 @@ def test_dates_with_fractions_of_a_second_keep_their_order(tmp_path, fractions, 
     for unit in ("datetime64[us]", "datetime64[ns]"):  # the result does not depend on how a table holds them
         frame = pd.DataFrame({"user_id": 1, "item_id": range(3), "time": pd.Series(dates).astype(unit)})
         assert Interactions.from_frame(frame).time.tolist() == expected
+
+
+def test_whole_seconds_of_pandas():
+    times = pd.Series(["1970-01-02", "1970-01-01 00:01"]).astype("datetime64[s]")
+    frame = pd.DataFrame({"user_id": [1, 2], "item_id": [1, 2], "time": times})
+    assert Interactions.from_frame(frame).time.tolist() == [86_400, 60]
+    with pytest.raises(DataError, match="'time' has 1 missing values, the first in row 2"):
+        Interactions.from_frame(frame.assign(time=times.where([True, False])))
 
 
 def test_dates_that_differ_by_nanoseconds():

@@ -18,6 +18,7 @@ from graphmi.data import (
     deduplicate,
     read_interactions,
 )
+from graphmi.data.order import share
 from graphmi.data.sequence_file import item_lists
 
 
@@ -77,7 +78,10 @@ def test_leave_one_out_without_times_goes_by_row():
     assert dataset.protocol == {"split": "leave-one-out", "order": "row"}
 
 
-@given(tables(), st.sampled_from([(0.8, 0.1, 0.1), (0.6, 0.2, 0.2), (0.1, 0.45, 0.45)]), st.integers(0, 3))
+RATIOS = [(0.8, 0.1, 0.1), (0.6, 0.2, 0.2), (0.1, 0.45, 0.45), (0.1, 0.1, 0.8), (0.1, 0.8, 0.1)]
+
+
+@given(tables(), st.sampled_from(RATIOS), st.integers(0, 3))
 def test_random_split_sizes(data, ratios, seed):
     assume(max(data.user.bincount()) >= 3)
     dataset = RandomSplit(ratios, seed)(data)
@@ -157,6 +161,25 @@ def test_held_out_users_without_times_draws_the_history():
     assert HeldOutUsers()(data).protocol["order"] == "random"
 
 
+def test_held_out_users_are_decided_by_the_seed():
+    data = of([user for user in range(10) for _ in range(5)], list(range(5)) * 10, time=list(range(50)))
+    assert len({tuple(HeldOutUsers(seed=seed)(data).test.user.unique().tolist()) for seed in range(20)}) > 1
+
+
+def test_users_without_interactions_are_not_held_out():
+    data = of([user for user in range(10) for _ in range(5)], list(range(5)) * 10, time=list(range(50)))
+    fewer = data.take(data.user % 2 == 0)
+    dataset = HeldOutUsers()(fewer)
+    parts = (dataset.train, dataset.valid, dataset.test, dataset.known("valid"), dataset.known("test"))
+    assert is_partition(fewer, *parts)
+    assert [len(part) for part in parts] == [15, 1, 1, 4, 4]
+
+
+@pytest.mark.parametrize(("count", "ratio", "number"), [(100, 0.29, 29), (10, 0.3, 3), (10, 0.29, 2), (2, 0.1, 1)])
+def test_shares_are_rounded_down_as_one_does_by_hand(count, ratio, number):
+    assert share(torch.tensor(count), ratio) == number
+
+
 def test_held_out_users_need_two_interactions():
     with pytest.raises(DataError, match=r"2 users have only 1 interaction .* k_core"):
         HeldOutUsers()(of([1, 2, 3, 3], [1, 1, 1, 2]))
@@ -192,6 +215,7 @@ def test_too_few_interactions(split):
         lambda: HeldOutUsers(0.1, math.nan),
         lambda: RandomSplit(seed=2**63),
         lambda: HeldOutUsers(seed=2**64),
+        lambda: GivenSplit("train", "test", seed=2**64),
     ],
 )
 def test_shares_and_seeds_out_of_range(make):

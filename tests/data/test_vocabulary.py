@@ -1,3 +1,4 @@
+import pandas as pd
 import polars as pl
 import pytest
 import torch
@@ -61,6 +62,24 @@ def test_unknown_ids_are_named():
     assert vocabulary.contains([10, 7, 20]).tolist() == [True, False, True]
 
 
+@pytest.mark.parametrize("kind", ["str", "string", "category", object])
+def test_text_of_pandas_is_text(kind):
+    series = pd.Series(["b", "a", "b"]).astype(kind)
+    vocabulary = Vocabulary.of(series)
+    assert vocabulary == Vocabulary.of(["a", "b"])
+    for values in (series, pd.Index(series), series.array):
+        assert vocabulary.encode(values).tolist() == [1, 0, 1]
+    assert vocabulary.encode(series.unique()).tolist() == [1, 0]
+
+
+def test_sets_and_generators_are_lists():
+    vocabulary = Vocabulary.of({"b", "a"})
+    assert vocabulary.ids.to_list() == ["a", "b"]
+    assert sorted(vocabulary.encode(frozenset("ab")).tolist()) == [0, 1]
+    with pytest.raises(DataError, match="1 of 2 ids are not in the vocabulary: 'c'"):
+        vocabulary.encode(each for each in "ac")
+
+
 def test_text_finds_integer_ids_and_back():
     assert Vocabulary.of([10, 20]).encode(["20"]).tolist() == [1]
     assert Vocabulary.of(["10", "9"]).encode([9]).tolist() == [1]
@@ -81,6 +100,13 @@ def test_any_integer_width_becomes_int64(dtype):
         (["a", None], "1 missing values, the first in row 2"),
         ([1, "a"], "mix types"),
         ([True], "must be strings or integers"),
+        ("u7", r"the ids must be a list, such as \['u7'\] \(got 'u7'\)"),
+        (b"u7", "must be a list"),
+        (7, r"must be a list, such as \[7\]"),
+        (None, "must be a list"),
+        ({"a": 1}, "must be a list"),
+        (pd.Series(["a", None]), "1 missing values, the first in row 2"),
+        (pd.Series(["a", 1]), "mix types"),
     ],
 )
 def test_ids_that_cannot_be_used(values, message):

@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 import torch
 
@@ -140,3 +142,36 @@ def test_graph_models_serve_users_that_training_did_not_have(tmp_path):
     trained = small.train(dataset)
     chance = 20 / dataset.num_items
     assert trained.test.metrics["recall@20"] > 2 * chance
+
+
+@pytest.mark.parametrize("options", [*OPTIONS, {"max_length": 5}], ids=lambda options: ", ".join(options) or "default")
+def test_a_model_that_has_propagated_answers_as_the_model_did(dataset, options):
+    made, users = model(dataset, **options), torch.tensor([5, 0, 59])
+    history, mask = Histories(dataset.known("valid")).read(users, 5)
+    batch = Batch(users, history=history, mask=mask)
+    expected, folded = made(batch), made.fold_in(history, mask)
+    ready = made.propagated()
+    names = made.state_dict().keys()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(1.0)
+    for each in (ready, pickle.loads(pickle.dumps(ready))):
+        for found, said in ((each(batch), expected), (each.fold_in(history, mask), folded)):
+            torch.testing.assert_close(found.interests, said.interests, rtol=0, atol=0)
+            torch.testing.assert_close(found.items, said.items, rtol=0, atol=0)
+            assert said.interest_mask is None or torch.equal(found.interest_mask, said.interest_mask)
+        assert each.state_dict().keys() == names
+    assert not torch.equal(made(batch).items, expected.items)
+    assert torch.equal(made.propagated()(batch).items, made(batch).items)
+
+
+def test_a_model_that_has_propagated_does_so_once_and_trains_like_any(dataset, monkeypatch):
+    ready, users = model(dataset).propagated(), Batch(torch.tensor([5]))
+    asked = []
+    monkeypatch.setattr(InterestGCN, "propagate", lambda self: asked.append(self))
+    ready(users)
+    ready.fold_in(torch.tensor([[3]]), torch.tensor([[True]]))
+    assert not asked
+    monkeypatch.undo()
+    ready.train()(users).items.sum().backward()
+    assert ready.embedding.weight.grad.any()

@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -46,3 +48,9 @@ def test_largest_places_equal_a_stable_sort(high, k):
     scores[3, 5:] = -math.inf
     expected = scores.sort(dim=1, descending=True, stable=True).indices[:, :k].sort(dim=1).values
     assert torch.equal(keys.largest_places(scores, k), expected)
+
+
+def test_the_default_dtype_does_not_matter():
+    code = "import torch; torch.set_default_dtype(torch.float64); from graphmi.retrieval import keys; print(keys.EMPTY)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(found.stdout) == keys.EMPTY

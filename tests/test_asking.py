@@ -1,0 +1,65 @@
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
+import pytest
+import torch
+from torch import nn
+
+from graphmi.asking import evaluating, question
+from graphmi.data import LeaveOneOut, planted
+from graphmi.models import InterestGCN, Popularity, SeparateInterestGCN, SideBySide
+
+
+def graph(num_users):
+    return LeaveOneOut()(planted(num_users=num_users, num_items=40, num_clusters=4)).graph()
+
+
+def test_who_leaves_first_does_not_put_others_into_training_mode():
+    model = nn.Sequential(nn.Dropout(0.5), nn.Dropout(0.5)).train()
+    model[1].eval()
+    first_in, second_in, first_out = Event(), Event(), Event()
+
+    def first():
+        with evaluating(model):
+            first_in.set()
+            assert second_in.wait(10)
+        first_out.set()
+
+    def second():
+        assert first_in.wait(10)
+        with evaluating(model):
+            second_in.set()
+            assert first_out.wait(10)
+            return [part.training for part in model.modules()]
+
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.submit(first), pool.submit(second)
+    one.result()
+    assert other.result() == [False, False, False]
+    assert [part.training for part in model.modules()] == [True, True, False]
+
+
+def test_a_part_that_is_asked_by_itself_stays_in_evaluation_mode():
+    whole = nn.Sequential(nn.Dropout(0.5)).train()
+    of_whole, of_part = evaluating(whole), evaluating(whole[0])
+    of_whole.__enter__()
+    of_part.__enter__()
+    of_whole.__exit__(None, None, None)
+    assert (whole.training, whole[0].training) == (True, False)
+    of_part.__exit__(None, None, None)
+    assert whole[0].training
+
+
+@pytest.mark.parametrize(
+    "make", [InterestGCN, SeparateInterestGCN, lambda graph: SideBySide([Popularity(graph), InterestGCN(graph)])]
+)
+def test_users_whom_a_graph_model_does_not_have_are_refused(make):
+    model, device = make(graph(60)), torch.device("cpu")
+    assert question(model, torch.tensor([59, 0]), None, device).user.tolist() == [59, 0]
+    assert question(model, torch.tensor([], dtype=torch.int64), None, device).user.tolist() == []
+    with pytest.raises(ValueError, match="the model has 60 users and the data one with the number 61, counted from 0"):
+        question(model, torch.tensor([3, 61, 60]), None, device)
+
+
+def test_models_without_users_of_their_own_are_asked_for_any():
+    assert question(Popularity(graph(60)), torch.tensor([99]), None, torch.device("cpu")).user.tolist() == [99]
