@@ -4,7 +4,7 @@ Constructors' own type hints and docstrings are the configuration: nothing is de
 """
 
 import inspect
-import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -18,11 +18,14 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from graphmi.data import SOURCES
-from graphmi.experiment import Experiment
+from graphmi.experiment import Experiment, Trained
 from graphmi.presets import backbone_names, backbone_text, preset_names, preset_text
+from graphmi.result import describe_data, save_run
+from graphmi.run import RunFolder
 from graphmi.seeds import seeded
 from graphmi.trainer import Trainer
-from graphmi.usage import Help, UsageError, nearest, parse, require_name
+from graphmi.usage import Help, UsageError, nearest, parse, require_concrete, require_name
+from graphmi.words import words_of
 
 __all__ = ["Config", "experiment", "experiment_parser", "preset_config", "preset_texts", "read_config"]
 
@@ -61,6 +64,30 @@ class Config:
             parts = self._parser.instantiate(self._values)
         return Experiment(**{name: parts[name] for name in _options()})
 
+    def run(self, folder: RunFolder) -> Trained:
+        """Train and test as ``graphmi train`` does, and leave a whole run folder, which every command takes.
+
+        If it is interrupted, ``graphmi train --out FOLDER --resume`` goes on. In several processes all must call it.
+
+        Args:
+            folder: Must be new or empty.
+
+        Raises:
+            FileExistsError: If the folder has content.
+            DataError: If the data is unknown or cannot be used.
+            ValueError: As :meth:`Experiment.train <graphmi.experiment.Experiment.train>`.
+            FloatingPointError: If a loss term is not finite.
+        """
+        experiment = self.experiment()
+        dataset = experiment.dataset()
+        if experiment.trainer.leads:
+            folder.claim().write_result(describe_data(experiment, dataset), "data.json")
+            folder.write_config(self.text())
+        trained = experiment.train(dataset, folder)
+        if experiment.trainer.leads:
+            save_run(folder, experiment, dataset, trained, self.to_dict())
+        return trained
+
 
 def experiment_parser() -> ArgumentParser:
     """Return a parser with one option for every argument of every part of an experiment."""
@@ -98,6 +125,7 @@ def read_config(*texts: str, arguments: Sequence[str] = (), parser: ArgumentPars
     files = [word for text in texts for word in ("--config", _full_names(text))]
     words = [_full_name(word) for word in arguments]
     values = parse(parser, [*files, *words], [*short_names(), *_TORCH])
+    require_concrete(values)
     for name in set(vars(values)) - set(_options()):  # such as the configuration files themselves
         values.pop(name)
     for name in ("data", "split"):
@@ -107,26 +135,24 @@ def read_config(*texts: str, arguments: Sequence[str] = (), parser: ArgumentPars
     return Config(parser, values)
 
 
-def preset_config(preset: str, data: str, *, backbone: str | None = None, **options: Any) -> Config:
+def preset_config(preset: str, data: str | os.PathLike[str], *, backbone: str | None = None, **options: Any) -> Config:
     """Return the configuration of a preset, for scripts and studies.
 
     Args:
         preset: A name of ``graphmi presets``.
         data: A name of ``graphmi data list``, or a file.
         backbone: Put under the preset of a sequence model: ``"comirec-sa"``, ``"comirec-dr"``, ``"mind"``, ``"remi"``.
-        options: Further options; two underscores stand for a dot: ``trainer__epochs=5``, ``model__num_interests=2``.
+        options: Further options; two underscores stand for a dot: ``trainer__epochs=5``, ``model__num_interests=2``,
+            ``k=[5, 20]``. A class is given by its name.
 
     Raises:
         UsageError: If an option, the preset or the backbone is unknown.
     """
-    words = [
-        f"--{name.replace('__', '.')}={value if isinstance(value, str) else json.dumps(value)}"
-        for name, value in options.items()
-    ]
-    return read_config(*preset_texts(preset, backbone), arguments=["--data", data, *words])
+    words = [word for name, value in options.items() for word in words_of(name, value)]
+    return read_config(*preset_texts(preset, backbone), arguments=["--data", os.fspath(data), *words])
 
 
-def experiment(preset: str, data: str, *, backbone: str | None = None, **options: Any) -> Experiment:
+def experiment(preset: str, data: str | os.PathLike[str], *, backbone: str | None = None, **options: Any) -> Experiment:
     """Return the experiment of a preset: that of :func:`preset_config`, whose arguments it takes."""
     return preset_config(preset, data, backbone=backbone, **options).experiment()
 

@@ -175,6 +175,11 @@ class Experiment:
     ) -> Fitted:
         """Train the model and validate it; the test is not looked at.
 
+        A folder gets weights, metrics and the state to resume from, but no ``config.yaml``, because an experiment does
+        not know what it was made of: ``build(dataset).load_state_dict(folder.read_tensors("model"))`` reads the weights
+        again. :meth:`Config.run <graphmi.config.Config.run>` leaves a whole run folder, for the commands and
+        ``graphmi.restore``.
+
         Args:
             dataset: What :meth:`dataset` returned.
             folder: As in :meth:`Trainer.fit <graphmi.trainer.Trainer.fit>`, like the arguments after it.
@@ -224,7 +229,7 @@ class Experiment:
 
         Args:
             dataset: As in :meth:`fit`, like the arguments after it.
-            folder: As in :meth:`fit`.
+            folder: As in :meth:`fit`: it becomes no whole run folder.
             resume: As in :meth:`fit`.
             loggers: As in :meth:`fit`.
             on_epoch: As in :meth:`fit`.

@@ -1,4 +1,4 @@
-"""What training shows on a terminal."""
+"""What training shows on a terminal or in a notebook."""
 
 from types import TracebackType
 from typing import Self
@@ -10,7 +10,7 @@ __all__ = ["ShownBars", "TrainingProgress", "bars"]
 
 
 def bars(enabled: bool, console: Console) -> Progress:
-    """Return bars that are shown on a terminal, and gone when what they show is done."""
+    """Return bars that are shown on a terminal or in a notebook, and gone when what they show is done."""
     return Progress(
         TextColumn("{task.description:<6}"),
         BarColumn(bar_width=24),
@@ -19,7 +19,7 @@ def bars(enabled: bool, console: Console) -> Progress:
         TimeRemainingColumn(compact=True),
         TextColumn("{task.fields[text]}"),
         console=console,
-        disable=not (enabled and console.is_terminal),
+        disable=not (enabled and (console.is_terminal or console.is_jupyter)),
         transient=True,
     )
 

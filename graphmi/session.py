@@ -90,7 +90,8 @@ class Session:
 
         Raises:
             FloatingPointError: If a loss term is not finite; the message names it.
-            ValueError: If the scheduler fails, or the optimizer has no use for sparse gradients.
+            ValueError: If the scheduler fails, if the optimizer has no use for sparse gradients, or if the loss has no
+                terms by name.
         """
         self.step.train()
         meter = LossMeter(self.fabric)
@@ -236,7 +237,10 @@ class _Step(nn.Module):
             share: By how much their terms are multiplied.
         """
         negatives, batch = self.sampler(user, positive, self.draws), Batch(**entries)
-        terms = self.terms(batch, negatives if row is None else negatives.take(row))
+        terms: Any = self.terms(batch, negatives if row is None else negatives.take(row))
+        if not isinstance(terms, dict):
+            name, kind = type(self.loss).__name__, type(terms).__name__
+            raise ValueError(f"'terms' of {name} must return a dictionary of scalars by name (got a {kind})")
         return terms if share is None else {name: share[name] * term for name, term in terms.items()}
 
     def _terms(self, batch: Batch, negatives: Negatives) -> dict[str, Tensor]:

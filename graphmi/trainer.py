@@ -1,7 +1,7 @@
 """One training loop for every model."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal, Protocol
 
 import torch
@@ -53,11 +53,11 @@ class Trainer:
         precision: Number format, as in lightning-fabric. ``"bf16-mixed"`` pays on GPUs, and on processors with
             instructions for it (AVX512-BF16, AMX) for models of some width.
         compile: Mode of ``torch.compile`` for model and loss, ``"default"`` or ``"reduce-overhead"`` (CUDA graphs); not
-            compiled when omitted. It takes up to half a minute at the start, and a C++ compiler on the CPU, and pays
+            compiled when omitted. It takes up to a minute at the start, and a C++ compiler on the CPU, and pays
             there for graph models and some others (docs/performance.md). Needs dense gradients.
         kernels: ``"triton"`` takes graphmi's own programs for GPUs where it has some (:mod:`graphmi.kernels`), as yet
             not measured; they need a CUDA device and Triton.
-        progress: Whether to show progress bars on a terminal.
+        progress: Whether to show progress bars on a terminal or in a notebook.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -177,8 +177,8 @@ class Trainer:
         Raises:
             FloatingPointError: If a loss term is not finite; the message names it.
             ValueError: If ``validate`` does not give the monitored metric, if the scheduler waits for one, if optimizer
-                or scheduler fail, if sparse gradients are to be clipped, compiled, or added up between CUDA devices, or
-                if a compiler is missing.
+                or scheduler fail, if the state to resume from is of another model, if sparse gradients are to be
+                clipped, compiled, or added up between CUDA devices, or if a compiler is missing.
         """
         if any(getattr(part, "sparse", False) for part in model.modules()):
             self._check_sparse()
@@ -198,7 +198,7 @@ class Trainer:
                 self.compile,
             )
             if resume and folder is not None and (state := folder.read_state()) is not None:
-                with folder.reading("resume.pt"):  # it may be that of another model
+                with _fitting(folder):
                     session.load_state_dict(state)
             with self._show(session) as shown:
                 while not self._finished(session.history):
@@ -284,3 +284,16 @@ class Trainer:
                 folder.write_tensors("model", session.best)
         for logger in loggers:
             logger.log_metrics(dict(history.rows[-1]), step=history.epochs)
+
+
+@contextmanager
+def _fitting(folder: RunFolder) -> Iterator[None]:
+    """Say of a state that does not fit what is resumed that it is of something else: the file itself is whole."""
+    try:
+        yield
+    except Exception as error:  # torch has no type for it
+        said = str(error).split("\n")[-1].strip(" \t.")
+        raise ValueError(
+            f"'{folder.path / 'resume.pt'}' is of another model or loss ({said}): resume with those that it was begun "
+            "with, or train in another folder"
+        ) from error

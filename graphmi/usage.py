@@ -5,14 +5,21 @@ import inspect
 import re
 from argparse import Action
 from collections.abc import Iterable, Sequence
-from importlib import import_module
+from pkgutil import resolve_name
 
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace
 
 # So many names are listed where none is near.
 _FEW = 12
+# What jsonargparse says of a class that is abstract, or none of those wanted; it names the class here or further on.
+_UNFIT = (
+    r"(?:but|Import path) (?:([\w.]+) )?(?:is abstract|does not correspond to a subclass of (\w+))"
+    r"(?:.*?Given value: ([\w.]+\w))?"
+)
+# jsonargparse takes the first argument with a name for the one that graphmi gives.
+_FIRST = "the class needs a first argument with a name of its own, such as 'graph', before '*args'"
 
-__all__ = ["Help", "UsageError", "nearest", "parse", "require_name"]
+__all__ = ["Help", "UsageError", "nearest", "parse", "require_concrete", "require_name"]
 
 
 class Help(DefaultHelpFormatter):
@@ -67,6 +74,17 @@ def parse(parser: ArgumentParser, arguments: Sequence[str], names: Iterable[str]
         raise UsageError(_explain(str(error), parser, list(names))) from None
 
 
+def require_concrete(values: Namespace) -> None:
+    """Check that no class which is yet to be made lacks a method; what is made at once was checked by :func:`parse`.
+
+    Raises:
+        UsageError: If one does; the message names the methods.
+    """
+    for key, value in values.items():
+        if key.endswith("class_path") and inspect.isabstract(resolve_name(value)):
+            raise UsageError(_lacks(re.sub(r"\.class_path$|\.init_args", "", key), value))
+
+
 def _own_classes(text: str, option: str) -> str:
     """Return the end of a help text with the classes that it lists."""
     package = r"graphmi\.models" if option == "model" else r"graphmi\.\w+"  # a model can be any module of torch
@@ -86,6 +104,8 @@ def _explain(message: str, parser: ArgumentParser, names: list[str]) -> str:
     if found := re.search(r"arguments are required: (\w+)", message):
         if not keys and found[1] in (action.dest for action in parser._actions if not action.option_strings):
             return f"'{parser.prog}' needs {found[1].upper()}: see {parser.prog} --help"
+        if keys and found[1] == "graph":
+            return f"'--{path}' cannot be made: {_FIRST}"
         return f"'--{'.'.join([*keys, found[1]])}' is missing"
     if found := re.search(r"Group '([\w.]+)' does not accept option '([\w.]+)'", message):
         name = f"--{found[1]}.{found[2]}"
@@ -96,7 +116,10 @@ def _explain(message: str, parser: ArgumentParser, names: list[str]) -> str:
     if found := re.search(r"No module named '([\w.]+)'", message):
         return f"'--{path}' names a class that cannot be imported: there is no module '{found[1]}'"
     if found := re.search(r"Expected '([\w.]+)' to be .*? of <class '([\w.]+)'>", message):
-        return f"'--{path}' must be a {found[2].rpartition('.')[2]}, and {found[1].rpartition('.')[2]} is none"
+        return _is_none(path, found[1], found[2])
+    if found := re.search(_UNFIT, message, flags=re.S):
+        given = found[1] or found[3]
+        return _is_none(path, given, found[2]) if found[2] else _lacks(path, given)
     if found := re.search(r"has no attribute '(\w+)'|Expected a dot import path string: (\w+)", message):
         name = found[1] or found[2]
         return f"'--{path}': no class is named '{name}' ({nearest(name, names)})"
@@ -113,14 +136,26 @@ def _explain(message: str, parser: ArgumentParser, names: list[str]) -> str:
     return re.sub(r"\s+", " ", message).strip()
 
 
+def _is_none(path: str, given: str, wanted: str) -> str:
+    given, wanted = given.rpartition(".")[2], wanted.rpartition(".")[2]
+    return f"'--{path}' must be {'an' if wanted[0] in 'AEIOU' else 'a'} {wanted}, and {given} is none"
+
+
+def _lacks(path: str, given: str) -> str:
+    lacking = ", ".join(sorted(resolve_name(given).__abstractmethods__))
+    return f"'--{path}' cannot be {given.rpartition('.')[2]}, which is abstract: it lacks {lacking}"
+
+
 def _class_hint(message: str, option: str, path: str) -> str | None:
     """Return the nearest options of the class that refused one; ``None`` where no class is named."""
     found = re.search(r"class_path '([\w.]+)':\s+Option '", message)
     found = found or re.search(r"is not accepted\. Got value: Namespace\(class_path='([\w.]+)'", message)
     if not found:
         return None
-    module, _, name = found[1].rpartition(".")
-    parameters = inspect.signature(getattr(import_module(module), name)).parameters.values()
-    named = [one.name for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+    name, parameters = found[1].rpartition(".")[2], inspect.signature(resolve_name(found[1])).parameters
+    if option in parameters:
+        keyword = parameters[option].kind is inspect.Parameter.KEYWORD_ONLY
+        return _FIRST if keyword else f"graphmi itself gives {name} its first arguments, and '{option}' is one"
+    named = [one.name for one in parameters.values() if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
     options = [f"--{path}.{one}" for one in named if one != "graph"]
     return nearest(f"--{path}.{option}", options) if options else f"{name} has no options"

@@ -275,6 +275,49 @@ def test_a_class_of_the_user_can_be_named(graphmi, tmp_path, monkeypatch):
     assert (status, "did you mean --model.width?" in err) == (2, True)
 
 
+OWN = """
+from graphmi.models import InterestGCN
+from graphmi.nn import Encoder, Selector
+from graphmi.samplers import Sampler
+class Unnamed(InterestGCN):
+    def __init__(self, *args, extra: float = 1.0, **options):
+        super().__init__(*args, **options)
+class Late(InterestGCN):
+    def __init__(self, dim: int = 8, graph=None):
+        super().__init__(graph)
+class Encoded(InterestGCN):
+    def __init__(self, graph, encoder: Encoder | None = None):
+        super().__init__(graph)
+class Half(Selector):
+    def __init__(self):
+        super().__init__()
+class Draws(Sampler):
+    def __init__(self, graph):
+        super().__init__()
+    def forward(self, user, positive, generator=None):
+        return None
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("--model own.Unnamed --model.extra 2", "no option '--model.extra' (the class needs a first argument with"),
+        ("--model own.Unnamed", "'--model' cannot be made: the class needs a first argument with a name of its own"),
+        ("--model own.Late --model.dim 2", "no option '--model.dim' (graphmi itself gives Late its first arguments"),
+        ("--model own.Encoded --model.encoder own.Late", "'--model.encoder' must be an Encoder, and Late is none"),
+        ("--loss.readout.selector own.Half", "cannot be Half, which is abstract: it lacks forward"),
+        ("--sampler own.Draws", "'--sampler' cannot be Draws, which is abstract: it lacks log_prob"),
+    ],
+)
+def test_what_does_not_fit_in_a_class_of_the_user_is_said(graphmi, tmp_path, monkeypatch, words, sentence):
+    (tmp_path / "own.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    status, _, err = graphmi("train", "mf", *QUICK, *words.split(), "--out", tmp_path / "run")
+    assert sentence in err
+    assert (status, err.count("\n"), (tmp_path / "run").exists()) == (2, 1, False)
+
+
 # --- interruption
 
 

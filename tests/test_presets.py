@@ -1,15 +1,17 @@
 """Presets say what they are, and each trains, repeats itself from its own configuration, and can be changed."""
 
+import numpy as np
 import pytest
 import torch
 import yaml
 
-from graphmi.config import experiment, read_config, short_names
+from graphmi.config import experiment, preset_config, read_config, short_names
 from graphmi.data import Filter, groups, item_communities
 from graphmi.experiment import Experiment
 from graphmi.losses import MultiInterestLoss, SampledSoftmaxLoss
 from graphmi.models import InterestGCN, Popularity
 from graphmi.presets import preset_names, preset_text
+from graphmi.restore import restore
 from graphmi.result import save_run
 from graphmi.run import RunFolder
 from graphmi.typing import Batch
@@ -86,6 +88,28 @@ def test_nested_options_of_a_preset_can_be_changed():
     assert isinstance(one.loss.objective, SampledSoftmaxLoss)
     assert one.loss.objective.temperature == 0.5
     assert one.build(one.dataset()).embedding.embedding_dim == 8
+
+
+def test_options_are_sequences_paths_and_numbers_of_numpy_too(tmp_path):
+    (tmp_path / "data.csv").write_text("user_id,item_id\n1,2\n")
+    for k in ([5, 20], (5, 20), range(5, 21, 15), np.array([5, 20]), torch.tensor([5, 20])):
+        one = experiment("mf", tmp_path / "data.csv", k=k, trainer__learning_rate=np.float32(0.5), seed=np.int64(3))
+        assert (list(one.k), one.trainer.learning_rate, one.seed) == ([5, 20], 0.5, 3)
+        assert one.data == str(tmp_path / "data.csv")
+    assert list(experiment("mf", DATA, k=20).k) == [20]
+    with pytest.raises(UsageError, match=r"cannot be <class 'graphmi.models\..*'>: give text, .* of a class, its name"):
+        experiment("mf", DATA, model=InterestGCN)
+
+
+def test_a_configuration_is_run_into_a_whole_run_folder(tmp_path):
+    config = preset_config("mf", DATA, trainer__epochs=1, trainer__accelerator="cpu", replicates=0)
+    trained = config.run(RunFolder(tmp_path / "run"))
+    run = restore(RunFolder(tmp_path / "run"))
+    torch.testing.assert_close(run.model.state_dict(), trained.model.state_dict())
+    assert run.folder.read_result()["metrics"] == trained.test.metrics
+    assert run.folder.read_config() == config.text()
+    with pytest.raises(FileExistsError, match="not empty"):
+        config.run(run.folder)
 
 
 def test_the_seed_decides_everything_and_nothing_else_does():

@@ -1,5 +1,6 @@
 """The training loop against a hand-written one, and resumed runs against uninterrupted ones."""
 
+import contextlib
 import csv
 import io
 import signal
@@ -8,6 +9,7 @@ import sys
 from functools import partial
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -145,8 +147,34 @@ def test_stops_after_patience_validations():
 
 
 def test_validates_every_second_epoch_and_at_the_end():
-    _, history = fit(5, settings={"validate_every": 2})
-    assert [row["epoch"] for row in history.rows if "ndcg@20" in row] == [2, 4, 5]
+    seen = []
+    _, history = fit(5, settings={"validate_every": 2}, on_epoch=lambda epoch, metrics: seen.append(epoch))
+    assert [row["epoch"] for row in history.rows if "ndcg@20" in row] == seen == [2, 4, 5]
+
+
+def test_time_and_pairs_add_up():
+    _, history = fit(3)
+    assert history.seconds == pytest.approx(sum(row["seconds"] for row in history.rows))
+    assert history.pairs == 3 * len(USER)
+    for row in history.rows:
+        assert row["pairs_per_second"] * row["seconds"] == pytest.approx(len(USER))
+
+
+def test_a_loss_is_a_mean_over_positives_however_many_a_user_has():
+    class Users(Loader):
+        def __iter__(self):
+            for users, each in ((torch.arange(3), 3), (torch.arange(3, 12), 1)):
+                row = torch.arange(len(users)).repeat_interleave(each)
+                yield Batch(users, ITEM[: len(row)], row=row)
+
+    class NumUsers(Loss):
+        def terms(self, out, positive, negatives, row=None, user=None):
+            return {"users": len(out.interests) + 0 * out.interests.sum()}
+
+    trainer = Trainer(epochs=1, accelerator="cpu")
+    history = trainer.fit(Factors(), Users(), Sampler(), NumUsers(), score)
+    assert history.rows[0]["loss"] == (9 * 3 + 9 * 9) / 18
+    assert history.pairs == 18
 
 
 def test_torch_is_left_as_it_was():
@@ -204,6 +232,13 @@ def test_a_loss_that_is_not_finite_names_the_term_that_broke_first(tmp_path):
     with pytest.raises(FloatingPointError, match=r"^the loss term 'norm' is not finite at step 2 of epoch 3"):
         fit(5, loss=Breaks(at=4 * 2 + 2), folder=RunFolder(tmp_path))
     assert RunFolder(tmp_path).read_state()["history"]["epochs"] == 2  # the last good epoch
+
+
+def test_a_loss_without_terms_by_name_gets_a_sentence():
+    loss = Loss()
+    loss.terms = lambda *_: torch.zeros(())
+    with pytest.raises(ValueError, match=r"'terms' of Loss must return a dictionary of scalars .*\(got a Tensor\)"):
+        fit(1, loss=loss)
 
 
 @pytest.mark.parametrize("precision", ["64-true", "bf16-mixed"])
@@ -354,6 +389,23 @@ def test_more_epochs_can_be_added(tmp_path):
     assert numbers(history) == numbers(through)
 
 
+def test_an_average_and_a_schedule_may_begin_with_a_resume(tmp_path):
+    fit(2, folder=RunFolder(tmp_path))
+    settings = {"weight_average": 0.9, "scheduler": partial(torch.optim.lr_scheduler.StepLR, step_size=1)}
+    _, history = fit(3, folder=RunFolder(tmp_path), settings=settings, resume=True)
+    assert history.epochs == 3
+
+
+def test_a_finished_run_gets_back_its_lost_files(tmp_path):
+    model, _ = fit(2, folder=RunFolder(tmp_path))
+    kept = (tmp_path / "metrics.csv").read_text()
+    for name in ("metrics.csv", "model.safetensors"):
+        (tmp_path / name).unlink()
+    fit(2, folder=RunFolder(tmp_path), resume=True)
+    assert (tmp_path / "metrics.csv").read_text() == kept
+    assert torch.equal(RunFolder(tmp_path).read_tensors("model")["users"], model.users)
+
+
 def test_resume_without_state_starts(tmp_path):
     _, history = fit(2, folder=RunFolder(tmp_path), resume=True)
     assert history.epochs == 2
@@ -362,9 +414,11 @@ def test_resume_without_state_starts(tmp_path):
 def test_a_state_that_does_not_fit_is_named(tmp_path):
     folder = RunFolder(tmp_path)
     fit(1, folder=folder)
-    folder.write_state({**folder.read_state(), "model": {}})
-    with pytest.raises(ValueError, match=r"resume\.pt' is damaged \(Error\(s\) in loading state_dict"):
-        fit(2, folder=folder, resume=True)
+    other = Factors(0.2)
+    other.items = nn.Parameter(torch.zeros(NUM_ITEMS + 1, DIM))
+    said = r"resume\.pt' is of another model or loss \(size mismatch for items.*\[21, 4\]\)\): resume with"
+    with pytest.raises(ValueError, match=said):
+        fit(2, other, folder=folder, resume=True)
 
 
 class Dies:
@@ -444,3 +498,32 @@ def test_progress_on_a_terminal_shows_what_matters():
     assert "epochs" in text
     assert "2/3" in text
     assert "1,000 pairs/s" in text
+
+
+class Output(contextlib.nullcontext):
+    """In place of the widget of a notebook: rich writes into it, and closes it when all is done."""
+
+    closed = 0
+
+    def clear_output(self, wait):
+        pass
+
+    def close(self):
+        Output.closed += 1
+
+
+def test_progress_in_a_notebook_shows_what_matters(monkeypatch):
+    shown = []
+    modules = {"IPython": {}, "IPython.display": {"display": shown.append}, "ipywidgets": {"Output": Output}}
+    for name, content in modules.items():
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(**content))
+    with TrainingProgress(3, 4, finished=1, console=Console(force_jupyter=True)):
+        pass
+    assert "1/3" in "".join(getattr(one, "text", "") for one in shown)
+    assert Output.closed == 1
+
+
+def test_a_notebook_without_widgets_trains_on_and_says_what_to_install():
+    console = Console(force_jupyter=True)
+    with pytest.warns(UserWarning, match="ipywidgets"), TrainingProgress(3, 4, console=console) as shown:
+        shown.epoch(1, "loss 0.5000")

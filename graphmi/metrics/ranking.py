@@ -24,7 +24,10 @@ METRICS: Mapping[str, type[LinkPredMetric]] = {
     "precision": LinkPredPrecision,
     "map": LinkPredMAP,
 }
-"""The metrics of a full ranking. The ideal of NDCG and MAP at k holds min(k, number of relevant items)."""
+"""The metrics of a full ranking. The ideal of NDCG and MAP at k holds min(k, number of relevant items).
+
+F1 is not among them: it follows from precision and recall. ``Evaluator(metrics=...)`` takes it and others.
+"""
 
 
 def ranking_metrics(k: Iterable[int], names: Iterable[str] = tuple(METRICS)) -> dict[str, LinkPredMetric]:

@@ -108,7 +108,7 @@ def _progress(total: int, enabled: bool) -> Iterator[Callable[[int], None]]:
     """Show how many users are explained; silent where nobody watches."""
     console = Console(stderr=True)
     columns = (TextColumn("asking the models"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
-    hidden = not (enabled and console.is_terminal)
+    hidden = not (enabled and (console.is_terminal or console.is_jupyter))
     with Progress(*columns, console=console, disable=hidden, transient=True) as bars:
         task = bars.add_task("", total=total)
         yield lambda count: bars.advance(task, count)

@@ -1,4 +1,4 @@
-"""What a search shows on a terminal."""
+"""What a search shows on a terminal or in a notebook."""
 
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console

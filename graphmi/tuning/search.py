@@ -107,7 +107,7 @@ class Search:
             trials: Number of trials, at least 1.
             minutes: No trial begins after so many minutes, and one that runs ends at its next validation, unless it
                 is the first; no limit when omitted.
-            progress: Whether to show progress bars on a terminal.
+            progress: Whether to show progress bars on a terminal or in a notebook.
 
         Raises:
             DataError: If the data cannot be used.

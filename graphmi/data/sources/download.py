@@ -184,7 +184,8 @@ def _progress() -> Progress:
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    hidden = not (console.is_terminal or console.is_jupyter)
+    return Progress(*columns, console=console, transient=True, disable=hidden)
 
 
 def _reason(error: Exception) -> str:
