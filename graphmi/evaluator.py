@@ -207,9 +207,9 @@ class Evaluator:
 def _fitting(metrics: Mapping[str, LinkPredMetric], length: int) -> Mapping[str, LinkPredMetric]:
     """Return the metrics, or refuse one that a ranking of this length without weights of its targets cannot have."""
     for name, metric in metrics.items():
-        if metric.k > length or metric.weighted:
+        if not isinstance(metric, LinkPredMetric) or metric.k > length or metric.weighted:
             raise ValueError(
-                f"'metrics[{name}]' must be without weights and not be longer than the longest 'k', which is {length} "
+                f"'metrics[{name}]' must be a LinkPredMetric without weights, no longer than the lists, {length} "
                 f"(got {metric})"
             )
     return metrics

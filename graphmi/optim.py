@@ -66,15 +66,14 @@ class LazyAdam(Adam):
         row_wise: bool = False,
     ) -> None:
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
-        self.defaults["row_wise"] = row_wise  # which copies and pickles keep
+        self.row_wise = row_wise
         for group in self.param_groups:
             # a fifth of the time there; on CUDA it would not let gradients be clipped in half precision
             group["fused"] = all(parameter.device.type == "cpu" for parameter in group["params"]) or None
 
-    @property
-    def row_wise(self) -> bool:
-        """Whether a table has two numbers per row."""
-        return bool(self.defaults["row_wise"])
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what copies and pickles have."""
+        return {**super().__getstate__(), "row_wise": self.row_wise}
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]

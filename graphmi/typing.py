@@ -189,7 +189,10 @@ class FoldsIn(Protocol):
     """A model that knows its users by their ids, and can tell of new ones by their items."""
 
     def fold_in(self, history: Tensor, mask: Tensor) -> Representations:
-        """Return what users with these items are like, ``[batch, length]`` and True where they are real."""
+        """Return what users with these items are like, ``[batch, length]`` and True where they are real.
+
+        Histories are left-aligned, the latest item last, and may be longer than a model reads: it takes the latest.
+        """
         ...
 
 

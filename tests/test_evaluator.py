@@ -149,8 +149,10 @@ def test_metrics_of_ones_own_have_values_per_user_and_groups():
     assert found.metrics["f1@10"] == pytest.approx(f1.nan_to_num().mean().item(), abs=1e-6)
     assert found.per_user["first"].equal(found.per_user["hit@1"])
     assert found.groups["diversity/first"].mean.equal(found.groups["diversity/hit@1"].mean)
-    with pytest.raises(ValueError, match=r"'metrics\[f1\]' must be .* which is 10 \(got LinkPredF1\(k=20\)\)"):
+    with pytest.raises(ValueError, match=r"'metrics\[f1\]' must be .* than the lists, 10 \(got LinkPredF1\(k=20\)\)"):
         Evaluator(targets, known, [10], metrics={"f1": LinkPredF1(20)})
+    with pytest.raises(ValueError, match="must be a LinkPredMetric"):
+        Evaluator(targets, known, [10], metrics={"coverage": LinkPredCoverage(5, 40)})
 
 
 def test_known_items_are_never_recommended():

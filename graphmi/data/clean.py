@@ -90,8 +90,10 @@ def clean_ids(ids: pl.Series, what: str) -> pl.Series:
         DataError: If an id is missing, a floating-point number, beyond 64 bits, or of another type.
     """
     _require_no_nulls(ids, what)
+    if ids.dtype == pl.Null or (ids.dtype.is_float() and not len(ids)):  # an empty list or array
+        return ids.cast(pl.String)
     if ids.dtype.is_float():
-        raise _float_ids(what, ids[0] if len(ids) else None)
+        raise _float_ids(what, ids[0])
     if ids.dtype.is_integer():
         whole = ids.cast(pl.Int64, strict=False)
         if whole.null_count():
@@ -100,8 +102,6 @@ def clean_ids(ids: pl.Series, what: str) -> pl.Series:
     if ids.dtype in (pl.String, pl.Categorical):
         return ids
     if ids.dtype == pl.Enum:
-        return ids.cast(pl.String)
-    if ids.dtype == pl.Null:  # an empty list
         return ids.cast(pl.String)
     raise DataError(f"{what} must be strings or integers (got {ids.dtype})")
 

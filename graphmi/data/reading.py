@@ -176,7 +176,7 @@ def _first_line(path: Path, encoding: str) -> str:
         raise DataError(f"the file is not {encoding} text; convert it, or give a Parquet file") from None
     if not line.strip():
         raise DataError("the file is empty" if not line else "the first line is empty")
-    if "\r" in (line := line.rstrip("\r\n")):
+    if "\r" in (line := line.rstrip("\r\n")) and not head.endswith(b"\n"):
         raise DataError("its lines end with a carriage return alone; convert them to line feeds")
     return line
 

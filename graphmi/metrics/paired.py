@@ -54,8 +54,8 @@ def paired_tests(
     """Test two models' values of the same users, overall and in each group.
 
     Both tests are two-sided. Users without a difference say nothing in the Wilcoxon test, for which differences are
-    rounded to six decimals, so that equal ones share their rank. Within groups the p-values are also given after Holm's
-    correction for the number of groups.
+    rounded to a millionth of the largest value, so that equal ones share their rank. Within groups the p-values are
+    also given after Holm's correction for the number of groups.
 
     Args:
         first: Values of the first model, ``[num_users]``.
@@ -85,10 +85,12 @@ def paired_tests(
         raise ValueError(f"{int(difference.isnan().sum())} users have no value (NaN) in one model: leave them out.")
     numbers = [] if group is None else torch.unique(group[group >= 0]).tolist()
     parts = {str(number): difference[group == number] for number in numbers}
-    tests = {name: (_t_test(part), _wilcoxon(part)) for name, part in parts.items()}
+    scale = max(float(first.abs().max()), float(second.abs().max())) or 1.0
+    ranked = (difference / scale).round(decimals=_DECIMALS)
+    tests = {name: (_t_test(part), _wilcoxon(ranked[group == int(name)])) for name, part in parts.items()}
     t_holm = holm([t for t, _ in tests.values()])
     wilcoxon_holm = holm([wilcoxon for _, wilcoxon in tests.values()])
-    overall = (_t_test(difference), _wilcoxon(difference))
+    overall = (_t_test(difference), _wilcoxon(ranked))
     tests = {"all": overall, **tests}
     corrected = [overall, *zip(t_holm, wilcoxon_holm, strict=True)]
     out = {}
@@ -124,7 +126,6 @@ def _t_test(difference: Tensor) -> float:
 def _wilcoxon(difference: Tensor) -> float:
     if len(difference) < 2:
         return math.nan
-    difference = difference.round(decimals=_DECIMALS)
     if not difference.any():
         return 1.0
     return float(stats.wilcoxon(difference.cpu().numpy()).pvalue)

@@ -224,10 +224,9 @@ class LabelAwareSelector(Selector):
 
     def forward(self, interests: Tensor, anchor: Tensor, interest_mask: Tensor | None = None) -> Tensor:
         """Return the weights, ``[batch, num_interests, num_anchors]``."""
-        scores = widened(self.similarity(interests, anchor))
-        numbers = torch.finfo(scores.dtype)
-        size = scores.abs().clamp_min(numbers.eps)  # a finite slope at 0 for powers below 1
-        largest = size.detach().amax(1, keepdim=True)
-        limit = numbers.max / (4 * max(self.power, 1.0))  # so that powers and their slopes are finite
-        powers = (size / largest) ** self.power * (largest**self.power).clamp_max(limit)
-        return mask_interests(scores.sign() * powers, interest_mask).softmax(1)
+        found = widened(self.similarity(interests, anchor))
+        scores, power = found.double(), max(self.power, 1.0)  # powers soon leave the range of single precision
+        limit = (torch.finfo(scores.dtype).max / (4 * power)) ** (1 / power)
+        # powers and their slopes are finite, at 0 that of a power below 1
+        powers = scores.sign() * scores.abs().clamp(torch.finfo(found.dtype).eps, limit) ** self.power
+        return mask_interests(powers, interest_mask).softmax(1).to(found.dtype)

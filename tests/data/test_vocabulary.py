@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
@@ -123,3 +124,9 @@ def test_ids_of_a_vocabulary_are_distinct_and_ordered(ids):
 def test_decode_rejects_indices_outside():
     with pytest.raises(DataError, match=r"must be in \[0, 2\)"):
         Vocabulary.of(["a", "b"]).decode(torch.tensor([-1]))
+
+
+@pytest.mark.parametrize("empty", [[], (), set(), np.array([]), torch.tensor([]), pd.Series([], dtype=float)])
+def test_empty_lists_of_any_kind_are_no_ids(empty):
+    assert Vocabulary.of(["a", "b"]).encode(empty).tolist() == []
+    assert Vocabulary.of([1, 2]).encode(empty).tolist() == []

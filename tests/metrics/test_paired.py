@@ -42,7 +42,8 @@ def test_equal_differences_share_their_rank_whatever_they_are_between():
     assert paired_tests(first, second)["all"].wilcoxon == 1.0
     ranks = torch.randint(1, 8, (2, 300), generator=torch.Generator().manual_seed(0))
     exact = stats.wilcoxon((ranks[0] - ranks[1]).numpy()).pvalue
-    assert paired_tests(ranks[0] / 10, ranks[1] / 10)["all"].wilcoxon == pytest.approx(exact)
+    for unit in (0.1, 1e-7):  # of any scale
+        assert paired_tests(ranks[0] * unit, ranks[1] * unit)["all"].wilcoxon == pytest.approx(exact)
 
 
 def test_finds_a_difference_in_one_group_only():

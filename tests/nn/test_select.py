@@ -196,6 +196,10 @@ def test_large_powers_are_finite_and_choose(dtype):
     weights[0, 0].sum().backward()
     assert weights.flatten().tolist() == [1, 0, 0]
     assert interests.grad.isfinite().all()
+    for scores, mask in (((2, 1, -30), None), ((-2, -30, -3), None), ((2, 1, 30), [[True, True, False]])):
+        interests, anchor = (part.to(dtype) for part in scored(*scores))
+        weights = LabelAwareSelector(64.0)(interests, anchor, None if mask is None else torch.tensor(mask))
+        assert weights.flatten().tolist() == [1, 0, 0]
 
 
 def test_projections_of_one_kind_are_not_the_same():

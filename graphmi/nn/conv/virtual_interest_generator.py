@@ -162,7 +162,7 @@ class VirtualInterestGenerator(nn.Module):
         """Return the softmax over the edges of each destination, ``[num_edges, num_interests]``."""
         per_edge = widened(logits).index_select(0, adjacency.col)  # a sum over many neighbours
         share = softmax(per_edge, ptr=adjacency.rowptr.long(), num_nodes=adjacency.size[1])
-        return self._scaled(share.to(adjacency.value.dtype))
+        return self._scaled(share.to(torch.promote_types(logits.dtype, adjacency.value.dtype)))
 
     def extra_repr(self) -> str:
         """Return the arguments for ``repr``."""
