@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
+from torch_geometric.metrics import LinkPredCoverage
 from torch_geometric.metrics.link_pred import LinkPredMetric
 
 from graphmi.data import Categories, Histories, LeaveOneOut, TemporalSplit, planted, residual
