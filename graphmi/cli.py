@@ -6,7 +6,6 @@ Commands are imported when they are asked for, so that help is there at once.
 import difflib
 import logging
 import os
-import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 
 from graphmi import __version__
+from graphmi.memory import lack_of_memory
 
 __all__ = ["answer", "main"]
 
@@ -105,7 +105,7 @@ def answer(run: Callable[[], int | None]) -> int:
             raise
         return 0
     except (MemoryError, RuntimeError) as error:
-        if (sentence := _lack_of_memory(error)) and not os.environ.get("GRAPHMI_TRACEBACK"):
+        if (sentence := lack_of_memory(error)) and not os.environ.get("GRAPHMI_TRACEBACK"):
             return _say(sentence, 1)
         with _speaking() as heard:
             pass
@@ -164,15 +164,6 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"'{error.filename}': {error.strerror}"
     return str(error)
-
-
-def _lack_of_memory(error: Exception) -> str | None:
-    """Return what to say of an error where memory is lacking; torch has no type for that on the CPU."""
-    found = re.search(r"(?:[Tt]ried|Unable) to allocate ([\d.]+ \w+)|size calculation overflowed", str(error))
-    if found is None and not isinstance(error, MemoryError):
-        return None
-    wanted = f" for {found[1]} at once" if found and found[1] else ""
-    return f"there is not enough memory{wanted}: make vectors, batches or the data smaller"
 
 
 def _say(sentence: str, status: int) -> int:

@@ -27,7 +27,7 @@ from graphmi.trainer import Trainer
 from graphmi.usage import Help, UsageError, nearest, parse, require_concrete, require_name
 from graphmi.words import words_of
 
-__all__ = ["Config", "experiment", "experiment_parser", "preset_config", "preset_texts", "read_config"]
+__all__ = ["Config", "config_text", "experiment", "experiment_parser", "preset_config", "preset_texts", "read_config"]
 
 _TORCH = (*torch.optim.__all__, *torch.optim.lr_scheduler.__all__)  # which options can name, too
 _COMPONENTS = ("model", "sampler", "loss", "split", "loader")
@@ -83,7 +83,12 @@ class Config:
         if experiment.trainer.leads:
             folder.claim().write_result(describe_data(experiment, dataset), "data.json")
             folder.write_config(self.text())
-        trained = experiment.train(dataset, folder)
+        try:
+            trained = experiment.train(dataset, folder)
+        except Exception:
+            if experiment.trainer.leads and folder.read_state() is None:
+                folder.discard()  # so that the folder is free for another try
+            raise
         if experiment.trainer.leads:
             save_run(folder, experiment, dataset, trained, self.to_dict())
         return trained
@@ -126,6 +131,7 @@ def read_config(*texts: str, arguments: Sequence[str] = (), parser: ArgumentPars
     words = [_full_name(word) for word in arguments]
     values = parse(parser, [*files, *words], [*short_names(), *_TORCH])
     require_concrete(values)
+    values.columns = {name: str(value) for name, value in (values.columns or {}).items()}  # however they came
     for name in set(vars(values)) - set(_options()):  # such as the configuration files themselves
         values.pop(name)
     for name in ("data", "split"):
@@ -133,6 +139,18 @@ def read_config(*texts: str, arguments: Sequence[str] = (), parser: ArgumentPars
     if attributes := (values.columns or {}).get("attributes"):
         values.columns["attributes"] = _absolute(attributes)
     return Config(parser, values)
+
+
+def config_text(path: Path) -> str:
+    """Return what a configuration file holds.
+
+    Raises:
+        UsageError: If it is not text in UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UsageError(f"'{path}' is not UTF-8 text: save it as UTF-8") from None
 
 
 def preset_config(preset: str, data: str | os.PathLike[str], *, backbone: str | None = None, **options: Any) -> Config:

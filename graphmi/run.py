@@ -31,6 +31,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from graphmi.atomic import replacing
+from graphmi.memory import lack_of_memory
 
 __all__ = ["RunFolder"]
 
@@ -85,6 +86,11 @@ class RunFolder:
         if not self.exists:
             raise FileNotFoundError(f"'{self.path}' is not a run folder: it has no config.yaml")
         return self
+
+    def tidy(self) -> None:
+        """Remove what processes that were killed while they wrote have left."""
+        for part in self.path.glob(".*.part"):
+            part.unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Remove what was written before the first epoch was finished, and the folder if nothing else is in it."""
@@ -186,9 +192,11 @@ class RunFolder:
             raise self._missing(path)
         try:
             yield path
-        except (OSError, MemoryError):
+        except OSError:
             raise
         except Exception as error:  # of what every format finds wrong
+            if lack_of_memory(error):
+                raise
             reason = re.split(r"\n|\. ", str(error))[0] or type(error).__name__
             raise ValueError(f"'{path}' is damaged ({reason}); train again") from error
 

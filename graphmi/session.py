@@ -16,6 +16,7 @@ from graphmi.average import WeightAverage
 from graphmi.computing import CompileMode
 from graphmi.data import BatchLoader
 from graphmi.history import History
+from graphmi.memory import lack_of_memory
 from graphmi.meter import LossMeter
 from graphmi.processes import gathered
 from graphmi.seeds import generator, load_rng_state, rng_state
@@ -256,6 +257,8 @@ def _naming(option: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # torch checks few of its arguments, and has no type for what is wrong with one
+        if lack_of_memory(error):
+            raise
         said = f"{type(error).__name__}: {error}".splitlines()[0]
         raise ValueError(f"'{option}' fails ({said}): change its options, or name another class") from error
 

@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from graphmi.computing import CompileMode, Kernels, check_computing, computing
 from graphmi.data import BatchLoader
 from graphmi.history import History
+from graphmi.memory import lack_of_memory
 from graphmi.optim import LazyAdam
 from graphmi.processes import Precision, make_fabric
 from graphmi.progress import TrainingProgress
@@ -292,6 +293,8 @@ def _fitting(folder: RunFolder) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # torch has no type for it
+        if lack_of_memory(error):
+            raise
         said = str(error).split("\n")[-1].strip(" \t.")
         raise ValueError(
             f"'{folder.path / 'resume.pt'}' is of another model or loss ({said}): resume with those that it was begun "

@@ -39,6 +39,6 @@ def _plain(value: Any) -> Any:
         return os.fspath(value)
     if isinstance(value, range):
         return list(value)
-    if hasattr(value, "tolist"):
+    if hasattr(value, "tolist") and not isinstance(value, type):
         return value.tolist()
     raise UsageError(f"an option cannot be {value!r}: give text, numbers, or lists of them; of a class, its name")

@@ -24,6 +24,7 @@ from graphmi.commands import train
 from graphmi.commands.beside import restore_runs
 from graphmi.losses import MultiInterestLoss
 from graphmi.processes import make_fabric
+from graphmi.run import RunFolder
 
 WORLD = "planted:num_users=60,num_items=80,num_clusters=4,interactions_per_user=10"
 QUICK = ["--data", WORLD, "--trainer.epochs", "4", "--trainer.accelerator", "cpu", "--replicates", "50"]
@@ -389,6 +390,38 @@ def test_a_resumed_run_would_have_come_by_the_epochs_that_are_done(graphmi, trai
     status, _, err = graphmi("train", "--out", folder, "--resume", *now.split())
     assert (status, err.count("\n"), sentence in err) == (2, 1, True)
     assert written == {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("form", ["80", 80])
+def test_options_of_data_are_text_however_they_come(graphmi, tmp_path, form):
+    """Folders of before have numbers."""
+    words = ["train", "popularity", "--data", "planted", "--columns.num_users", "80", "--replicates", "0"]
+    assert graphmi(*words, "--out", tmp_path / "run")[::2] == (0, "")
+    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert config["columns"] == {"num_users": "80"}
+    (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump({**config, "columns": {"num_users": form}}))
+    assert graphmi(*words, "--out", tmp_path / "run", "--resume")[::2] == (0, "")
+
+
+def test_a_resumed_run_removes_what_killed_processes_left(graphmi, trained):
+    folder = trained()
+    (folder / ".resume.pt.1a2b.part").write_bytes(b"half")
+    assert graphmi("train", "--out", folder, "--resume")[::2] == (0, "")
+    assert not list(folder.glob(".*.part"))
+
+
+def test_a_last_epoch_that_was_not_validated_cannot_become_the_last(graphmi, tmp_path, monkeypatch):
+    words = ["train", "mf", *QUICK, "--trainer.validate_every", "2", "--out", tmp_path / "run"]
+    with monkeypatch.context() as patch:
+        interrupt(patch, at=3 * 1 + 1)
+        assert graphmi(*words)[0] == 130
+    done = len(RunFolder(tmp_path / "run").read_state()["history"]["rows"])
+    assert done % 2
+    status, _, err = graphmi("train", "--out", tmp_path / "run", "--resume", "--trainer.epochs", done)
+    assert (status, f"was not validated as the last: ask for more than {done}" in err) == (2, True)
+    RunFolder(tmp_path / "run").write_state({"a": 1})
+    status, _, err = graphmi("train", "--out", tmp_path / "run", "--resume")
+    assert (status, err.count("\n"), "resume.pt' is damaged" in err) == (1, 1, True)
 
 
 def test_a_folder_that_is_taken_while_the_data_is_read_stays_that_of_the_other(graphmi, tmp_path, monkeypatch):

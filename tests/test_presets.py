@@ -112,6 +112,13 @@ def test_a_configuration_is_run_into_a_whole_run_folder(tmp_path):
         config.run(run.folder)
 
 
+def test_what_cannot_be_trained_leaves_its_folder_free(tmp_path):
+    words = {"trainer__epochs": 1, "trainer__accelerator": "cpu", "replicates": 0}
+    with pytest.raises(ValueError, match="'optimizer' fails"):
+        preset_config("mf", DATA, trainer__optimizer="torch.optim.LBFGS", **words).run(RunFolder(tmp_path / "run"))
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_seed_decides_everything_and_nothing_else_does():
     torch.manual_seed(1)
     first = make("mf", seed=3)

@@ -151,3 +151,10 @@ def test_a_failed_first_write_leaves_no_file(folder):
     with pytest.raises(Exception, match=r"pickle"):
         folder.write_state({"epoch": lambda: None})
     assert folder.read_state() is None
+
+
+def test_lack_of_memory_is_no_damage(folder):
+    folder.write_result({})
+    said = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: you tried to allocate 3 bytes."
+    with pytest.raises(RuntimeError, match="enforce fail"), folder.reading("result.json"):
+        raise RuntimeError(said)

@@ -19,7 +19,7 @@ from rich.console import Console
 from space import SPACES, space_of
 
 from graphmi.cli import answer
-from graphmi.config import Config, preset_texts, read_config
+from graphmi.config import Config, config_text, preset_texts, read_config
 from graphmi.tuning import Search, finish
 from graphmi.usage import UsageError
 
@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
 def configured(arguments: argparse.Namespace, options: Sequence[str]) -> Config:
     """Return the configuration of all trials: options over files over the preset."""
     texts = preset_texts(arguments.preset, arguments.backbone)
-    texts += [file.read_text(encoding="utf-8") for file in arguments.config]
+    texts += [config_text(file) for file in arguments.config]
     seed = [] if arguments.seed is None else ["--seed", str(arguments.seed)]
     return read_config(*texts, arguments=["--data", arguments.data, *seed, *options])
 

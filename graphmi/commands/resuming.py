@@ -48,7 +48,8 @@ def check_epochs(folder: RunFolder, trainer: Trainer) -> None:
     state = folder.read_state()
     if state is None:
         return
-    rows = state["history"]["rows"]
+    with folder.reading("resume.pt"):
+        rows = state["history"]["rows"]
     done, run = len(rows), f"the run in '{folder.path}'"
     if trainer.epochs < done:
         raise UsageError(f"'--trainer.epochs' is {trainer.epochs}, but {run} has {done} done: ask for {done} or more")

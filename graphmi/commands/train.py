@@ -14,7 +14,7 @@ from rich.console import Console
 
 from graphmi.commands.resuming import check_epochs, check_options
 from graphmi.commands.tables import metrics_table, result_tables
-from graphmi.config import Config, experiment_parser, preset_texts, read_config
+from graphmi.config import Config, config_text, experiment_parser, preset_texts, read_config
 from graphmi.data import Dataset
 from graphmi.experiment import Experiment, Trained
 from graphmi.presets import backbone_names, preset_names
@@ -127,7 +127,7 @@ def _request(arguments: Sequence[str]) -> _Request:
 
 
 def _config(request: _Request, parser: ArgumentParser) -> Config:
-    texts = request.texts + [_text(Path(file)) for file in request.files]
+    texts = request.texts + [config_text(Path(file)) for file in request.files]
     if not request.resume:
         if not texts and not any(option.startswith("--model") for option in request.options):
             if request.resumable:
@@ -140,18 +140,13 @@ def _config(request: _Request, parser: ArgumentParser) -> Config:
     return config
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise UsageError(f"'{path}' is not UTF-8 text: save it as UTF-8") from None
-
-
 def _begin(request: _Request, config: Config, experiment: Experiment, dataset: Dataset) -> RunFolder:
     """Return the folder of the run, which one of several processes has begun."""
     folder, data = request.folder, describe_data(experiment, dataset)
     if request.resume:
         check_data(folder, data)
+        if experiment.trainer.leads:
+            folder.tidy()
     if experiment.trainer.leads:
         if not request.resume:
             folder = _claim(request)
