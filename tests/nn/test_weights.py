@@ -60,6 +60,12 @@ def test_repeated_edges_are_one(similarity):
     torch.testing.assert_close(found, once[[0, 1, 2, 3, 4, 1, 1]])
 
 
+def test_edges_outside_the_nodes_are_refused():
+    for edges in ([[0], [3]], [[3], [0]]):
+        with pytest.raises(ValueError, match="names node 3, but there are 3"):
+            CAGCNWeight().common_interacted_ratio(torch.tensor(edges), (3, 3))
+
+
 def test_gamma_zero_is_lightgcn():
     torch.testing.assert_close(CAGCNWeight(gamma=0.0)(USER_ITEM, (2, 3)), LightGCNWeight()(USER_ITEM, (2, 3)))
 

@@ -86,8 +86,9 @@ class CAGCNWeight(EdgeWeight):
 
     def common_interacted_ratio(self, edge_index: Tensor, size: tuple[int, int]) -> Tensor:
         r"""Return :math:`\Phi_{vj}` of each edge, ``[num_edges]``, positive; repeated edges are one."""
-        pair, place = rank(edge_index[0].long() * size[1] + edge_index[1])  # sets of neighbours: each edge once
-        src, dst = pair // size[1], pair % size[1]
+        span = int(edge_index.max()) + 1 if edge_index.numel() else 1  # nodes outside of the graph are refused below
+        pair, place = rank(edge_index[0].long() * span + edge_index[1])  # sets of neighbours: each edge once
+        src, dst = pair // span, pair % span
         to_dst = Adjacency.from_edge_index(torch.stack([src, dst]), size=size)
         to_src = Adjacency.from_edge_index(torch.stack([dst, src]), size=size[::-1])
         degree = to_src.rowptr.diff().float()  # of the sources
