@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
 from threading import Lock
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -13,20 +12,11 @@ from torch import Tensor, nn
 from graphmi.data import Histories
 from graphmi.typing import Batch, HistoryReader, ItemTable
 
-__all__ = ["Propagates", "device_of", "evaluating", "question", "require_items"]
+__all__ = ["device_of", "evaluating", "question", "require_items"]
 
 _LOCK = Lock()
 _ASKED = Counter[nn.Module]()  # how many ask each part of a model now, in all threads
 _MODES = dict[nn.Module, bool]()  # whether it was in training mode before the first of them
-
-
-@runtime_checkable
-class Propagates(Protocol):
-    """A model with much to compute before it can answer, whoever the users are."""
-
-    def propagated(self) -> nn.Module:
-        """Return a model that answers as this one does now, with that computed once."""
-        ...
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from graphmi.asking import Propagates, device_of, evaluating, question, require_items
+from graphmi.asking import device_of, evaluating, question, require_items
 from graphmi.data import Histories, Interactions
 from graphmi.data.vocabulary import Values
 from graphmi.retrieval import ExactIndex, Index, TopK, diversified, nominate
-from graphmi.typing import Batch, FoldsIn, HistoryReader, ItemTable, Representations
+from graphmi.typing import Batch, FoldsIn, HistoryReader, ItemTable, Propagates, Representations
 
 __all__ = ["Recommendation", "Recommender"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 __all__ = [
     "Batch",
@@ -18,6 +18,7 @@ __all__ = [
     "HistoryReader",
     "ItemTable",
     "Negatives",
+    "Propagates",
     "Representations",
 ]
 
@@ -193,6 +194,15 @@ class FoldsIn(Protocol):
 
         Histories are left-aligned, the latest item last, and may be longer than a model reads: it takes the latest.
         """
+        ...
+
+
+@runtime_checkable
+class Propagates(Protocol):
+    """A model with much to compute before it can answer, whoever the users are."""
+
+    def propagated(self) -> nn.Module:
+        """Return a model that answers as this one does now, with that computed once."""
         ...
 
 

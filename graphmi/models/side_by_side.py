@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphmi.models.fold_in import latest
-from graphmi.typing import Batch, Contributions, Decomposable, FoldsIn, HistoryReader, Representations
+from graphmi.typing import Batch, Contributions, Decomposable, FoldsIn, HistoryReader, Propagates, Representations
 
 __all__ = ["SideBySide"]
 
@@ -88,6 +88,11 @@ class SideBySide(nn.Module):
             ValueError: If one of the models knows the users of its training only.
         """
         return self._together([_folded_in(model, history, mask) for model in self.models])
+
+    def propagated(self) -> "SideBySide":
+        """Return the same of models that have propagated over their graphs, as InterestGCN's ``propagated`` does."""
+        ready = [model.propagated() if isinstance(model, Propagates) else model for model in self.models]
+        return SideBySide(ready, self.reading, self.weights)
 
     @torch.no_grad()
     def contributions(self) -> Callable[[Batch], Contributions | None]:

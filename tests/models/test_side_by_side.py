@@ -59,6 +59,16 @@ def test_histories_are_read_where_one_of_the_models_does(models):
     assert SideBySide(models[1:]).max_length == 2
 
 
+@pytest.mark.parametrize("reading", ["sum", "best"])
+def test_models_of_graphs_propagate_once_where_they_have_propagated(data, models, reading, monkeypatch):
+    together = SideBySide(models, reading, (2.0, 0.5, 1.0))
+    expected, ready = asked(together, data), together.propagated().eval()
+    monkeypatch.setattr(InterestGCN, "propagate", lambda self: pytest.fail("it propagates again"))
+    found = asked(ready, data)
+    assert torch.equal(found.interests, expected.interests)
+    assert torch.equal(found.items, expected.items)
+
+
 def test_beginnings_of_histories_are_refused(models):
     history, mask = torch.arange(4).unsqueeze(0), torch.ones(1, 4, dtype=torch.bool)
     with pytest.raises(ValueError, match="no 'prefix' of them"):
