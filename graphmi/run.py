@@ -22,7 +22,6 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +144,7 @@ class RunFolder:
             ValueError: If the file is damaged.
         """
         with self.reading(name) as path:
-            return _Entries(path, json.loads(path.read_bytes(), object_hook=partial(_Entries, path)))
+            return _Result(path, json.loads(path.read_bytes()))
 
     def write_tensors(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         """Write tensors as ``NAME.safetensors``."""
@@ -218,8 +217,8 @@ class RunFolder:
             path.write_bytes(content)
 
 
-class _Entries(dict[str, Any]):
-    """An object of a JSON file; an entry that it lacks is answered with the name of the file."""
+class _Result(dict[str, Any]):
+    """What a JSON file holds; an entry that it lacks is answered with the name of the file."""
 
     def __init__(self, path: Path, content: Mapping[str, Any]) -> None:
         super().__init__(content)

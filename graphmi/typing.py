@@ -115,8 +115,8 @@ class Negatives:
         pos_log_q: Log proposal probability of the positives, ``[batch]``.
         valid: ``[batch, num_negatives]``, False where a negative must not count for this user (a known
             positive); ``None`` where all count.
-        excludes_known: True where no negative that counts is a training positive of its user, so that nothing has to
-            look for positives among the negatives.
+        excludes_known: True where no negative that counts is a training positive of its user, so that several positives
+            of a user can have the same negatives.
         all_items: True where ``item`` is every item in order, so that item ``i`` stands at position ``i``.
         known: With ``block_size``, in place of ``valid``: the items that must not count for each user, ``[batch,
             max_known]``, filled up with ids past the last item.

@@ -16,7 +16,7 @@ def partition_in_blocks(
     reduce: Callable[[Tensor, Tensor | None], Tensor],
     score: Callable[[Tensor], Tensor],
     items: Tensor | ItemTable,
-    positive: Tensor,
+    positive: Tensor | None,
     negatives: Negatives,
 ) -> Tensor:
     """Return the log-sum-exp of the partitions of all blocks of items, ``[batch]`` or ``[batch, num_interests]``.
@@ -28,7 +28,7 @@ def partition_in_blocks(
         reduce: Makes scores ``[batch, ..., block]`` and which of them are valid, ``[batch, block]``, a partition.
         score: Scores items ``[block, dim]``.
         items: All items.
-        positive: Item ids, ``[batch]``; invalid as negatives unless the negatives exclude what is known.
+        positive: Item ids, ``[batch]``, invalid as negatives; ``None`` where the negatives exclude them.
         negatives: All items as negatives, with a block size.
     """
 
@@ -46,13 +46,14 @@ def partition_in_blocks(
     return log_partition(torch.stack([checkpoint(block, *pair, use_reentrant=False) for pair in pairs], -1))
 
 
-def _valid(negatives: Negatives, positive: Tensor, start: int, width: int) -> Tensor | None:
+def _valid(negatives: Negatives, positive: Tensor | None, start: int, width: int) -> Tensor | None:
     """Tell which items from ``start`` on are negatives of each user, ``[batch, width]``; ``None``: all."""
-    if negatives.known is None:
-        if negatives.excludes_known:
-            return None
-        return torch.arange(start, start + width, device=positive.device) != positive.unsqueeze(-1)
-    column = negatives.known - start  # [batch, max_known]
+    left_out = [
+        part for part in (negatives.known, None if positive is None else positive.unsqueeze(1)) if part is not None
+    ]
+    if not left_out:
+        return None
+    column = torch.cat(left_out, 1) - start
     column = torch.where((column >= 0) & (column < width), column, width)  # the last column is cut off
     valid = torch.ones(len(column), width + 1, dtype=torch.bool, device=column.device)
     return valid.scatter_(1, column, False)[:, :-1]

@@ -38,7 +38,9 @@ class MultiInterestLoss(Loss):
     """A readout scores, a weighting corrects the negatives, an objective compares; regularizers are added.
 
     A negative that is the positive itself never counts. Several positives of one user (``row``) give the same loss
-    as the same pairs one by one; where readout and objective allow it, their negatives are scored once per user.
+    as the same pairs one by one; where readout and objective allow it, their negatives are scored once per user, if they
+    exclude what the user knows. The positives must then be among that: pairs of the graph of the sampler. For others,
+    such as those of validation, take ``reject_known=False``, or pairs without ``row``.
 
     Args:
         readout: Turns interests and items into one score per item.
@@ -143,7 +145,7 @@ class MultiInterestLoss(Loss):
 
         def partition(query: Tensor) -> Tensor:
             few = distinct(negatives)
-            valid, hits = self._valid(positive, few)
+            valid, hits = self._valid(positive, few, row)
             pos_log_q = None if few.pos_log_q is None else few.pos_log_q.unsqueeze(-1)
             correction = self.weighting(query, few.log_q, valid, pos_log_q)
             if correction is not None and correction.dim() == 2:
@@ -161,17 +163,16 @@ class MultiInterestLoss(Loss):
         loss: Tensor = self.objective.compare(scores.pos, scores.neg)
         return loss if scores.weight is None else scores.combine(loss, scores.weight)
 
-    def _valid(self, positive: Tensor, negatives: Negatives) -> tuple[Tensor | None, Hits | None]:
+    def _valid(
+        self, positive: Tensor, negatives: Negatives, row: Tensor | None = None
+    ) -> tuple[Tensor | None, Hits | None]:
         """Return which negatives count, ``[batch, num_negatives]`` or ``None`` for all, but for a few hits."""
-        valid = negatives.valid
-        if negatives.excludes_known:
-            return valid, None
-        single = self.objective.softmax and self.weighting.one_by_one
-        hits = accidental_hits(positive, negatives) if single else None
-        if hits is not None:
-            return valid, hits
+        if row is not None:  # the negatives of users exclude all of their positives
+            return negatives.valid, None
+        if self.objective.softmax and self.weighting.one_by_one:
+            return negatives.valid, accidental_hits(positive, negatives)
         other = negatives.item != positive.unsqueeze(-1)  # [batch, num_negatives]
-        return other if valid is None else valid & other, None
+        return other if negatives.valid is None else negatives.valid & other, None
 
     def _shared(self, out: Representations, positive: Tensor, negatives: Negatives, row: Tensor) -> Tensor | None:
         """Return the objective with the negatives scored once per user, or ``None`` where that is not possible."""
@@ -186,7 +187,7 @@ class MultiInterestLoss(Loss):
         if scores is None:
             return None
         if negatives.block_size is not None:
-            return self._in_blocks(scores, out.items, positive, negatives, row)
+            return self._in_blocks(scores, out.items, None, negatives, row)
         correction = self._correction(scores, negatives, negatives.valid)
         objective = self.objective.for_catalogue(len(out.items))
         loss = objective.grouped(scores.pos, scores.neg, correction, row)
@@ -196,7 +197,7 @@ class MultiInterestLoss(Loss):
         self,
         scores: Scores,
         items: Tensor | ItemTable,
-        positive: Tensor,
+        positive: Tensor | None,
         negatives: Negatives,
         row: Tensor | None = None,
     ) -> Tensor:

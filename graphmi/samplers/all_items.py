@@ -25,7 +25,7 @@ class AllItemsSampler(Sampler):
 
     Args:
         graph: The training graph.
-        reject_known: Leave out the user's training items (the positive is always left out by the loss).
+        reject_known: Leave out the user's training items (the loss leaves out the positive in any case).
         block_size: Items that are scored at a time, at least 1; all at once when omitted.
 
     Raises:

@@ -2,11 +2,11 @@ import pytest
 import torch
 from torch_geometric.data import HeteroData
 
-from graphmi.losses import HardNegativeWeighting, MultiInterestLoss, SampledSoftmaxLoss
+from graphmi.losses import BPRLoss, HardNegativeWeighting, MultiInterestLoss, SampledSoftmaxLoss
 from graphmi.losses.hits import Matches, Places, accidental_hits, leave_out
 from graphmi.losses.partition import log_partition
 from graphmi.nn import ExpectedReadout, SelectReadout, SoftmaxSelector
-from graphmi.samplers import AllItemsSampler, UniformSampler
+from graphmi.samplers import AllItemsSampler, InBatchSampler, UniformSampler
 from graphmi.typing import Negatives, Representations
 
 
@@ -36,8 +36,12 @@ def test_among_all_items_each_positive_stands_once():
     assert (row.tolist(), column.tolist()) == ([0, 1, 2], [2, 0, 2])
 
 
-def test_none_where_every_row_has_its_own_negatives():
-    assert accidental_hits(torch.tensor([1]), Negatives(torch.tensor([[1, 2]]))) is None
+def test_hits_are_found_where_every_row_has_its_own_negatives():
+    item, positive = torch.randint(4, (7, 9)), torch.randint(4, (7,))
+    row, column = accidental_hits(positive, Negatives(item))
+    assert list(zip(row.tolist(), column.tolist(), strict=True)) == [
+        (r, c) for r in range(7) for c in range(9) if item[r, c] == positive[r]
+    ]
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (3, 2, 5)])
@@ -58,9 +62,10 @@ def test_a_hit_is_a_correction_of_minus_infinity(shape, corrected):
     assert torch.autograd.gradcheck(lambda n: log_partition(n, base, 0.5, hits)[:2], neg)
 
 
+@pytest.mark.parametrize("own", [False, True])
 @pytest.mark.parametrize("shape", [(7, 9), (7, 2, 9)])
-def test_matches_are_the_places_that_are_looked_up(shape):
-    item, positive = torch.randint(5, (9,)), torch.randint(5, (7,))
+def test_matches_are_the_places_that_are_looked_up(shape, own):
+    item, positive = torch.randint(5, (7, 9) if own else (9,)), torch.randint(5, (7,))
     logits, other = torch.zeros(shape), torch.zeros(shape)
     leave_out(logits, Matches(positive, item))
     leave_out(other, accidental_hits(positive, Negatives(item)))
@@ -101,3 +106,36 @@ def test_a_weighting_that_compares_negatives_sees_what_does_not_count():
     out = Representations(torch.randn(1, 2, 5, dtype=torch.float64), items)
     found = loss(out, positive, Negatives(torch.tensor([0, 1, 2, 1])))
     torch.testing.assert_close(found, loss(out, positive, Negatives(torch.tensor([0, 2]))))
+
+
+@pytest.mark.parametrize(
+    ("sampler", "options"),
+    [
+        (AllItemsSampler, {}),
+        (AllItemsSampler, {"block_size": 2}),
+        (UniformSampler, {"num_negatives": 20}),
+        (UniformSampler, {"num_negatives": 20, "shared": True}),
+        (InBatchSampler, {}),
+    ],
+)
+@pytest.mark.parametrize("weighting", [None, HardNegativeWeighting(0.5)], ids=["plain", "hard"])
+@pytest.mark.parametrize("objective", [SampledSoftmaxLoss(), BPRLoss()], ids=["softmax", "bpr"])
+def test_a_positive_that_is_no_training_pair_is_no_negative_either(sampler, options, weighting, objective):
+    """As in a loss on validation: the sampler leaves out what users had in training, and that is not the positive."""
+    if "block_size" in options and (weighting or not objective.softmax):
+        pytest.skip("cannot be taken in blocks")
+    graph = HeteroData({"user": {"num_nodes": 3}, "item": {"num_nodes": 6}})
+    graph["user", "interacts", "item"].edge_index = torch.tensor([[0, 1, 2], [0, 1, 2]])
+    user, positive = torch.arange(3), torch.tensor([5, 4, 5])
+    drawn = sampler(graph, **options)(user, positive)
+    out = Representations(torch.randn(3, 2, 4), torch.randn(6, 4))
+    loss = MultiInterestLoss(SelectReadout(), objective, weighting)
+    rows = []
+    for row, (known, wanted) in enumerate(zip([0, 1, 2], positive.tolist(), strict=True)):
+        items = drawn.item if drawn.item.dim() == 1 else drawn.item[row]
+        kept = torch.tensor([item for item in items.tolist() if item not in (known, wanted)], dtype=torch.int64)
+        log_q = None if drawn.log_q is None else drawn.log_q[torch.tensor([i in kept for i in items.tolist()])]
+        pos_log_q = None if drawn.pos_log_q is None else drawn.pos_log_q[row : row + 1]
+        one = Representations(out.interests[row : row + 1], out.items)
+        rows.append(loss(one, positive[row : row + 1], Negatives(kept, log_q, pos_log_q)))
+    torch.testing.assert_close(loss(out, positive, drawn), torch.stack(rows).mean())
