@@ -9,33 +9,11 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_SUBMODULES = frozenset(
-    {
-        "config",
-        "data",
-        "evaluator",
-        "experiment",
-        "losses",
-        "metrics",
-        "models",
-        "nn",
-        "optim",
-        "presets",
-        "report",
-        "retrieval",
-        "run",
-        "samplers",
-        "trainer",
-        "typing",
-    }
-)
-
 
 def __getattr__(name: str) -> Any:
-    if name in _SUBMODULES:
+    try:
         return import_module(f"graphmi.{name}")
-    raise AttributeError(f"module 'graphmi' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_SUBMODULES])
+    except ModuleNotFoundError as error:
+        if error.name != f"graphmi.{name}":
+            raise
+        raise AttributeError(f"module 'graphmi' has no attribute {name!r}") from None

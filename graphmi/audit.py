@@ -10,11 +10,12 @@ from graphmi.data import residual
 from graphmi.metrics import (
     Catalogue,
     InterestDiagnostics,
-    InterestShare,
+    as_shares,
     effective_interests,
     gini,
     list_values,
     rank_correlation,
+    share_counts,
 )
 from graphmi.retrieval import best_interest
 from graphmi.typing import Representations
@@ -32,13 +33,14 @@ class Seen:
         values: Values per user, ``[batch]`` float32 each.
         ranking: The lists, ``[batch, k]``; ``None`` where nothing is said of lists.
         diagnostics: The interests; ``None`` for a model with one.
-        share: Which interests the lists come from; ``None`` where that is not looked at.
+        share: How often each rank comes from each interest, :func:`graphmi.metrics.share_counts`; ``None`` where that
+            is not looked at.
     """
 
     values: dict[str, Tensor]
     ranking: Tensor | None = None
     diagnostics: InterestDiagnostics | None = None
-    share: InterestShare | None = None
+    share: Tensor | None = None
 
 
 class Audit:
@@ -55,7 +57,7 @@ class Audit:
         self._values: list[dict[str, Tensor]] = []
         self._exposure: dict[int, Tensor] = {}
         self._diagnostics: InterestDiagnostics | None = None
-        self._share: InterestShare | None = None
+        self._share: Tensor | None = None
 
     def look(
         self,
@@ -85,8 +87,7 @@ class Audit:
             else:
                 interest = self._interest(out, ranking)
                 diagnostics.update(out, interest, relevant)
-                share = InterestShare(out.interests.size(1), k=interest.size(1), sync_on_compute=False)
-                share.update(interest.cpu())
+                share = share_counts(interest, out.interests.size(1)).cpu()
                 effective = effective_interests(interest, out.interests.size(1))
                 values[f"interests/effective@{interest.size(1)}"] = effective
         return Seen(
@@ -106,9 +107,7 @@ class Audit:
                 seen.diagnostics.merge_state(self._diagnostics)  # puts what was there before in front
             self._diagnostics = seen.diagnostics
         if seen.share is not None:
-            if self._share is not None:
-                seen.share.merge_state(self._share)
-            self._share = seen.share
+            self._share = seen.share if self._share is None else self._share + seen.share
 
     def per_user(self) -> dict[str, Tensor]:
         """Return the values per user, ``[num_users]`` float32 on the CPU each; NaN where there is none."""
@@ -139,7 +138,7 @@ class Audit:
 
     def interest_share(self) -> Tensor | None:
         """Return the share of a user's largest, second, ... interest at each rank, ``[k, num_interests]``."""
-        return None if self._share is None else self._share.compute().cpu()
+        return None if self._share is None else as_shares(self._share)
 
     def _expose(self, ranking: Tensor, num_items: int) -> None:
         for k in self._k:

@@ -143,10 +143,8 @@ def _run(words: list[str]) -> int:
 
 def _data(words: list[str]) -> None:
     """Run a data command: its options are the arguments of the function."""
-    from jsonargparse import ArgumentParser
-
     from graphmi.commands.data import fetch, list_sources, stats
-    from graphmi.usage import parse, require_name
+    from graphmi.usage import command_parser, parse, require_name
 
     actions: dict[str, Callable[..., None]] = {"list": list_sources, "fetch": fetch, "stats": stats}
     if not words or words[0] in ("-h", "--help"):
@@ -154,9 +152,8 @@ def _data(words: list[str]) -> None:
         return
     require_name(words[0], actions, "data command")
     action = actions[words[0]]
-    parser = ArgumentParser(prog=f"graphmi data {words[0]}", exit_on_error=False, allow_abbrev=False)
+    parser = command_parser(f"data {words[0]}", (action.__doc__ or "").partition("\n")[0])
     parser.add_function_arguments(action, as_positional=True)
-    parser.description = (action.__doc__ or "").partition("\n")[0]
     action(**parse(parser, words[1:]).as_dict())
 
 

@@ -26,6 +26,7 @@ from graphmi.evaluator import Evaluation, Evaluator
 from graphmi.history import History
 from graphmi.losses import Loss
 from graphmi.metrics import ranking_metrics
+from graphmi.ranges import at_least
 from graphmi.run import RunFolder
 from graphmi.samplers import Sampler
 from graphmi.seeds import check_seed, generator, seeded
@@ -107,13 +108,8 @@ class Experiment:
     paper: str = ""
 
     def __post_init__(self) -> None:
-        for name, value, least in (
-            ("k", min(self.k, default=0), 1),
-            ("replicates", self.replicates, 0),
-            ("seed", self.seed, 0),
-        ):
-            if value < least:
-                raise ValueError(f"'{name}' must be at least {least} (got {value})")
+        at_least(1, k=min(self.k, default=0))
+        at_least(0, replicates=self.replicates, seed=self.seed)
         check_seed(self.seed)
         evaluated, monitor = ranking_metrics(self.k), self.trainer.monitor
         if monitor not in evaluated:

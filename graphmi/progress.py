@@ -1,12 +1,14 @@
 """What training shows on a terminal or in a notebook."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-__all__ = ["ShownBars", "TrainingProgress", "bars"]
+__all__ = ["ShownBars", "TrainingProgress", "bars", "counting"]
 
 
 def bars(enabled: bool, console: Console) -> Progress:
@@ -22,6 +24,14 @@ def bars(enabled: bool, console: Console) -> Progress:
         disable=not (enabled and (console.is_terminal or console.is_jupyter)),
         transient=True,
     )
+
+
+@contextmanager
+def counting(what: str, total: int, enabled: bool = True) -> Iterator[Callable[[int], None]]:
+    """Give a function that shows how many of the total are done; the bar is on standard error."""
+    with bars(enabled, Console(stderr=True)) as shown:
+        task = shown.add_task(what, total=total, text="")
+        yield lambda done: shown.update(task, completed=done)
 
 
 class ShownBars:

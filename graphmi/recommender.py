@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from graphmi.asking import device_of, evaluating, question, require_items
 from graphmi.data import Histories, Interactions
 from graphmi.data.vocabulary import Values
+from graphmi.ranges import at_least
 from graphmi.retrieval import ExactIndex, Index, TopK, diversified, nominate
 from graphmi.typing import Batch, FoldsIn, HistoryReader, ItemTable, Propagates, Representations
 
@@ -86,9 +87,8 @@ class Recommender:
         variety: float = 0.0,
         index: Callable[[Tensor], Index] | None = None,
     ) -> None:
-        for name, value, least in (("k", k, 1), ("quota", quota, 1), ("variety", variety, 0)):
-            if value is not None and not value >= least:
-                raise ValueError(f"'{name}' must be at least {least} (got {value})")
+        at_least(1, k=k, quota=quota)
+        at_least(0, variety=variety)
         if variety and interactions.categories is None:
             raise ValueError(f"'variety' = {variety} needs categories of the items, and the data has none")
         self.interactions, self.model, self.device = interactions, model, device_of(model)

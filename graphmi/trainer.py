@@ -17,6 +17,7 @@ from graphmi.memory import lack_of_memory
 from graphmi.optim import LazyAdam
 from graphmi.processes import Precision, make_fabric
 from graphmi.progress import TrainingProgress
+from graphmi.ranges import at_least, positive
 from graphmi.run import RunFolder
 from graphmi.seeds import seeded
 from graphmi.session import Session
@@ -83,16 +84,11 @@ class Trainer:
         kernels: Kernels = "torch",
         progress: bool = True,
     ) -> None:
-        for name, count in {"epochs": epochs, "validate_every": validate_every, "patience": patience}.items():
-            if count is not None and count < 1:
-                raise ValueError(f"'{name}' must be at least 1 (got {count})")
-        for name, number in {"learning_rate": learning_rate, "gradient_clip": gradient_clip}.items():
-            if number is not None and not number > 0:
-                raise ValueError(f"'{name}' must be above 0 (got {number})")
+        at_least(1, epochs=epochs, validate_every=validate_every, patience=patience)
+        at_least(0, weight_decay=weight_decay)
+        positive(learning_rate=learning_rate, gradient_clip=gradient_clip)
         if weight_average is not None and not 0 < weight_average < 1:
             raise ValueError(f"'weight_average' must be above 0 and below 1 (got {weight_average})")
-        if not weight_decay >= 0:
-            raise ValueError(f"'weight_decay' must be at least 0 (got {weight_decay})")
         self.epochs = epochs
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay

@@ -19,7 +19,7 @@ _UNFIT = (
 # jsonargparse takes the first argument with a name for the one that graphmi gives.
 _FIRST = "the class needs a first argument with a name of its own, such as 'graph', before '*args'"
 
-__all__ = ["Help", "UsageError", "nearest", "parse", "require_concrete", "require_name"]
+__all__ = ["Help", "UsageError", "command_parser", "nearest", "parse", "require_concrete", "require_name"]
 
 
 class Help(DefaultHelpFormatter):
@@ -55,6 +55,11 @@ def require_name(name: str, names: Iterable[str], what: str) -> None:
     names = list(names)
     if name not in names:
         raise UsageError(f"no {what} is named '{name}' ({nearest(name, names)})")
+
+
+def command_parser(command: str, description: str) -> ArgumentParser:
+    """Return a parser for the words after ``graphmi COMMAND``, without abbreviations, for :func:`parse`."""
+    return ArgumentParser(prog=f"graphmi {command}", description=description, exit_on_error=False, allow_abbrev=False)
 
 
 def parse(parser: ArgumentParser, arguments: Sequence[str], names: Iterable[str] = ()) -> Namespace:

@@ -3,7 +3,6 @@
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from jsonargparse import ArgumentParser
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -12,7 +11,7 @@ from graphmi.commands.tables import group_names, number
 from graphmi.comparison import NamedRun, check_comparable, choose_metric, named, paired, shared_metrics
 from graphmi.metrics import PairedResult
 from graphmi.run import RunFolder
-from graphmi.usage import UsageError, parse
+from graphmi.usage import UsageError, command_parser, parse
 
 __all__ = ["compare", "main"]
 
@@ -28,11 +27,9 @@ def main(arguments: Sequence[str]) -> None:
         FileNotFoundError: If a run has no result.
         ValueError: If the runs cannot be compared.
     """
-    parser = ArgumentParser(
-        prog="graphmi compare",
-        exit_on_error=False,
-        allow_abbrev=False,
-        description="Put runs side by side: accuracy, fairness by user group, and each run against the first by "
+    parser = command_parser(
+        "compare",
+        "Put runs side by side: accuracy, fairness by user group, and each run against the first by "
         "paired tests on the same users.",
     )
     parser.add_argument("runs", type=str, nargs="+", help="Run folders; the first is what the others are compared to.")

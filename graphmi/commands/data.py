@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from graphmi.commands.tables import bar, say
 from graphmi.data.interactions import Interactions
 from graphmi.data.sources import SOURCES, find_source, open_data
 from graphmi.data.stats import Distribution, Stats, time_span
@@ -16,7 +17,6 @@ __all__ = ["fetch", "list_sources", "stats"]
 
 _BAR = 32
 _STATISTICS = ("min", "10 %", "20 %", "30 %", "40 %", "median", "60 %", "70 %", "80 %", "90 %", "max", "mean", "Gini")
-_EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 def list_sources() -> None:
@@ -44,7 +44,7 @@ def fetch(name: str) -> None:
     data = source.load(**options)
     source.verify()
     place = f", in {source.folder}" if source.folder.exists() else ""
-    Console().print(f"{name}: {_sizes(data)}{place}", highlight=False, markup=False, soft_wrap=True)
+    say(f"{name}: {_sizes(data)}{place}")
 
 
 def stats(
@@ -133,9 +133,3 @@ def _bin(low: float, high: float, whole: bool) -> str:
     if not whole:
         return f"{low:.2f}-{high:.2f}"
     return f"{low:,.0f}" if high - low <= 1 else f"{low:,.0f}-{high - 1:,.0f}"
-
-
-def bar(share: float, width: int) -> str:
-    """Return a bar of block characters, ``width`` wide for a share of 1, in steps of an eighth."""
-    full, eighths = divmod(round(share * width * 8), 8)
-    return "█" * full + (_EIGHTHS[eighths] if eighths else "")

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-from jsonargparse import ArgumentParser
 from rich.console import Console
 
 from graphmi.commands.beside import add_runs, restore_runs, weights_beside
 from graphmi.commands.tables import metrics_table, result_tables
 from graphmi.data.dataset import Part
 from graphmi.result import describe_evaluation
-from graphmi.usage import parse
+from graphmi.usage import command_parser, parse
 
 __all__ = ["main"]
 
@@ -25,11 +24,9 @@ def main(arguments: Sequence[str]) -> None:
         FileNotFoundError: If there is no trained model.
         ValueError: If the data is not that of the run.
     """
-    parser = ArgumentParser(
-        prog="graphmi evaluate",
-        exit_on_error=False,
-        allow_abbrev=False,
-        description="Evaluate the model of a run again, and write evaluation-SPLIT.json to its folder, with runs "
+    parser = command_parser(
+        "evaluate",
+        "Evaluate the model of a run again, and write evaluation-SPLIT.json to its folder, with runs "
         "beside it evaluation-SPLIT-beside.json.",
     )
     add_runs(parser)

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from jsonargparse import ArgumentParser
 from rich.console import Console
 from torch import Tensor
 
@@ -19,7 +18,7 @@ from graphmi.data.dataset import Part
 from graphmi.explain import Cause, Explainer, Explanation
 from graphmi.restore import Restored
 from graphmi.typing import Decomposable, HistoryReader
-from graphmi.usage import parse
+from graphmi.usage import command_parser, parse
 
 __all__ = ["explain", "main"]
 
@@ -35,11 +34,9 @@ def main(arguments: Sequence[str]) -> None:
         FileNotFoundError: If there is no trained model.
         ValueError: If the data is not that of the run.
     """
-    parser = ArgumentParser(
-        prog="graphmi explain",
-        exit_on_error=False,
-        allow_abbrev=False,
-        description="Show what the model of a run makes of one user: its interests with the items behind them, and "
+    parser = command_parser(
+        "explain",
+        "Show what the model of a run makes of one user: its interests with the items behind them, and "
         "why each item is recommended.",
     )
     add_runs(parser)

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from graphmi.commands.data import bar
+from graphmi.commands.tables import bar
 
 __all__ = ["print_explanation"]
 

@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
-from rich.console import Console
-
 from graphmi.atomic import replacing
 from graphmi.commands.beside import add_runs, restore_runs
-from graphmi.progress import bars
-from graphmi.usage import UsageError, parse
+from graphmi.commands.tables import say
+from graphmi.progress import counting
+from graphmi.usage import UsageError, command_parser, parse
 from graphmi.vectors import vectors
 
 __all__ = ["main"]
@@ -26,11 +24,9 @@ def main(arguments: Sequence[str]) -> None:
         FileNotFoundError: If there is no trained model.
         ValueError: If the data is not that of the run.
     """
-    parser = ArgumentParser(
-        prog="graphmi export",
-        exit_on_error=False,
-        allow_abbrev=False,
-        description="Write the interests of all users and the vectors of all items to users.parquet and "
+    parser = command_parser(
+        "export",
+        "Write the interests of all users and the vectors of all items to users.parquet and "
         "items.parquet, for a search engine or an analysis of your own. The score of a user and an item is the largest "
         "inner product of any of their vectors.",
     )
@@ -41,14 +37,11 @@ def main(arguments: Sequence[str]) -> None:
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"'--out' must name a folder, and '{options.out}' is a file")
     run = restore_runs(options)
-    with bars(True, Console(stderr=True)) as shown:
-        task = shown.add_task("users", total=len(run.interactions.users), text="")
-        users, items = vectors(run.interactions, run.model, lambda done: shown.update(task, completed=done))
+    with counting("users", len(run.interactions.users)) as shown:
+        users, items = vectors(run.interactions, run.model, shown)
     for name, table in (("users", users), ("items", items)):
         path = folder / f"{name}.parquet"
         with replacing(path) as part:
             table.write_parquet(part)
         size = table["vector"].to_numpy().shape[1]
-        Console().print(
-            f"{len(table):,} vectors of {size} numbers: {path}", highlight=False, markup=False, soft_wrap=True
-        )
+        say(f"{len(table):,} vectors of {size} numbers: {path}")

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 
 import yaml
-from jsonargparse import ArgumentParser
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from graphmi.presets import preset_names, preset_text
-from graphmi.usage import parse
+from graphmi.usage import command_parser, parse
 
 __all__ = ["list_presets", "main"]
 
@@ -23,7 +22,7 @@ def main(arguments: Sequence[str]) -> None:
     Raises:
         UsageError: If there is another.
     """
-    parser = ArgumentParser(prog="graphmi presets", exit_on_error=False, description="List the presets.")
+    parser = command_parser("presets", "List the presets.")
     parse(parser, arguments)
     list_presets()
 

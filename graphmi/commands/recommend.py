@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
-from jsonargparse import ArgumentParser
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -12,10 +11,11 @@ from rich.text import Text
 from graphmi.atomic import replacing
 from graphmi.commands.beside import add_runs, restore_runs
 from graphmi.commands.ids import find_id
+from graphmi.commands.tables import say
 from graphmi.data import Interactions
-from graphmi.progress import bars
+from graphmi.progress import counting
 from graphmi.recommender import Recommendation, Recommender
-from graphmi.usage import UsageError, parse
+from graphmi.usage import UsageError, command_parser, parse
 
 __all__ = ["main"]
 
@@ -33,11 +33,9 @@ def main(arguments: Sequence[str]) -> None:
         FileNotFoundError: If there is no trained model.
         ValueError: If the data is not that of the run, or an option is out of its range.
     """
-    parser = ArgumentParser(
-        prog="graphmi recommend",
-        exit_on_error=False,
-        allow_abbrev=False,
-        description="Recommend items to users of the data, to somebody with a history of their own, or to all users in "
+    parser = command_parser(
+        "recommend",
+        "Recommend items to users of the data, to somebody with a history of their own, or to all users in "
         "a file. All that the data has of a user is known, targets of the test too.",
     )
     add_runs(parser)
@@ -80,14 +78,11 @@ def main(arguments: Sequence[str]) -> None:
 
 def _write(recommender: Recommender, users: Sequence[str] | None, path: Path) -> None:
     total = len(recommender.interactions.users) if users is None else len(users)
-    with bars(True, Console(stderr=True)) as shown:
-        task = shown.add_task("users", total=total, text="")
-        table = recommender.table(users, lambda done: shown.update(task, completed=done))
+    with counting("users", total) as shown:
+        table = recommender.table(users, shown)
     with replacing(path) as part:
         table.write_csv(part) if path.suffix == ".csv" else table.write_parquet(part)
-    Console().print(
-        f"{len(table):,} recommendations for {total:,} users: {path}", highlight=False, markup=False, soft_wrap=True
-    )
+    say(f"{len(table):,} recommendations for {total:,} users: {path}")
 
 
 def _table(title: str, found: Sequence[Recommendation], data: Interactions) -> Table:

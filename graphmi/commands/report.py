@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 
-from jsonargparse import ArgumentParser
-from rich.console import Console
-
+from graphmi.commands.tables import say
 from graphmi.report import build_report
 from graphmi.run import RunFolder
-from graphmi.usage import parse
+from graphmi.usage import command_parser, parse
 
 __all__ = ["main"]
 
@@ -24,11 +22,9 @@ def main(arguments: Sequence[str]) -> None:
         FileNotFoundError: If a run has not ended.
         ValueError: If the runs cannot be compared.
     """
-    parser = ArgumentParser(
-        prog="graphmi report",
-        exit_on_error=False,
-        allow_abbrev=False,
-        description="Write one HTML file that shows runs side by side: accuracy, fairness by user group, interests, "
+    parser = command_parser(
+        "report",
+        "Write one HTML file that shows runs side by side: accuracy, fairness by user group, interests, "
         "items and single users. It opens offline and loads nothing.",
     )
     parser.add_argument("runs", type=str, nargs="+", help="Run folders; the first is what the others are compared to.")
@@ -46,4 +42,4 @@ def main(arguments: Sequence[str]) -> None:
     runs = [RunFolder(run) for run in options.runs]
     path = build_report(runs, options.out, metric=options.metric, num_users=options.num_users)
     size = path.stat().st_size / 1e6
-    Console().print(f"report: {path} ({size:.1f} MB)", markup=False, highlight=False, soft_wrap=True)
+    say(f"report: {path} ({size:.1f} MB)")

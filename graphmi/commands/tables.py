@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 __all__ = [
+    "bar",
     "group_names",
     "groups_table",
     "interests_table",
@@ -15,8 +17,10 @@ __all__ = [
     "metrics_table",
     "number",
     "result_tables",
+    "say",
 ]
 
+_EIGHTHS = " ▏▎▍▌▋▊▉"
 _LISTS = {
     "coverage": "share of the items anyone sees",
     "gini": "1: few items are all that is seen",
@@ -131,6 +135,17 @@ def interval_text(kind: Mapping[str, Any], name: str) -> str:
 def number(value: float | None) -> str:
     """Return four decimals, or a dash for no value."""
     return "-" if value is None else f"{value:.4f}"
+
+
+def say(text: str) -> None:
+    """Print a sentence as it stands: paths are neither broken nor coloured."""
+    Console().print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def bar(share: float, width: int) -> str:
+    """Return a bar of block characters, ``width`` wide for a share of 1, in steps of an eighth."""
+    full, eighths = divmod(round(share * width * 8), 8)
+    return "█" * full + (_EIGHTHS[eighths] if eighths else "")
 
 
 def _group(index: int, size: int) -> str:

@@ -13,7 +13,7 @@ from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from rich.console import Console
 
 from graphmi.commands.resuming import check_epochs, check_options
-from graphmi.commands.tables import metrics_table, result_tables
+from graphmi.commands.tables import metrics_table, result_tables, say
 from graphmi.config import Config, config_text, experiment_parser, preset_texts, read_config
 from graphmi.data import Dataset
 from graphmi.experiment import Experiment, Trained
@@ -194,7 +194,7 @@ def _finish(folder: RunFolder, config: Config, experiment: Experiment, dataset: 
     console.print(metrics_table(experiment.data, {"validation": result["valid_metrics"], "test": result["metrics"]}))
     for table in result_tables(result, experiment.trainer.monitor):
         console.print(table)
-    console.print(_summary(folder, result), highlight=False, markup=False, soft_wrap=True)
+    say(_summary(folder, result))
 
 
 def _summary(folder: RunFolder, result: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ import torch
 
 from graphmi.data.categories import Categories
 from graphmi.data.interactions import Interactions
+from graphmi.ranges import at_least
 
 __all__ = ["item_communities"]
 
@@ -67,13 +68,9 @@ def item_communities(
 
 
 def _check(train: Interactions, num_neighbors: int, max_history: int, seed: int) -> None:
-    for name, value, least in (
-        ("num_neighbors", num_neighbors, 1),
-        ("max_history", max_history, 2),
-        ("seed", seed, 0),
-    ):
-        if value < least:
-            raise ValueError(f"'{name}' must be at least {least} (got {value})")
+    at_least(1, num_neighbors=num_neighbors)
+    at_least(2, max_history=max_history)
+    at_least(0, seed=seed)
     if train.num_items * num_neighbors > _TOTAL // 2:
         raise ValueError(
             f"{train.num_items:,} items with {num_neighbors} links each are more than {_TOTAL // 2:,} links; "

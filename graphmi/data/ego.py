@@ -9,6 +9,7 @@ from torch import Tensor
 
 from graphmi.data.interactions import Interactions
 from graphmi.data.order import chronological
+from graphmi.ranges import at_least
 
 __all__ = ["ego_graph"]
 
@@ -50,8 +51,7 @@ def ego_graph(
     """
     if not 0 <= user < train.num_users:
         raise ValueError(f"'user' must be in [0, {train.num_users}) (got {user})")
-    if num_others < 0:
-        raise ValueError(f"'num_others' must be at least 0 (got {num_others})")
+    at_least(0, num_others=num_others)
     shown = _shown(train, user, items)
     graph = nx.Graph()
     graph.add_node(("user", user), ego=True)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from graphmi.data.errors import DataError
 from graphmi.data.interactions import Interactions
+from graphmi.ranges import at_least
 
 __all__ = ["Filter", "deduplicate", "k_core", "min_weight"]
 
@@ -32,8 +33,7 @@ class Filter:
 
     def __post_init__(self) -> None:
         _check_keep(self.keep)
-        if self.k_core < 1:
-            raise ValueError(f"'k_core' must be at least 1 (got {self.k_core})")
+        at_least(1, k_core=self.k_core)
 
     def __call__(self, interactions: Interactions) -> Interactions:
         """Return the interactions that are left."""
@@ -55,8 +55,7 @@ def k_core(interactions: Interactions, k: int, *, iterate: bool = True) -> Inter
         ValueError: If ``k`` is below 1.
         DataError: If nothing is left.
     """
-    if k < 1:
-        raise ValueError(f"'k' must be at least 1 (got {k})")
+    at_least(1, k=k)
     user, item = interactions.user, interactions.item
     users, items = user.bincount(), item.bincount()  # how many rows of each are kept
     kept = torch.ones(len(interactions), dtype=torch.bool)

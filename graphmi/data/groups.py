@@ -9,6 +9,7 @@ from torch import Tensor
 from graphmi.data.communities import item_communities
 from graphmi.data.diversity import category_drift, category_entropy, distinct_categories, simpson
 from graphmi.data.interactions import Interactions
+from graphmi.ranges import at_least
 from graphmi.seeds import check_seed
 
 __all__ = ["DiversityGroups", "controlled_groups", "quantile_groups"]
@@ -57,13 +58,8 @@ class DiversityGroups:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, value, least in (
-            ("num_groups", self.num_groups, 2),
-            ("max_items", self.max_items, 0),
-            ("seed", self.seed, 0),
-        ):
-            if value < least:
-                raise ValueError(f"'{name}' must be at least {least} (got {value})")
+        at_least(2, num_groups=self.num_groups)
+        at_least(0, max_items=self.max_items, seed=self.seed)
         check_seed(self.seed)
 
     def __call__(self, train: Interactions) -> dict[str, Tensor]:
@@ -158,8 +154,7 @@ def controlled_groups(values: Tensor, activity: Tensor, num_groups: int = 5, num
     Raises:
         ValueError: If a number is below 1 or the shapes differ.
     """
-    if min(num_groups, num_strata) < 1:
-        raise ValueError(f"'num_groups' and 'num_strata' must be at least 1 (got {num_groups} and {num_strata})")
+    at_least(1, num_groups=num_groups, num_strata=num_strata)
     if values.shape != activity.shape:
         raise ValueError(f"'activity' must have the shape of 'values' (got {tuple(activity.shape)})")
     users = (~values.isnan()).nonzero().flatten()

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from graphmi.data.interactions import Interactions
 from graphmi.data.transfer import to_device
+from graphmi.ranges import at_least
 from graphmi.typing import Batch
 
 if TYPE_CHECKING:
@@ -63,8 +64,7 @@ class InteractionLoader(BatchLoader):
         generator: torch.Generator | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"'batch_size' must be at least 1 (got {batch_size})")
+        at_least(1, batch_size=batch_size)
         self.user, self.item = _pairs(train)
         self.batch_size = batch_size
         self.generator, self.device = generator, device
@@ -103,8 +103,7 @@ class UserLoader(BatchLoader):
         generator: torch.Generator | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        if users_per_batch < 1:
-            raise ValueError(f"'users_per_batch' must be at least 1 (got {users_per_batch})")
+        at_least(1, users_per_batch=users_per_batch)
         user, item = (part.cpu() for part in _pairs(train))
         order = torch.argsort(user, stable=True)
         # Sizes stay on the CPU: nothing has to wait for the device to learn how long a batch is.

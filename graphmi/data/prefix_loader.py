@@ -9,6 +9,7 @@ from graphmi.data.interactions import Interactions
 from graphmi.data.loader import BatchLoader
 from graphmi.data.sequence import Histories, check_length
 from graphmi.data.windows import Windows
+from graphmi.ranges import at_least
 from graphmi.typing import Batch
 
 __all__ = ["PrefixLoader"]
@@ -59,10 +60,8 @@ class PrefixLoader(BatchLoader):
         generator: torch.Generator | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        given = {"batch_size": batch_size, "max_length": max_length, "stride": stride, "bucket": bucket}
-        for name, value in {**given, "windows_per_user": windows_per_user}.items():
-            if value is not None and value < 1:
-                raise ValueError(f"'{name}' must be at least 1 (got {value})")
+        at_least(1, batch_size=batch_size, max_length=max_length, stride=stride, bucket=bucket)
+        at_least(1, windows_per_user=windows_per_user)
         self.histories = Histories(train)
         self.users = torch.nonzero(self.histories.length > 1).flatten()
         if not len(self.users):

@@ -8,6 +8,7 @@ from torch import Tensor
 from graphmi.data.interactions import Interactions
 from graphmi.data.order import by_user, chronological
 from graphmi.data.transfer import to_device
+from graphmi.ranges import at_least
 
 __all__ = ["Histories", "check_length"]
 
@@ -100,6 +101,5 @@ def check_length(max_length: int | None) -> int:
     """
     if max_length is None:
         raise ValueError("the loader needs a 'max_length': set it, or train a model that reads histories")
-    if max_length < 1:
-        raise ValueError(f"'max_length' must be at least 1 (got {max_length})")
+    at_least(1, max_length=max_length)
     return max_length

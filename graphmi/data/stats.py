@@ -41,16 +41,15 @@ class Distribution:
     counts: tuple[int, ...]
 
     @classmethod
-    def of(cls, values: Values, *, doubling: bool = False, num_bins: int = 10) -> "Distribution":
+    def of(cls, values: Values, *, doubling: bool = False) -> "Distribution":
         """Return the distribution of values that are not negative, at least one.
 
         Args:
             values: The values, ``[num_values]``.
-            doubling: Bins of doubling width (0, 1, 2-3, 4-7, ...), for counts with a long tail; else of equal width.
-            num_bins: Number of bins of equal width.
+            doubling: Bins of doubling width (0, 1, 2-3, 4-7, ...), for counts with a long tail; else ten equal ones.
         """
         low, top = float(values.min()), float(values.max())
-        edges = _doubling_edges(low, top) if doubling else _equal_edges(low, top, num_bins)
+        edges = _doubling_edges(low, top) if doubling else _equal_edges(low, top)
         counts, _ = np.histogram(values, edges)
         return cls(
             minimum=low,
@@ -144,5 +143,5 @@ def _doubling_edges(low: float, top: float) -> Values:
     return np.array([0 if power == 0 else 2 ** (power - 1) for power in range(first, last + 2)])
 
 
-def _equal_edges(low: float, top: float, num_bins: int) -> Values:
-    return np.linspace(low, top, num_bins + 1) if top > low else np.array([low, np.nextafter(low, np.inf)])
+def _equal_edges(low: float, top: float) -> Values:
+    return np.linspace(low, top, 11) if top > low else np.array([low, np.nextafter(low, np.inf)])

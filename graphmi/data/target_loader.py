@@ -8,6 +8,7 @@ from graphmi.data.interactions import Interactions
 from graphmi.data.loader import BatchLoader
 from graphmi.data.sequence import Histories, check_length
 from graphmi.data.transfer import to_device
+from graphmi.ranges import at_least
 from graphmi.typing import Batch
 
 __all__ = ["TargetLoader"]
@@ -46,9 +47,7 @@ class TargetLoader(BatchLoader):
         generator: torch.Generator | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        for name, value in {"batch_size": batch_size, "max_length": max_length, "min_history": min_history}.items():
-            if value is not None and value < 1:
-                raise ValueError(f"'{name}' must be at least 1 (got {value})")
+        at_least(1, batch_size=batch_size, max_length=max_length, min_history=min_history)
         self.histories = Histories(train)
         self.users = torch.nonzero(self.histories.length > min_history).flatten()
         if not len(self.users):

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from graphmi.losses.objectives import Objective
 from graphmi.losses.partition import negative_weights
+from graphmi.ranges import at_least
 
 __all__ = ["GBCELoss"]
 
@@ -32,8 +33,7 @@ class GBCELoss(Objective):
 
     def __init__(self, num_items: int | None = None, calibration: float = 0.75) -> None:
         super().__init__()
-        if num_items is not None and num_items < 2:
-            raise ValueError(f"'num_items' must be at least 2 (got {num_items})")
+        at_least(2, num_items=num_items)
         if not 0 <= calibration <= 1:
             raise ValueError(f"'calibration' must be between 0 and 1 (got {calibration})")
         self.num_items, self.calibration = num_items, calibration

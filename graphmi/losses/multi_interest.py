@@ -38,9 +38,9 @@ class MultiInterestLoss(Loss):
     """A readout scores, a weighting corrects the negatives, an objective compares; regularizers are added.
 
     A negative that is the positive itself never counts. Several positives of one user (``row``) give the same loss
-    as the same pairs one by one; where readout and objective allow it, their negatives are scored once per user, if they
-    exclude what the user knows. The positives must then be among that: pairs of the graph of the sampler. For others,
-    such as those of validation, take ``reject_known=False``, or pairs without ``row``.
+    as the same pairs one by one; where readout and objective allow it, their negatives are scored once per user, where
+    they exclude what the user knows. The positives must then be among that: pairs of the graph of the sampler. For
+    others (those of validation) take ``reject_known=False``, or pairs without ``row``.
 
     Args:
         readout: Turns interests and items into one score per item.

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from graphmi.losses.hits import Hits
 from graphmi.losses.partition import log_partition, negative_weights
 from graphmi.losses.products import partition_of_products
+from graphmi.ranges import at_least, positive
 
 __all__ = ["BCELoss", "BPRLoss", "Objective", "SampledSoftmaxLoss", "TripletLoss"]
 
@@ -138,8 +139,7 @@ class SampledSoftmaxLoss(Objective):
 
     def __init__(self, temperature: float = 1.0) -> None:
         super().__init__()
-        if not temperature > 0:
-            raise ValueError(f"'temperature' must be positive (got {temperature})")
+        positive(temperature=temperature)
         self.temperature: float = temperature
 
     def forward(self, pos: Tensor, neg: Tensor, correction: Tensor | None = None) -> Tensor:
@@ -188,8 +188,7 @@ class TripletLoss(Objective):
 
     def __init__(self, margin: float = 1.0) -> None:
         super().__init__()
-        if not margin >= 0:
-            raise ValueError(f"'margin' must be at least 0 (got {margin})")
+        at_least(0, margin=margin)
         self.margin = margin
 
     def forward(self, pos: Tensor, neg: Tensor, correction: Tensor | None = None) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from graphmi.losses.gather import gather
 from graphmi.nn.select import mask_interests
+from graphmi.ranges import at_least, positive
 from graphmi.typing import ItemTable, Negatives, Representations
 
 __all__ = ["AlignmentUniformity", "EmbeddingNorm", "InterestRepulsion", "Regularizer", "RoutingVariance"]
@@ -76,8 +77,7 @@ class RoutingVariance(Regularizer):
 
     def __init__(self, norm: float = 1.0, reduction: Literal["mean", "sum"] = "mean", masked: bool = True) -> None:
         super().__init__()
-        if not norm > 0:
-            raise ValueError(f"'norm' must be positive (got {norm})")
+        positive(norm=norm)
         if reduction not in ("mean", "sum"):
             raise ValueError(f"'reduction' must be 'mean' or 'sum' (got {reduction!r})")
         self.norm, self.reduction, self.masked = norm, reduction, masked
@@ -161,8 +161,7 @@ class AlignmentUniformity(Regularizer):
 
     def __init__(self, gamma: float = 1.0) -> None:
         super().__init__()
-        if not gamma >= 0:
-            raise ValueError(f"'gamma' must be at least 0 (got {gamma})")
+        at_least(0, gamma=gamma)
         self.gamma = gamma
 
     def forward(self, out: Representations, positive: Tensor, negatives: Negatives) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from graphmi.losses.partition import log_partition
+from graphmi.ranges import at_least
 
 __all__ = ["HardNegativeWeighting", "UniformWeighting", "Weighting", "mask_invalid"]
 
@@ -91,8 +92,7 @@ class HardNegativeWeighting(Weighting):
 
     def __init__(self, beta: float, detach_importance: bool = False) -> None:
         super().__init__()
-        if not beta >= 0:
-            raise ValueError(f"'beta' must be at least 0 (got {beta})")
+        at_least(0, beta=beta)
         self.beta = beta
         self.detach_importance = detach_importance
 

@@ -19,11 +19,12 @@ from torch_geometric.metrics import (
 )
 
 from graphmi.metrics.catalogue import Catalogue
-from graphmi.metrics.diagnostics import InterestDiagnostics, InterestShare, interest_values
+from graphmi.metrics.diagnostics import InterestDiagnostics, interest_values
 from graphmi.metrics.geometry import alignment, interest_cosine, uniformity
 from graphmi.metrics.grouped import GroupedResult, Interval, by_group
 from graphmi.metrics.grouped_metric import GroupedMetric
 from graphmi.metrics.interests import (
+    as_shares,
     dead_interests,
     effective_interests,
     idle_interests,
@@ -31,6 +32,7 @@ from graphmi.metrics.interests import (
     interest_counts,
     interest_share,
     rank_correlation,
+    share_counts,
 )
 from graphmi.metrics.lists import calibration, category_distribution, gini, list_entropy, list_values, novelty
 from graphmi.metrics.paired import PairedResult, holm, paired_tests
@@ -43,7 +45,6 @@ __all__ = [
     "GroupedMetric",
     "GroupedResult",
     "InterestDiagnostics",
-    "InterestShare",
     "Interval",
     "LinkPredAveragePopularity",
     "LinkPredCoverage",
@@ -59,6 +60,7 @@ __all__ = [
     "LinkPredRecall",
     "PairedResult",
     "alignment",
+    "as_shares",
     "by_group",
     "calibration",
     "category_distribution",
@@ -80,6 +82,7 @@ __all__ = [
     "ranking_metrics",
     "routing_collapse",
     "routing_entropy",
+    "share_counts",
     "uniformity",
     "values_per_user",
 ]

@@ -15,12 +15,12 @@ from graphmi.metrics.interests import (
     idle_interests,
     interest_balance,
     interest_counts,
-    share_counts,
 )
 from graphmi.metrics.routing import routing_collapse, routing_entropy
+from graphmi.ranges import at_least
 from graphmi.typing import Representations
 
-__all__ = ["InterestDiagnostics", "InterestShare", "interest_values"]
+__all__ = ["InterestDiagnostics", "interest_values"]
 
 _NAMES = ("collapse", "routing entropy", "cosine", "balance", "effective", "idle", "alignment")
 _AT_K = ("balance", "effective", "idle")
@@ -115,7 +115,8 @@ class InterestDiagnostics(Metric):
         sync_on_compute: bool = True,
     ) -> None:
         super().__init__(sync_on_compute=sync_on_compute)
-        _check(num_interests=(num_interests, 1), k=(k, 1), num_sample=(num_sample, 0), seed=(seed, 0))
+        at_least(1, num_interests=num_interests, k=k)
+        at_least(0, num_sample=num_sample, seed=seed)
         self.num_interests, self.k, self.num_sample, self.seed = num_interests, k, num_sample, seed
         for name, size in (("total", len(_NAMES)), ("count", len(_NAMES))):
             self.add_state(name, torch.zeros(size, dtype=torch.float64), dist_reduce_fx="sum")
@@ -190,46 +191,7 @@ class InterestDiagnostics(Metric):
         return sample[kept], priority[kept]
 
 
-class InterestShare(Metric):
-    """:func:`interest_share` over batches: how often each rank comes from a user's largest, second, ... interest.
-
-    Args:
-        num_interests: Interests per user, at least 1.
-        k: Length of the lists, at least 1.
-        sync_on_compute: Whether other processes' users count too, where there are any.
-
-    Raises:
-        ValueError: If an argument is out of range.
-    """
-
-    is_differentiable = False
-    full_state_update = False
-    higher_is_better = None
-    counts: Tensor
-
-    def __init__(self, num_interests: int, *, k: int = 10, sync_on_compute: bool = True) -> None:
-        super().__init__(sync_on_compute=sync_on_compute)
-        _check(num_interests=(num_interests, 1), k=(k, 1))
-        self.k, self.num_interests = k, num_interests
-        self.add_state("counts", torch.zeros(k, num_interests, dtype=torch.int64), dist_reduce_fx="sum")
-
-    def update(self, interest: Tensor) -> None:
-        """Add users by the interest of each item, ``[batch, k or more]``; ``-1`` for none."""
-        counts = share_counts(interest[:, : self.k], self.num_interests)
-        self.counts[: len(counts)] += counts
-
-    def compute(self) -> Tensor:
-        """Return the shares, ``[k, num_interests]`` float64; 0 at ranks that no list reaches."""
-        return self.counts / self.counts.sum(dim=1, keepdim=True).clamp(min=1).double()
-
-
 def _active(out: Representations) -> Tensor:
     if out.interest_mask is not None:
         return out.interest_mask
     return torch.ones(out.interests.shape[:2], dtype=torch.bool, device=out.interests.device)
-
-
-def _check(**ranges: tuple[int, int]) -> None:
-    for name, (value, least) in ranges.items():
-        if value < least:
-            raise ValueError(f"'{name}' must be at least {least} (got {value})")

@@ -9,6 +9,7 @@ from scipy import stats
 from torch import Tensor
 
 __all__ = [
+    "as_shares",
     "dead_interests",
     "effective_interests",
     "idle_interests",
@@ -49,8 +50,12 @@ def interest_share(interest: Tensor, num_interests: int) -> Tensor:
     Returns:
         ``[k, num_interests]`` float64; 0 at ranks that no list reaches.
     """
-    counts = share_counts(interest, num_interests).double()
-    return counts / counts.sum(dim=1, keepdim=True).clamp(min=1.0)
+    return as_shares(share_counts(interest, num_interests))
+
+
+def as_shares(counts: Tensor) -> Tensor:
+    """Return the rows of :func:`share_counts`, of any number of users added up, as shares; 0 where a row is empty."""
+    return counts / counts.sum(dim=1, keepdim=True).clamp(min=1).double()
 
 
 def share_counts(interest: Tensor, num_interests: int) -> Tensor:

@@ -30,21 +30,13 @@ F1 is not among them: it follows from precision and recall. ``Evaluator(metrics=
 """
 
 
-def ranking_metrics(k: Iterable[int], names: Iterable[str] = tuple(METRICS)) -> dict[str, LinkPredMetric]:
-    """Return metrics by keys such as ``"ndcg@20"``.
-
-    Args:
-        k: Lengths of the ranking, each at least 1.
-        names: Keys of :data:`METRICS`.
+def ranking_metrics(k: Iterable[int]) -> dict[str, LinkPredMetric]:
+    """Return :data:`METRICS` by keys such as ``"ndcg@20"``, for rankings of these lengths, each at least 1.
 
     Raises:
-        ValueError: If a name is unknown or a length is below 1.
+        ValueError: If a length is below 1.
     """
-    names = tuple(names)
-    for name in names:
-        if name not in METRICS:
-            raise ValueError(f"Unknown metric '{name}'; choose from {', '.join(METRICS)}.")
-    return {f"{name}@{length}": METRICS[name](length) for name in names for length in k}
+    return {f"{name}@{length}": metric(length) for name, metric in METRICS.items() for length in k}
 
 
 @torch.no_grad()

@@ -19,7 +19,7 @@ from graphmi.models.stacked import stacked, stacked_for_users
 from graphmi.neighbors import Hops, sample_hops
 from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.conv import EdgeWeight, LightGCNWeight, MultiInterestConv
-from graphmi.nn.ranges import at_least_one
+from graphmi.ranges import at_least, positive
 from graphmi.typing import Batch, Contributions, Representations
 
 __all__ = ["InterestGCN"]
@@ -121,12 +121,9 @@ class InterestGCN(nn.Module):
         max_length: int | None = None,
     ) -> None:
         super().__init__()
-        if embedding_dim < 1:
-            raise ValueError(f"'embedding_dim' must be at least 1 (got {embedding_dim})")
-        if num_layers < 0:
-            raise ValueError(f"'num_layers' must be at least 0 (got {num_layers})")
-        if not init_std > 0:
-            raise ValueError(f"'init_std' must be positive (got {init_std})")
+        at_least(1, embedding_dim=embedding_dim, max_length=max_length)
+        at_least(0, num_layers=num_layers)
+        positive(init_std=init_std)
         self.num_neighbors = per_hop(num_neighbors, num_layers)
         if self.num_neighbors is not None and center == "edge_dot":
             raise ValueError(_EDGE_DOT)
@@ -155,7 +152,6 @@ class InterestGCN(nn.Module):
         self.convs = nn.ModuleList(convs * num_layers if share_interests else convs)
         self.by_latest = max_length is not None
         if max_length is not None:
-            at_least_one(max_length=max_length)
             require_readable(num_layers, self.lightgcn, center)
             self.max_length = max_length  # only then it reads histories
 

@@ -10,7 +10,7 @@ from torch_geometric.data import HeteroData
 from graphmi.models.fold_in import latest
 from graphmi.models.graph import EDGES, EdgeBuffers
 from graphmi.nn.adjacency import Adjacency
-from graphmi.nn.ranges import at_least_one
+from graphmi.ranges import at_least, positive
 from graphmi.typing import Batch, Contributions, Representations
 
 __all__ = ["EASE", "ItemKNN", "ItemToItem"]
@@ -43,8 +43,8 @@ class ItemToItem(nn.Module):
         size = int(graph["item"].num_nodes), int(graph["user"].num_nodes)
         self.edges = EdgeBuffers(Adjacency.from_edge_index(graph[EDGES].edge_index.flip(0), size=size))
         self.register_buffer("weight", weight, persistent=False)  # made from the graph, so it is not saved
+        at_least(1, max_length=max_length)
         if max_length is not None:
-            at_least_one(max_length=max_length)
             self.max_length = max_length  # only then it reads histories
 
     def forward(self, batch: Batch) -> Representations:
@@ -114,8 +114,7 @@ class EASE(ItemToItem):
     """
 
     def __init__(self, graph: HeteroData, regularization: float = 300.0, max_length: int | None = None) -> None:
-        if not regularization > 0:
-            raise ValueError(f"'regularization' must be positive (got {regularization})")
+        positive(regularization=regularization)
         matrix = _common_users(graph).double()
         matrix.diagonal().add_(regularization)
         matrix = torch.linalg.cholesky(matrix)  # one name, so that only what is needed stays in memory
@@ -142,9 +141,8 @@ class ItemKNN(ItemToItem):
     def __init__(
         self, graph: HeteroData, neighbors: int = 100, shrinkage: float = 10.0, max_length: int | None = None
     ) -> None:
-        at_least_one(neighbors=neighbors)
-        if not shrinkage >= 0:
-            raise ValueError(f"'shrinkage' must be at least 0 (got {shrinkage})")
+        at_least(1, neighbors=neighbors)
+        at_least(0, shrinkage=shrinkage)
         both = _common_users(graph)
         count = both.diagonal().clone()
         cosine = both.fill_diagonal_(0.0) / (torch.outer(count, count).sqrt() + shrinkage).clamp_min(1e-12)

@@ -11,6 +11,7 @@ from graphmi.models.arrangement import Arrangement, Score
 from graphmi.models.graph import EdgeBuffers, user_item_adjacency
 from graphmi.nn.conv import EdgeWeight, LightGCNWeight
 from graphmi.nn.sparse import propagate
+from graphmi.ranges import at_least
 from graphmi.typing import Batch, Contributions, Representations
 
 __all__ = ["SeparateInterestGCN"]
@@ -50,13 +51,8 @@ class SeparateInterestGCN(nn.Module):
         init_std: float = 0.1,
     ) -> None:
         super().__init__()
-        for name, value, least in (
-            ("num_interests", num_interests, 1),
-            ("embedding_dim", embedding_dim, 1),
-            ("num_layers", num_layers, 0),
-        ):
-            if value < least:
-                raise ValueError(f"'{name}' must be at least {least} (got {value})")
+        at_least(1, num_interests=num_interests, embedding_dim=embedding_dim)
+        at_least(0, num_layers=num_layers)
         adjacency = user_item_adjacency(graph, LightGCNWeight() if weight is None else weight)
         self.num_users, self.num_layers = int(graph["user"].num_nodes), num_layers
         self.arrangement = Arrangement(score, normalize)

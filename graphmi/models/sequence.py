@@ -13,6 +13,7 @@ from graphmi.nn.extract import Extractor, SelfAttentiveExtractor
 from graphmi.nn.extract.packed import at_real_positions, pays, real_positions
 from graphmi.nn.item_tower import ItemTower, TowerTable
 from graphmi.nn.sparse_table import SparseTable
+from graphmi.ranges import at_least, is_share, positive
 from graphmi.typing import Batch, Contributions, ItemTable, Representations
 
 __all__ = ["SequenceModel"]
@@ -89,13 +90,9 @@ class SequenceModel(nn.Module):
         sparse: bool = False,
     ) -> None:
         super().__init__()
-        for name, value in (("embedding_dim", embedding_dim), ("max_length", max_length)):
-            if value < 1:
-                raise ValueError(f"'{name}' must be at least 1 (got {value})")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"'dropout' must be in [0, 1) (got {dropout})")
-        if init_std is not None and not init_std > 0:
-            raise ValueError(f"'init_std' must be positive (got {init_std})")
+        at_least(1, embedding_dim=embedding_dim, max_length=max_length)
+        is_share(dropout=dropout)
+        positive(init_std=init_std)
         self.max_length, self.normalize = max_length, normalize
         self.embedding = nn.Embedding(int(graph["item"].num_nodes), embedding_dim, sparse=sparse)
         nn.init.normal_(self.embedding.weight, std=embedding_dim**-0.5 if init_std is None else init_std)

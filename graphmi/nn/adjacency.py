@@ -3,7 +3,7 @@
 Indices are 32 bits wide where the graph allows it, which halves the bytes of a product.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -108,11 +108,6 @@ class Adjacency:
         nodes = torch.arange(self.size[1], dtype=self.rowptr.dtype, device=self.rowptr.device)
         return nodes.repeat_interleave(self.rowptr.diff(), output_size=self.num_edges)
 
-    @property
-    def edge_index(self) -> Tensor:
-        """Return source and destination of each entry, ``[2, num_edges]``."""
-        return torch.stack([self.col, self.dst]).long()
-
     def entries(self, dst: Tensor) -> tuple[Tensor, Tensor]:
         """Return the positions in ``col`` of the entries of some destinations, and whose they are.
 
@@ -130,15 +125,7 @@ class Adjacency:
     def with_value(self, value: Tensor) -> "Adjacency":
         """Return the same pattern with other weights ``[num_edges]``, in the order of ``col``."""
         _check_weight(value, self.num_edges)
-        return Adjacency(
-            self.rowptr,
-            self.col,
-            value,
-            self.rowptr_t,
-            self.col_t,
-            self.perm,
-            value[self.perm],
-        )
+        return replace(self, value=value, value_t=value[self.perm])
 
     def reading(self, copy: Tensor, num_copies: int) -> "Adjacency":
         """Return a matrix whose sources lie there several times, each entry reading one of the copies.

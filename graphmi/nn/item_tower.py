@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graphmi.nn.ranges import at_least_one
 from graphmi.nn.sparse_table import SparseTable
+from graphmi.ranges import at_least
 
 __all__ = ["ItemTower", "TowerTable"]
 
@@ -36,9 +36,8 @@ class ItemTower(nn.Module):
     def __init__(self, embedding_dim: int, num_features: int = 0, hidden_dim: int | None = None) -> None:
         super().__init__()
         hidden_dim = embedding_dim if hidden_dim is None else hidden_dim
-        at_least_one(embedding_dim=embedding_dim, hidden_dim=hidden_dim)
-        if num_features < 0:
-            raise ValueError(f"'num_features' must be at least 0 (got {num_features})")
+        at_least(1, embedding_dim=embedding_dim, hidden_dim=hidden_dim)
+        at_least(0, num_features=num_features)
         self.num_features = num_features
         self.hidden = nn.Linear(embedding_dim + num_features, hidden_dim)
         self.output = nn.Linear(hidden_dim, embedding_dim)

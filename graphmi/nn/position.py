@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from graphmi.nn.ranges import at_least_one
+from graphmi.ranges import at_least
 
 __all__ = ["Positions"]
 
@@ -25,7 +25,7 @@ class Positions(nn.Module):
 
     def __init__(self, max_length: int, embedding_dim: int) -> None:
         super().__init__()
-        at_least_one(max_length=max_length, embedding_dim=embedding_dim)
+        at_least(1, max_length=max_length, embedding_dim=embedding_dim)
         self.weight = nn.Parameter(torch.empty(max_length, embedding_dim))
         nn.init.xavier_uniform_(self.weight)
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from graphmi.nn.autocast import widened
 from graphmi.nn.similarity import InnerProduct, NegativeDistance, Similarity
+from graphmi.ranges import at_least, positive
 
 __all__ = [
     "ArgmaxSelector",
@@ -95,11 +96,6 @@ def _one_hot_of_largest(scores: Tensor) -> Tensor:
     return torch.zeros_like(scores).scatter_(1, scores.argmax(1, keepdim=True), 1.0)
 
 
-def _at_least_zero(name: str, value: float) -> None:
-    if not value >= 0:
-        raise ValueError(f"{name!r} must be at least 0 (got {value})")
-
-
 class MeanSelector(Selector):
     """Every active interest counts alike."""
 
@@ -127,7 +123,7 @@ class SoftmaxSelector(Selector):
         self, temperature: float = 1.0, similarity: Similarity | None = None, detach_weights: bool = False
     ) -> None:
         super().__init__()
-        _at_least_zero("temperature", temperature)
+        at_least(0, temperature=temperature)
         self.temperature = temperature
         self.similarity = similarity if similarity is not None else InnerProduct()
         self.detach_weights = detach_weights
@@ -158,7 +154,7 @@ class SampledSelector(Selector):
 
     def __init__(self, temperature: float = 1.0, similarity: Similarity | None = None) -> None:
         super().__init__()
-        _at_least_zero("temperature", temperature)
+        at_least(0, temperature=temperature)
         self.temperature = temperature
         self.similarity = similarity if similarity is not None else InnerProduct()
 
@@ -189,9 +185,8 @@ class InverseDistanceSelector(Selector):
 
     def __init__(self, alpha: float = 1.0, eps: float = 1e-6, detach_weights: bool = False) -> None:
         super().__init__()
-        _at_least_zero("alpha", alpha)
-        if not eps > 0:
-            raise ValueError(f"'eps' must be positive (got {eps})")
+        at_least(0, alpha=alpha)
+        positive(eps=eps)
         self.alpha, self.eps, self.detach_weights = alpha, eps, detach_weights
         self.similarity = NegativeDistance()
 
@@ -217,8 +212,7 @@ class LabelAwareSelector(Selector):
 
     def __init__(self, power: float = 1.0) -> None:
         super().__init__()
-        if not power > 0:
-            raise ValueError(f"'power' must be positive (got {power})")
+        positive(power=power)
         self.power = power
         self.similarity = InnerProduct()
 

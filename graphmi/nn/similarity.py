@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphmi.nn.autocast import widened
+from graphmi.ranges import at_least
 
 __all__ = ["Cosine", "InnerProduct", "NegativeDistance", "ProjectedInnerProduct", "Similarity"]
 
@@ -113,10 +114,7 @@ class ProjectedInnerProduct(Similarity):
 
     def __init__(self, embedding_dim: int, projected_dim: int = 16) -> None:
         super().__init__()
-        if min(embedding_dim, projected_dim) < 1:
-            raise ValueError(
-                f"'embedding_dim' and 'projected_dim' must be at least 1 (got {embedding_dim} and {projected_dim})"
-            )
+        at_least(1, embedding_dim=embedding_dim, projected_dim=projected_dim)
         self.interest = nn.Linear(embedding_dim, projected_dim)
         self.item = nn.Linear(embedding_dim, projected_dim)
 

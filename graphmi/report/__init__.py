@@ -4,12 +4,10 @@ from graphmi.report.build import build_report
 from graphmi.report.figures import (
     interest_heat_map,
     interests_against_diversity,
-    item_map,
     metric_by_group,
     routing_collapse,
     save_figures,
     training_curves,
-    user_figure,
     utility_against_spread,
 )
 
@@ -17,11 +15,9 @@ __all__ = [
     "build_report",
     "interest_heat_map",
     "interests_against_diversity",
-    "item_map",
     "metric_by_group",
     "routing_collapse",
     "save_figures",
     "training_curves",
-    "user_figure",
     "utility_against_spread",
 ]

@@ -2,16 +2,13 @@
 
 import os
 import shlex
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from graphmi.atomic import replacing
 from graphmi.comparison import NamedRun, check_comparable, choose_metric, named
+from graphmi.progress import counting
 from graphmi.report.explorer import Explorer, sample_users
 from graphmi.report.rendering import GENERATOR, render
 from graphmi.run import RunFolder
@@ -87,8 +84,8 @@ def _explorer(runs: Sequence[NamedRun], num_users: int, progress: bool) -> dict[
     users, groups = sample_users(runs[0], num_users)
     total = len(runs[0].per_user["user"])
     num_groups = 0 if groups is None else int(runs[0].per_user["group/diversity"].max()) + 1
-    with _progress(len(users) * len(runs), progress) as advance:
-        explorer = Explorer(users, groups, num_groups, advance)
+    with counting("users", len(users) * len(runs), progress) as shown:
+        explorer = Explorer(users, groups, num_groups, shown)
         for run in runs:
             explorer.add(run)
     evenly = " drawn evenly from the diversity groups," if num_groups > 1 else ""
@@ -101,14 +98,3 @@ def _explorer(runs: Sequence[NamedRun], num_users: int, progress: bool) -> dict[
         "say how much of a recommendation the model takes from an item that the user knows; they are left out for "
         "models that cannot say it.",
     }
-
-
-@contextmanager
-def _progress(total: int, enabled: bool) -> Iterator[Callable[[int], None]]:
-    """Show how many users are explained; silent where nobody watches."""
-    console = Console(stderr=True)
-    columns = (TextColumn("asking the models"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
-    hidden = not (enabled and (console.is_terminal or console.is_jupyter))
-    with Progress(*columns, console=console, disable=hidden, transient=True) as bars:
-        task = bars.add_task("", total=total)
-        yield lambda count: bars.advance(task, count)

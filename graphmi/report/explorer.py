@@ -25,15 +25,16 @@ class Explorer:
         users: Users in the page, ``[num_users]``.
         groups: Diversity group of each, ``[num_users]``, -1 for none; ``None`` where there are no groups.
         num_groups: Number of groups.
-        advance: Called with the number of users after each step.
+        on_users: Called with the number of users done so far.
     """
 
     def __init__(
-        self, users: Tensor, groups: Tensor | None, num_groups: int, advance: Callable[[int], object] = lambda _: None
+        self, users: Tensor, groups: Tensor | None, num_groups: int, on_users: Callable[[int], object] = lambda _: None
     ) -> None:
-        self.users, self.groups, self.num_groups, self.advance = users, groups, num_groups, advance
+        self.users, self.groups, self.num_groups, self.on_users = users, groups, num_groups, on_users
         self._local: dict[int, int] = {}  # item id -> its place in the page
         self._data: dict[str, Any] = {"runs": []}
+        self._done = 0
         self._first: Restored | None = None
 
     def add(self, run: NamedRun) -> None:
@@ -43,7 +44,8 @@ class Explorer:
         told = []
         for some in torch.split(self.users, _AT_ONCE):
             told += explainer(some, k=_LIST, num_nearest=5, num_causes=5)
-            self.advance(len(some))
+            self._done += len(some)
+            self.on_users(self._done)
         if self._first is None:
             self._first = restored
             self._data["users"] = [self._user(restored, n, one) for n, one in enumerate(told)]

@@ -11,25 +11,19 @@ from typing import Literal
 from matplotlib.figure import Figure
 
 from graphmi.comparison import named
-from graphmi.explain import Explainer
 from graphmi.report.groups import group_panels, spread_panels
 from graphmi.report.interests import diversity_panels, heat_map_panels
-from graphmi.report.items import coloured_categories, item_category, item_panel, map_items
 from graphmi.report.panel import Panel, draw, save
 from graphmi.report.training import collapse_panels, training_panels
-from graphmi.report.users import user_panels
-from graphmi.restore import restore
 from graphmi.run import RunFolder
 
 __all__ = [
     "interest_heat_map",
     "interests_against_diversity",
-    "item_map",
     "metric_by_group",
     "routing_collapse",
     "save_figures",
     "training_curves",
-    "user_figure",
     "utility_against_spread",
 ]
 
@@ -99,54 +93,6 @@ def routing_collapse(runs: Sequence[RunFolder]) -> Figure:
         runs: Runs with a ``metrics.csv``; those that recorded nothing of interests are left out.
     """
     return draw(collapse_panels(named(runs)))
-
-
-def item_map(run: RunFolder, by: Literal["categories", "interests"] = "categories", num_items: int = 5000) -> Figure:
-    """Draw where a model puts the items, see :func:`graphmi.report.items.map_items`.
-
-    Args:
-        run: A finished run, whose model is asked.
-        by: What colors show: the category of an item, or the interest that fits it best for most of its users.
-        num_items: Most items shown, the most popular ones; at least 1.
-
-    Raises:
-        ValueError: If there are no categories, only one interest, or only a number for each item (popularity).
-    """
-    restored = restore(run)
-    train, found = restored.dataset.train, map_items(restored, num_items)
-    if found is None:
-        raise ValueError(f"'{run.path}' has a single number for each item, which makes no map")
-    if by == "interests":
-        if found.interest is None:
-            raise ValueError(f"'{run.path}' has one interest; draw its items by='categories'")
-        label, names = found.interest, [f"interest {n + 1}" for n in range(int(found.interest.max()) + 1)]
-    else:
-        if train.categories is None:
-            raise ValueError(f"the data of '{run.path}' has no categories; draw its items by='interests'")
-        coloured = coloured_categories(train)
-        label = item_category(train.categories, train.num_items, coloured)[found.item]
-        names = [train.categories.names[category] for category in coloured]
-    return draw([item_panel(named([run])[0].name, found, label, names)], size=(7, 6))
-
-
-def user_figure(run: RunFolder, user: str | int, k: int = 10) -> Figure:
-    """Draw what a user had and what a run recommends: categories side by side, and the interest of each item.
-
-    How to read it: a list that follows the user's taste has bars of similar lengths; a list from one interest has
-    points in one column.
-
-    Args:
-        run: A finished run, whose model is asked.
-        user: The id of the user in the data.
-        k: Length of the list, at least 1.
-
-    Raises:
-        DataError: If there is no such user.
-    """
-    restored = restore(run)
-    train = restored.dataset.train
-    [told] = Explainer(restored.dataset, restored.model)(train.users.encode([str(user)]), k=k, num_causes=0)
-    return draw(user_panels(named([run])[0].name, train, told), size=(6, 4))
 
 
 def save_figures(

@@ -6,18 +6,17 @@ from importlib.util import find_spec
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor
 
 from graphmi.asking import device_of, evaluating, question
 from graphmi.data import Categories, Histories, Interactions
-from graphmi.report.panel import COLORS, Panel, color, marker
+from graphmi.report.panel import COLORS
 from graphmi.restore import Restored
 from graphmi.retrieval import best_interest
 from graphmi.typing import Representations
 
-__all__ = ["ItemMap", "coloured_categories", "item_category", "item_panel", "map_items"]
+__all__ = ["ItemMap", "coloured_categories", "item_category", "map_items"]
 
 _NARROW = 1024  # widest vectors of which all principal components are found
 _USERS, _LENGTH, _BATCH = 2000, 100, 256  # users asked which interest fits an item, their latest items, at once
@@ -138,33 +137,3 @@ def item_category(categories: Categories, num_items: int, coloured: Sequence[int
     size = has.sum(0)
     rarest = size.where(has > 0, torch.inf).argmin(1)
     return rarest.where(has.any(1), -1)
-
-
-def item_panel(name: str, items: ItemMap, label: Tensor, names: Sequence[str]) -> Panel:
-    """Return the map with a color and a marker for each label.
-
-    Args:
-        name: The name of the run.
-        items: The map.
-        label: Label of each item shown, ``[num_shown]``; -1 is drawn small and grey.
-        names: Names of the labels.
-    """
-
-    def draw(ax: Axes) -> None:
-        ax.grid(False)
-        ax.spines[:].set_visible(False)
-        for number, text in [(-1, "none of these"), *enumerate(names)]:
-            x, y = items.place[label == number].T.numpy()
-            shown = number >= 0
-            tint, mark = (color(number), marker(number)) if shown else ("#b0b0b0", ".")
-            ax.scatter(x, y, s=9 if shown else 3, alpha=0.8, linewidths=0, label=text, color=tint, marker=mark)
-        ax.set(xticks=[], yticks=[], aspect="equal")
-
-    count = [int((label == number).sum()) for number in range(-1, len(names))]
-    return Panel(
-        title=name,
-        description=f"Items of {name} in the plane ({items.method}).",
-        header=("color", "items"),
-        rows=tuple(zip(["none of these", *names], count, strict=True)),
-        draw=draw,
-    )

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from graphmi.ranges import at_least
+
 __all__ = ["diversified"]
 
 
@@ -38,10 +40,8 @@ def diversified(scores: Tensor, categories: Tensor, k: int, weight: float) -> Te
         >>> diversified(scores, categories, k=3, weight=2.0)
         tensor([[0, 2, 3]])
     """
-    if k < 1:
-        raise ValueError(f"'k' must be at least 1 (got {k})")
-    if not weight >= 0:
-        raise ValueError(f"'weight' must be at least 0 (got {weight})")
+    at_least(1, k=k)
+    at_least(0, weight=weight)
     labels = categories + 1  # 0 for none, of which none is ever picked
     number = (labels > 0).sum(-1).clamp_min(1).to(scores)
     counts = scores.new_zeros(len(scores), 1 + (int(labels.max()) if labels.numel() else 0))  # picked so far, of each

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from graphmi.ranges import at_least
 from graphmi.retrieval import keys
 from graphmi.retrieval.blocks import Excluded
 from graphmi.retrieval.interest import best_interest, without_inactive
@@ -42,8 +43,7 @@ class FaissIndex:
 
         if items.dim() != 2:
             raise ValueError(f"'items' must be [num_items, dim] (got {list(items.shape)})")
-        if depth < 1:
-            raise ValueError(f"'depth' must be at least 1 (got {depth})")
+        at_least(1, depth=depth)
         self.items, self.depth = items.detach().float(), depth
         vectors = self.items.cpu().numpy()
         self.index = faiss.index_factory(items.size(1), factory, faiss.METRIC_INNER_PRODUCT)
@@ -63,8 +63,7 @@ class FaissIndex:
         Raises:
             ValueError: If ``k`` is below 1, or the vectors of queries and items differ in length.
         """
-        if k < 1:
-            raise ValueError(f"'k' must be at least 1 (got {k})")
+        at_least(1, k=k)
         if (length := queries.size(-1)) != self.items.size(1):
             raise ValueError(
                 f"vectors of queries and items must be of one length (got {length} and {self.items.size(1)}): "

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from graphmi.ranges import at_least
 from graphmi.retrieval import keys
 from graphmi.retrieval.blocks import Excluded
 from graphmi.retrieval.index import Index
@@ -41,8 +42,7 @@ def nominate(
     Raises:
         ValueError: If shapes or arguments are impossible, or if a score is NaN.
     """
-    if quota < 1:
-        raise ValueError(f"'quota' must be at least 1 (got {quota})")
+    at_least(1, quota=quota)
     num_rows, num_interests = queries.shape[:2]
     # No interest gets further than to its k-th item: so many are taken at most.
     found = [

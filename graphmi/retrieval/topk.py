@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from graphmi.ranges import at_least
 from graphmi.retrieval import keys
 from graphmi.retrieval.blocks import Buffers, Excluded, ItemBlock
 from graphmi.retrieval.interest import best_interest, without_inactive
@@ -138,9 +139,7 @@ def _check(
     interest_mask: Tensor | None,
     block_size: int | None,
 ) -> None:
-    for name, value in (("k", k), ("block_size", block_size)):
-        if value is not None and value < 1:
-            raise ValueError(f"'{name}' must be at least 1 (got {value}).")
+    at_least(1, k=k, block_size=block_size)
     if queries.dim() != 3:
         raise ValueError(f"'queries' must be [batch, num_interests, dim] (got {list(queries.shape)}).")
     if isinstance(items, Tensor) and (items.dim() != 2 or items.size(1) % queries.size(2)):

@@ -6,7 +6,8 @@ import torch
 from torch import Generator, Tensor
 from torch_geometric.data import HeteroData
 
-from graphmi.samplers.base import KnownItems, Sampler, at_least
+from graphmi.ranges import at_least
+from graphmi.samplers.base import KnownItems, Sampler
 from graphmi.typing import Negatives
 
 __all__ = ["AllItemsSampler"]
@@ -36,8 +37,7 @@ class AllItemsSampler(Sampler):
 
     def __init__(self, graph: HeteroData, reject_known: bool = True, block_size: int | None = None) -> None:
         super().__init__()
-        if block_size is not None:
-            at_least("block_size", block_size, 1)
+        at_least(1, block_size=block_size)
         self.block_size = block_size
         self.known = KnownItems(graph) if reject_known else None
         self.register_buffer("item", torch.arange(int(graph["item"].num_nodes)), persistent=False)

@@ -8,7 +8,7 @@ from torch_geometric.data import HeteroData
 
 from graphmi.typing import Negatives
 
-__all__ = ["KnownItems", "Sampler", "at_least", "item_degrees", "one_positive_each", "pick"]
+__all__ = ["KnownItems", "Sampler", "item_degrees", "one_positive_each", "pick"]
 
 _MAX_TABLE = 64 * 1024 * 1024  # entries (bytes) of a dense user-item table
 
@@ -114,16 +114,6 @@ def item_degrees(graph: HeteroData) -> Tensor:
     """Count the interactions of each item in the training graph, ``[num_items]``."""
     item = graph["user", "interacts", "item"].edge_index[1].cpu()
     return torch.bincount(item, minlength=int(graph["item"].num_nodes))
-
-
-def at_least(name: str, value: float, lowest: float) -> None:
-    """Check an argument.
-
-    Raises:
-        ValueError: The value is below the lowest.
-    """
-    if not value >= lowest:
-        raise ValueError(f"{name!r} must be at least {lowest} (got {value})")
 
 
 def one_positive_each(user: Tensor, positive: Tensor) -> None:

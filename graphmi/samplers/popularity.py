@@ -3,7 +3,8 @@
 from torch import Generator, Tensor
 from torch_geometric.data import HeteroData
 
-from graphmi.samplers.base import Sampler, at_least, item_degrees, one_positive_each
+from graphmi.ranges import at_least
+from graphmi.samplers.base import Sampler, item_degrees, one_positive_each
 from graphmi.samplers.proposal import Proposal
 from graphmi.typing import Negatives
 
@@ -38,7 +39,7 @@ class PopularitySampler(Sampler):
         reject_known: bool = True,
     ) -> None:
         super().__init__()
-        at_least("power", power, 0)
+        at_least(0, power=power)
         weight = item_degrees(graph).double() ** power
         self.proposal = Proposal(graph, weight, num_negatives=num_negatives, shared=shared, reject_known=reject_known)
 

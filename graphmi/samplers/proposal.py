@@ -5,8 +5,9 @@ import torch
 from torch import Generator, Tensor, nn
 from torch_geometric.data import HeteroData
 
+from graphmi.ranges import at_least
 from graphmi.samplers.alias import alias_table
-from graphmi.samplers.base import KnownItems, at_least, pick
+from graphmi.samplers.base import KnownItems, pick
 from graphmi.samplers.integers import integers
 
 __all__ = ["Proposal"]
@@ -57,7 +58,7 @@ class Proposal(nn.Module):
         reject_known: bool,
     ) -> None:
         super().__init__()
-        at_least("num_negatives", num_negatives, 1)
+        at_least(1, num_negatives=num_negatives)
         self.num_users, self.num_items = int(graph["user"].num_nodes), int(graph["item"].num_nodes)
         self.num_negatives, self.shared, self.reject_known = num_negatives, shared, reject_known
         self.known = KnownItems(graph) if reject_known else None

@@ -13,6 +13,7 @@ from rich.table import Table
 from scipy import stats
 
 from graphmi.commands import train
+from graphmi.ranges import at_least
 from graphmi.run import RunFolder
 from graphmi.tuning.page import page
 from graphmi.tuning.search import Search
@@ -36,8 +37,7 @@ def finish(search: Search, seeds: int = 3) -> Path:
     Raises:
         ValueError: If no trial is complete, or ``seeds`` is negative.
     """
-    if seeds < 0:
-        raise ValueError(f"'seeds' must be at least 0 (got {seeds})")
+    at_least(0, seeds=seeds)
     best = write_best(search)
     runs = [_train(search, best, seed) for seed in range(seeds)]
     tested = ""

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from graphmi.config import Config, experiment_parser, read_config
 from graphmi.data import Dataset
 from graphmi.processes import launched
+from graphmi.ranges import at_least
 from graphmi.tuning.options import difference, get_option, with_options
 from graphmi.tuning.orphans import end_orphans, mark
 from graphmi.tuning.progress import SearchProgress
@@ -114,8 +115,7 @@ class Search:
             ValueError: If ``trials`` is below 1, or three trials in a row fail; the message has the last error.
             KeyboardInterrupt: If it was interrupted; the message says how to go on.
         """
-        if trials < 1:
-            raise ValueError(f"'trials' must be at least 1 (got {trials})")
+        at_least(1, trials=trials)
         dataset = self._load()
         end_orphans(self.study)
         if not self.study.trials:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
+from sqlalchemy.pool import NullPool
 
 __all__ = ["open_storage"]
 
@@ -21,7 +22,7 @@ def open_storage(name: str) -> BaseStorage:
     """
     try:
         if "://" in name:
-            return RDBStorage(name)
+            return RDBStorage(name, engine_kwargs={"poolclass": NullPool})
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         return JournalStorage(JournalFileBackend(name))
     except OSError:

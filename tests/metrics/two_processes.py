@@ -7,7 +7,7 @@ import torch
 import torch.distributed as dist
 from torch_geometric.metrics import LinkPredNDCG, LinkPredPersonalization
 
-from graphmi.metrics import GroupedMetric, InterestDiagnostics, InterestShare
+from graphmi.metrics import GroupedMetric, InterestDiagnostics
 from graphmi.typing import Representations
 
 NUM_USERS, NUM_ITEMS, NUM_INTERESTS, LENGTH, K = 60, 40, 3, 6, 5
@@ -41,16 +41,13 @@ def compute(batches):
     out, ranking, interest, targets, group = world()
     ndcg = GroupedMetric(LinkPredNDCG(K), replicates=50)
     personal = GroupedMetric(LinkPredPersonalization(K))
-    diagnostics, share = InterestDiagnostics(NUM_INTERESTS, k=K), InterestShare(NUM_INTERESTS, k=K)
+    diagnostics = InterestDiagnostics(NUM_INTERESTS, k=K)
     for users in batches:
         relevant = torch.stack([torch.arange(len(users)), targets[users]])
         ndcg.update(ranking[users], relevant, group[users])
         personal.update(ranking[users], relevant, group[users])
         diagnostics.update(rows(out, users), interest[users], relevant)
-        share.update(interest[users])
-    metrics = (ndcg, personal, diagnostics, share)
-    ndcg, personal, diagnostics, share = [metric.compute() for metric in metrics]
-    return {"ndcg": ndcg, "personal": personal, "diagnostics": diagnostics, "share": share.tolist()}
+    return {"ndcg": ndcg.compute(), "personal": personal.compute(), "diagnostics": diagnostics.compute()}
 
 
 def of_rank(rank, file):

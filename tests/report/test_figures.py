@@ -7,12 +7,10 @@ from matplotlib.figure import Figure
 from graphmi.report import (
     interest_heat_map,
     interests_against_diversity,
-    item_map,
     metric_by_group,
     routing_collapse,
     save_figures,
     training_curves,
-    user_figure,
     utility_against_spread,
 )
 from graphmi.report.panel import COLORS, MARKERS, color, marker
@@ -165,20 +163,3 @@ def test_an_svg_takes_its_colors_from_the_page_and_has_unique_ids():
 def test_forty_nine_runs_can_be_told_apart():
     assert len({(color(n), marker(n)) for n in range(49)}) == 49
     assert len(SHAPES) == len(MARKERS)
-
-
-def test_maps_of_items(trained):
-    (axes,) = item_map(trained["interest-gcn-softmax"], by="interests").axes
-    assert sum(len(points.get_offsets()) for points in axes.collections) == 80
-    (axes,) = item_map(trained["lightgcn-softmax"], num_items=30).axes
-    assert sum(len(points.get_offsets()) for points in axes.collections) == 30
-    with pytest.raises(ValueError, match="has one interest"):
-        item_map(trained["lightgcn-softmax"], by="interests")
-    with pytest.raises(ValueError, match="a single number for each item"):
-        item_map(trained["popularity"])
-
-
-def test_a_user(trained):
-    categories, recommended = user_figure(trained["comirec-dr"], 7, k=5).axes
-    assert len(recommended.lines) == 5
-    assert sum(bar.get_width() for bar in categories.containers[0]) == pytest.approx(1)

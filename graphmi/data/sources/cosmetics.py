@@ -5,11 +5,10 @@ from pathlib import Path
 import polars as pl
 
 from graphmi.data.interactions import Interactions
-from graphmi.data.sources.events import select_events
 from graphmi.data.sources.items import describe_items
 from graphmi.data.sources.obtain import ByHand, obtain
 from graphmi.data.sources.source import Source
-from graphmi.data.sources.tables import first_existing
+from graphmi.data.sources.tables import first_existing, select_events
 
 __all__ = ["SOURCE"]
 

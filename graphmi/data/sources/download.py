@@ -20,6 +20,7 @@ if _LOCKS:
 __all__ = ["DownloadError", "cache_folder", "download", "file_sha256", "pinned_sha256", "verify"]
 
 _BLOCK = 1 << 18
+_TIMEOUT = 20.0  # seconds for the connection and for each block
 
 
 class DownloadError(OSError):
@@ -32,7 +33,7 @@ def cache_folder() -> Path:
     return Path(folder).expanduser() if folder else Path.home() / ".cache" / "graphmi"
 
 
-def download(url: str, target: Path, *, sha256: str | None = None, timeout: float = 20.0) -> Path:
+def download(url: str, target: Path, *, sha256: str | None = None) -> Path:
     """Download ``url`` to ``target``.
 
     The bytes go to ``target`` + ``.part``, which a later call continues where the server vouches for the same
@@ -44,7 +45,6 @@ def download(url: str, target: Path, *, sha256: str | None = None, timeout: floa
         url: An ``http`` or ``https`` address.
         target: The file to write; its folder is made if needed.
         sha256: Expected hash in hexadecimal.
-        timeout: Seconds to wait for the connection and for each block.
 
     Raises:
         DownloadError: If the address cannot be reached, the connection stays cut, or the hash differs.
@@ -59,7 +59,7 @@ def download(url: str, target: Path, *, sha256: str | None = None, timeout: floa
             verify(target, expected)
         else:
             part = _beside(target, ".part")
-            _receive_all(url, part, timeout)
+            _receive_all(url, part)
             _accept(part, target, expected)
     return target
 
@@ -103,12 +103,12 @@ def _alone(lock: Path) -> Iterator[None]:
     yield
 
 
-def _receive_all(url: str, part: Path, timeout: float) -> None:
+def _receive_all(url: str, part: Path) -> None:
     """Receive ``part`` in as many attempts as bring something new."""
     while True:
         before = _size(part)
         try:
-            return _receive(url, part, timeout)
+            return _receive(url, part)
         except (OSError, HTTPException) as error:
             if _size(part) <= before:
                 raise DownloadError(f"{url}: {_reason(error)}") from error
@@ -128,9 +128,9 @@ def _accept(part: Path, target: Path, expected: str | None) -> None:
     _forget(part)
 
 
-def _receive(url: str, part: Path, timeout: float) -> None:
+def _receive(url: str, part: Path) -> None:
     """Receive what is missing of ``part``, and raise ``ConnectionError`` where it has not the size promised."""
-    with _open(url, part, timeout) as response:
+    with _open(url, part) as response:
         range_sent = response.headers.get("Content-Range", "")
         resumed = response.status == 206 and range_sent.startswith(f"bytes {_size(part)}-")
         if not resumed:
@@ -144,7 +144,7 @@ def _receive(url: str, part: Path, timeout: float) -> None:
         raise ConnectionError(f"the connection was cut after {size:,} of {total:,} bytes")
 
 
-def _open(url: str, part: Path, timeout: float) -> HTTPResponse:
+def _open(url: str, part: Path) -> HTTPResponse:
     """Ask for the rest of ``part`` where the server can vouch that the beginning is the same, else for all."""
     request = urllib.request.Request(url, headers={"User-Agent": "graphmi"})  # noqa: S310 (checked by the caller)
     validator = _beside(part, ".validator")
@@ -152,13 +152,13 @@ def _open(url: str, part: Path, timeout: float) -> HTTPResponse:
         request.add_header("Range", f"bytes={_size(part)}-")
         request.add_header("If-Range", validator.read_text())
     try:
-        return cast(HTTPResponse, urllib.request.urlopen(request, timeout=timeout))  # noqa: S310
+        return cast(HTTPResponse, urllib.request.urlopen(request, timeout=_TIMEOUT))  # noqa: S310
     except urllib.error.HTTPError as error:
         error.close()
         if error.code != 416 or not request.has_header("Range"):
             raise
     _forget(part)  # nothing lies behind what is there, so what is there is not this file
-    return _open(url, part, timeout)
+    return _open(url, part)
 
 
 def _note_validator(response: HTTPResponse, part: Path) -> None:

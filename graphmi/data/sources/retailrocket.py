@@ -5,9 +5,9 @@ from pathlib import Path
 import polars as pl
 
 from graphmi.data.interactions import Interactions
-from graphmi.data.sources.events import select_events
 from graphmi.data.sources.obtain import ByHand, obtain
 from graphmi.data.sources.source import Source
+from graphmi.data.sources.tables import select_events
 
 __all__ = ["SOURCE"]
 

@@ -2,14 +2,16 @@
 
 import bz2
 import gzip
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
 import polars as pl
 
+from graphmi.data.errors import DataError
 from graphmi.data.reading import read_table
 
-__all__ = ["first_existing", "open_binary", "read_films", "read_ratings"]
+__all__ = ["first_existing", "open_binary", "read_films", "read_ratings", "select_events"]
 
 _RATING: dict[str, Any] = {"user_id": pl.Int64, "item_id": pl.Int64, "rating": pl.Float32, "timestamp": pl.Int64}
 
@@ -42,3 +44,16 @@ def open_binary(path: Path) -> IO[bytes]:
     if path.suffix == ".gz":
         return cast(IO[bytes], gzip.open(path, "rb"))
     return cast(IO[bytes], bz2.open(path, "rb")) if path.suffix == ".bz2" else path.open("rb")
+
+
+def select_events(table: pl.DataFrame, column: str, event: str, known: Sequence[str]) -> pl.DataFrame:
+    """Return the rows with this event, or all rows for ``"all"``.
+
+    Raises:
+        DataError: If the event is not a known one.
+    """
+    if event == "all":
+        return table
+    if event not in known:
+        raise DataError(f"'event' must be one of all, {', '.join(known)} (got {event!r})")
+    return table.filter(pl.col(column) == event)

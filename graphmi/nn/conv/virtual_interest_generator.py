@@ -11,6 +11,7 @@ from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.autocast import widened
 from graphmi.nn.conv.edges import node_pair, prepare
 from graphmi.nn.sparse import propagate
+from graphmi.ranges import at_least
 
 __all__ = ["VirtualInterestGenerator"]
 
@@ -63,8 +64,7 @@ class VirtualInterestGenerator(nn.Module):
         normalize: bool = True,
     ) -> None:
         super().__init__()
-        if num_interests < 1:
-            raise ValueError(f"'num_interests' must be at least 1 (got {num_interests})")
+        at_least(1, num_interests=num_interests)
         if attention not in ("interest", "neighbor", "sigmoid"):
             raise ValueError(f"'attention' must be 'interest', 'neighbor' or 'sigmoid' (got {attention!r})")
         if temperature is not None and not temperature > 0:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.sparse import propagate
+from graphmi.ranges import at_least
 from graphmi.sorting import rank
 
 __all__ = ["CAGCNWeight", "EdgeWeight", "LightGCNWeight"]
@@ -69,10 +70,8 @@ class CAGCNWeight(EdgeWeight):
     def __post_init__(self) -> None:
         if self.similarity not in ("jaccard", "salton", "lhn", "common"):
             raise ValueError(f"'similarity' must be 'jaccard', 'salton', 'lhn' or 'common' (got {self.similarity!r})")
-        if not self.gamma >= 0:
-            raise ValueError(f"'gamma' must be at least 0 (got {self.gamma})")
-        if self.block_size < 1:
-            raise ValueError(f"'block_size' must be at least 1 (got {self.block_size})")
+        at_least(0, gamma=self.gamma)
+        at_least(1, block_size=self.block_size)
 
     def __call__(self, edge_index: Tensor, size: tuple[int, int]) -> Tensor:
         """Return the weights ``[num_edges]`` of edges ``[2, num_edges]``, source to destination."""

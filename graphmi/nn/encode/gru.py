@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from graphmi.nn.dropout import Dropout
 from graphmi.nn.encode.base import Encoder
-from graphmi.nn.ranges import at_least_one, is_share
+from graphmi.ranges import at_least, is_share
 
 __all__ = ["GRUEncoder"]
 
@@ -36,7 +36,7 @@ class GRUEncoder(Encoder):
     ) -> None:
         super().__init__()
         hidden_dim = embedding_dim if hidden_dim is None else hidden_dim
-        at_least_one(embedding_dim=embedding_dim, hidden_dim=hidden_dim, num_layers=num_layers)
+        at_least(1, embedding_dim=embedding_dim, hidden_dim=hidden_dim, num_layers=num_layers)
         is_share(dropout=dropout)
         between = dropout if num_layers > 1 else 0.0  # torch warns of dropout between layers where there is one
         self.gru = nn.GRU(embedding_dim, hidden_dim, num_layers, dropout=between, batch_first=True)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from graphmi.nn.dropout import Dropout, dropout
 from graphmi.nn.encode.base import Encoder
 from graphmi.nn.position import Positions
-from graphmi.nn.ranges import at_least_one, is_share
+from graphmi.ranges import at_least, is_share
 
 __all__ = ["TransformerEncoder"]
 
@@ -50,7 +50,7 @@ class TransformerEncoder(Encoder):
     ) -> None:
         super().__init__()
         hidden_dim = embedding_dim if hidden_dim is None else hidden_dim
-        at_least_one(embedding_dim=embedding_dim, num_layers=num_layers, num_heads=num_heads, hidden_dim=hidden_dim)
+        at_least(1, embedding_dim=embedding_dim, num_layers=num_layers, num_heads=num_heads, hidden_dim=hidden_dim)
         if embedding_dim % num_heads:
             raise ValueError(f"'embedding_dim' must be a multiple of 'num_heads', {num_heads} (got {embedding_dim})")
         is_share(dropout=dropout)

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from graphmi.nn.autocast import widened
 from graphmi.nn.extract.base import Extractor, Interests, linear_parts
-from graphmi.nn.ranges import at_least_one
+from graphmi.ranges import at_least
 
 __all__ = ["DynamicRoutingExtractor", "squash"]
 
@@ -82,8 +82,12 @@ class DynamicRoutingExtractor(Extractor):
     ) -> None:
         super().__init__()
         length = _LENGTH if max_length is None else max_length
-        at_least_one(
-            embedding_dim=embedding_dim, max_length=length, num_interests=num_interests, num_iterations=num_iterations
+        at_least(
+            1,
+            embedding_dim=embedding_dim,
+            max_length=length,
+            num_interests=num_interests,
+            num_iterations=num_iterations,
         )
         if shared_map and not random_logits and num_interests > 1:
             raise ValueError("with 'shared_map' but not 'random_logits' all interests are equal: change one")

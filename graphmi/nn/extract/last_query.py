@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from graphmi.nn.extract.base import Extractor, Interests
 from graphmi.nn.extract.prefix import causal_attention
-from graphmi.nn.ranges import at_least_one
+from graphmi.ranges import at_least
 
 __all__ = ["LastQueryExtractor"]
 
@@ -41,7 +41,7 @@ class LastQueryExtractor(Extractor):
 
     def __init__(self, embedding_dim: int, max_length: int | None = None, num_interests: int = 4) -> None:
         super().__init__()
-        at_least_one(embedding_dim=embedding_dim, num_interests=num_interests)
+        at_least(1, embedding_dim=embedding_dim, num_interests=num_interests)
         self.num_interests = num_interests
         self.query = nn.Linear(embedding_dim, num_interests * embedding_dim, bias=False)
         self.key = nn.Linear(embedding_dim, num_interests * embedding_dim, bias=False)

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphmi.nn.extract.base import Extractor, Interests, linear_parts
-from graphmi.nn.ranges import at_least_one
+from graphmi.ranges import at_least
 
 __all__ = ["LastPosition", "MeanPooling"]
 
@@ -57,7 +57,7 @@ class MeanPooling(Extractor):
         super().__init__()
         self.network = nn.Sequential()
         if hidden_dim is not None:
-            at_least_one(embedding_dim=embedding_dim, hidden_dim=hidden_dim)
+            at_least(1, embedding_dim=embedding_dim, hidden_dim=hidden_dim)
             self.network.extend([nn.Linear(embedding_dim, hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, embedding_dim)])
 
     def extract(self, x: Tensor, mask: Tensor) -> Interests:

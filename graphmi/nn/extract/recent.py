@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from graphmi.nn.extract.base import Extractor, Interests
-from graphmi.nn.ranges import at_least_one
+from graphmi.ranges import at_least
 
 __all__ = ["RecentPositions"]
 
@@ -40,7 +40,7 @@ class RecentPositions(Extractor):
 
     def __init__(self, embedding_dim: int = 0, max_length: int | None = None, num_interests: int = 4) -> None:
         super().__init__()
-        at_least_one(num_interests=num_interests)
+        at_least(1, num_interests=num_interests)
         self.num_interests = num_interests
 
     def extract(self, x: Tensor, mask: Tensor) -> Interests:

@@ -13,7 +13,7 @@ from graphmi.nn.extract.packed import at_real_positions, padded, pays, pooled, r
 from graphmi.nn.extract.prefix import prefix_attention
 from graphmi.nn.extract.tanh_layers import tanh_layers
 from graphmi.nn.position import Positions
-from graphmi.nn.ranges import at_least_one
+from graphmi.ranges import at_least
 
 __all__ = ["SelfAttentiveExtractor"]
 
@@ -54,7 +54,7 @@ class SelfAttentiveExtractor(Extractor):
     ) -> None:
         super().__init__()
         hidden_dim = 4 * embedding_dim if hidden_dim is None else hidden_dim
-        at_least_one(embedding_dim=embedding_dim, num_interests=num_interests, hidden_dim=hidden_dim)
+        at_least(1, embedding_dim=embedding_dim, num_interests=num_interests, hidden_dim=hidden_dim)
         self.num_interests = num_interests
         self.position = nn.Identity() if max_length is None else Positions(max_length, embedding_dim)
         self.hidden = nn.Linear(embedding_dim, hidden_dim, bias=False)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from graphmi.nn.encode.base import Encoder, IdentityEncoder
 from graphmi.nn.extract.base import Extractor, Interests, linear_parts
 from graphmi.nn.extract.pooling import LastPosition, MeanPooling
-from graphmi.nn.ranges import at_least_one
+from graphmi.ranges import at_least
 
 __all__ = ["UserTowers"]
 
@@ -65,10 +65,9 @@ class UserTowers(Extractor):
         hidden_dim: int | None = None,
     ) -> None:
         super().__init__()
-        at_least_one(embedding_dim=embedding_dim, num_interests=num_interests)
+        at_least(1, embedding_dim=embedding_dim, num_interests=num_interests)
         hidden_dim = embedding_dim if hidden_dim is None else hidden_dim
-        if hidden_dim < 0:
-            raise ValueError(f"'hidden_dim' must be at least 0 (got {hidden_dim})")
+        at_least(0, hidden_dim=hidden_dim)
         self.num_interests = num_interests
         self.towers = nn.ModuleList(
             _Tower(encoder(embedding_dim, max_length), extractor(embedding_dim, max_length), embedding_dim, hidden_dim)

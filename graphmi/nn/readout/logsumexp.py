@@ -12,6 +12,7 @@ from graphmi.nn.powers import LOG2_E, exp2_
 from graphmi.nn.readout.base import Readout, Scores, of_positives
 from graphmi.nn.select import mask_interests
 from graphmi.nn.similarity import InnerProduct, Similarity
+from graphmi.ranges import positive
 
 __all__ = ["LogSumExpReadout"]
 
@@ -31,8 +32,7 @@ class LogSumExpReadout(Readout):
 
     def __init__(self, similarity: Similarity | None = None, temperature: float = 1.0) -> None:
         super().__init__()
-        if not temperature > 0:
-            raise ValueError(f"'temperature' must be positive (got {temperature})")
+        positive(temperature=temperature)
         self.similarity = similarity if similarity is not None else InnerProduct()
         self.temperature = temperature
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from graphmi.nn.readout.base import Readout, Scores, of_positives
 from graphmi.nn.similarity import InnerProduct, Similarity
+from graphmi.ranges import at_least
 
 __all__ = ["MixtureReadout"]
 
@@ -38,8 +39,7 @@ class MixtureReadout(Readout):
 
     def __init__(self, embedding_dim: int = 64, similarity: Similarity | None = None) -> None:
         super().__init__()
-        if embedding_dim < 1:
-            raise ValueError(f"'embedding_dim' must be at least 1 (got {embedding_dim})")
+        at_least(1, embedding_dim=embedding_dim)
         self.prior = nn.Linear(embedding_dim, 1, bias=False)
         nn.init.zeros_(self.prior.weight)  # all interests count alike before anything is known
         self.similarity = similarity if similarity is not None else InnerProduct()
