@@ -419,7 +419,7 @@ def test_without_a_user_a_typical_one_is_shown(runs, explain):
             "no user has the id '99999999999999999999' (nearest of the 40 ids: 39)",
         ),
         (["--user", "ann"], 2, "no user has the id 'ann': ids are whole numbers, such as 0"),
-        (["--user", "1", "--k", "0"], 1, "'k' must be at least 1 (got 0)."),
+        (["--user", "1", "--k", "0"], 1, "'k' must be at least 1 (got 0)"),
         (["--user", "1", "--split", "train"], 2, "'--split' must be one of 'valid', 'test' (got train)"),
     ],
 )

@@ -55,6 +55,13 @@ class InteractionLoader(BatchLoader):
 
     Raises:
         ValueError: If ``batch_size`` is below 1.
+
+    Example:
+        >>> from graphmi.data import LeaveOneOut, planted
+        >>> train = LeaveOneOut()(planted(num_users=50, num_items=40, num_clusters=4)).train
+        >>> batch = next(iter(InteractionLoader(train, batch_size=8)))
+        >>> batch.user.shape, batch.positive.shape
+        (torch.Size([8]), torch.Size([8]))
     """
 
     def __init__(
@@ -94,6 +101,13 @@ class UserLoader(BatchLoader):
 
     Raises:
         ValueError: If ``users_per_batch`` is below 1.
+
+    Example:
+        >>> from graphmi.data import LeaveOneOut, planted
+        >>> train = LeaveOneOut()(planted(num_users=50, num_items=40, num_clusters=4)).train
+        >>> batch = next(iter(UserLoader(train, users_per_batch=8)))
+        >>> batch.user.shape, len(batch.positive) == len(batch.row)
+        (torch.Size([8]), True)
     """
 
     def __init__(

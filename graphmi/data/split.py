@@ -25,6 +25,12 @@ class LeaveOneOut:
 
     Raises:
         DataError: If pairs are repeated, or no user has 3 interactions.
+
+    Example:
+        >>> from graphmi.data import planted
+        >>> dataset = LeaveOneOut()(planted(num_users=50, num_items=40, num_clusters=4))
+        >>> len(dataset.valid), len(dataset.test)  # one item of each user
+        (50, 50)
     """
 
     def __call__(self, interactions: Interactions) -> Dataset:
@@ -54,6 +60,12 @@ class RandomSplit:
     Raises:
         ValueError: If the ratios are not three shares that add up to 1, or the seed is out of its range.
         DataError: If pairs are repeated, or no user has 3 interactions.
+
+    Example:
+        >>> from graphmi.data import planted
+        >>> dataset = RandomSplit(seed=1)(planted(num_users=50, num_items=40, num_clusters=4))
+        >>> dataset.graph()["user", "interacts", "item"].edge_index.shape[1] == len(dataset.train)
+        True
     """
 
     ratios: tuple[float, float, float] = (0.8, 0.1, 0.1)

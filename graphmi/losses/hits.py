@@ -53,7 +53,7 @@ def accidental_hits(positive: Tensor, negatives: Negatives) -> Hits:
         return Places(torch.arange(len(positive), device=positive.device), positive)
     if item.device.type != "cpu" or torch.compiler.is_compiling():
         return Matches(positive, item)
-    return _shared_hits(positive, item) if item.dim() == 1 else _own_hits(positive, item)
+    return _shared_hits(positive.contiguous(), item) if item.dim() == 1 else _own_hits(positive, item)
 
 
 def _shared_hits(positive: Tensor, item: Tensor) -> Places:

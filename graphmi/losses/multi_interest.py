@@ -53,6 +53,19 @@ class MultiInterestLoss(Loss):
 
     Raises:
         ValueError: ``user_balance`` is out of its range.
+
+    Example:
+        >>> import torch
+        >>> from graphmi.losses import InterestRepulsion, SampledSoftmaxLoss
+        >>> from graphmi.nn import SelectReadout
+        >>> from graphmi.typing import Negatives, Representations
+        >>> items = torch.tensor([[2.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
+        >>> out = Representations(interests=torch.eye(2).unsqueeze(0), items=items)
+        >>> loss = MultiInterestLoss(SelectReadout(), SampledSoftmaxLoss(), regularizers=[(0.1, InterestRepulsion())])
+        >>> loss(out, torch.tensor([0]), Negatives(torch.tensor([1, 2])))
+        tensor(0.2662)
+        >>> loss.terms(out, torch.tensor([0]), Negatives(torch.tensor([1, 2])))
+        {'SampledSoftmaxLoss': tensor(0.4076), 'InterestRepulsion': tensor(-0.1414)}
     """
 
     def __init__(
@@ -144,7 +157,7 @@ class MultiInterestLoss(Loss):
             return None
 
         def partition(query: Tensor) -> Tensor:
-            few = distinct(negatives)
+            few = distinct(negatives) if self.weighting.log_q else negatives  # it counts draws in log_q
             valid, hits = self._valid(positive, few, row)
             pos_log_q = None if few.pos_log_q is None else few.pos_log_q.unsqueeze(-1)
             correction = self.weighting(query, few.log_q, valid, pos_log_q)

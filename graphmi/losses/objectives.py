@@ -133,6 +133,11 @@ class SampledSoftmaxLoss(Objective):
 
     Raises:
         ValueError: The temperature is not positive.
+
+    Example:
+        >>> import torch
+        >>> SampledSoftmaxLoss()(torch.tensor([2.0]), torch.tensor([[0.0, 2.0]]))
+        tensor([0.7586])
     """
 
     softmax = True
@@ -184,6 +189,11 @@ class TripletLoss(Objective):
 
     Raises:
         ValueError: The margin is negative.
+
+    Example:
+        >>> import torch
+        >>> TripletLoss(margin=1.0)(torch.tensor([2.0]), torch.tensor([[0.0, 2.0]]))
+        tensor([0.5000])
     """
 
     def __init__(self, margin: float = 1.0) -> None:
@@ -200,6 +210,11 @@ class BCELoss(Objective):
     r"""Binary cross entropy: :math:`-\log\sigma(x_+) - \sum_j w_j \log(1 - \sigma(x_j))`, weights that sum to one.
 
     With one negative this is the loss of `SASRec <https://arxiv.org/abs/1808.09781>`_.
+
+    Example:
+        >>> import torch
+        >>> BCELoss()(torch.tensor([2.0]), torch.tensor([[0.0, 2.0]]))
+        tensor([1.5370])
     """
 
     def forward(self, pos: Tensor, neg: Tensor, correction: Tensor | None = None) -> Tensor:

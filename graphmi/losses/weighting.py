@@ -19,6 +19,7 @@ class Weighting(nn.Module, ABC):
 
     Attributes:
         one_by_one: True where the correction of a negative does not depend on the other negatives.
+        log_q: False where proposal probabilities are not corrected.
 
     Shapes:
         - neg: ``[batch, num_negatives]``, or with dimensions between the two
@@ -29,6 +30,7 @@ class Weighting(nn.Module, ABC):
     """
 
     one_by_one: bool = False
+    log_q: bool = True
 
     @abstractmethod
     def forward(
@@ -55,9 +57,27 @@ class UniformWeighting(Weighting):
     Where the proposal probability of the positive is given, the positive is corrected too: a softmax does not
     change when all logits shift, so :math:`\log q_+` is added to the negatives instead
     (`Bengio and Senecal, 2008 <https://doi.org/10.1109/TNN.2007.912312>`_).
+
+    A pairwise loss reads the correction as weights with mean one: a single negative has weight one whatever it is, and
+    the more are drawn, the more popular ones give way to rare ones. To learn from popular or in-batch negatives as they
+    come, as GRU4Rec does, leave the correction out.
+
+    Args:
+        log_q: Whether proposal probabilities are corrected.
+
+    Example:
+        >>> import torch
+        >>> scores, log_q = torch.zeros(1, 2), torch.tensor([0.5, 0.25]).log()
+        >>> UniformWeighting()(scores, log_q)
+        tensor([0.6931, 1.3863])
+        >>> UniformWeighting(log_q=False)(scores, log_q)
     """
 
     one_by_one = True
+
+    def __init__(self, log_q: bool = True) -> None:
+        super().__init__()
+        self.log_q = log_q
 
     def forward(
         self,
@@ -67,10 +87,14 @@ class UniformWeighting(Weighting):
         pos_log_q: Tensor | None = None,
     ) -> Tensor | None:
         """Return ``-log_q`` (and ``+pos_log_q``), ``-inf`` for invalid negatives; ``None`` for zero."""
-        correction = None if log_q is None else -log_q
-        if pos_log_q is not None:
+        correction = -log_q if self.log_q and log_q is not None else None
+        if self.log_q and pos_log_q is not None:
             correction = pos_log_q if correction is None else correction + pos_log_q
         return mask_invalid(correction, valid, neg)
+
+    def extra_repr(self) -> str:
+        """Show the arguments when printed."""
+        return "" if self.log_q else "log_q=False"
 
 
 class HardNegativeWeighting(Weighting):
@@ -88,6 +112,11 @@ class HardNegativeWeighting(Weighting):
 
     Raises:
         ValueError: ``beta`` is negative.
+
+    Example:
+        >>> import torch
+        >>> HardNegativeWeighting(beta=1.0)(torch.tensor([[0.0, 1.0]])).exp()  # weights with mean one
+        tensor([[0.5379, 1.4621]])
     """
 
     def __init__(self, beta: float, detach_importance: bool = False) -> None:

@@ -18,6 +18,16 @@ class Popularity(nn.Module):
     Shapes:
         - **input:** a batch of users ``[batch]``
         - **output:** ``interests [batch, 1, 1]`` of ones, ``items [num_items, 1]`` of counts
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.data import HeteroData
+        >>> graph = HeteroData({"user": {"num_nodes": 2}, "item": {"num_nodes": 3}})
+        >>> graph["user", "interacts", "item"].edge_index = torch.tensor([[0, 0, 1], [0, 1, 1]])
+        >>> Popularity(graph)(Batch(user=torch.tensor([0]))).items
+        tensor([[1.],
+                [2.],
+                [0.]])
     """
 
     count: Tensor

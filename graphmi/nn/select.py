@@ -67,6 +67,12 @@ class ArgmaxSelector(Selector):
 
     Args:
         similarity: What "best" means; the inner product unless given.
+
+    Example:
+        >>> import torch
+        >>> interests, item = torch.eye(2).unsqueeze(0), torch.tensor([[2.0, 1.0]])
+        >>> ArgmaxSelector()(interests, item).squeeze(-1)
+        tensor([[1., 0.]])
     """
 
     hard = True
@@ -97,7 +103,13 @@ def _one_hot_of_largest(scores: Tensor) -> Tensor:
 
 
 class MeanSelector(Selector):
-    """Every active interest counts alike."""
+    """Every active interest counts alike.
+
+    Example:
+        >>> import torch
+        >>> MeanSelector()(torch.eye(2).unsqueeze(0), torch.tensor([[2.0, 1.0]])).squeeze(-1)
+        tensor([[0.5000, 0.5000]])
+    """
 
     def forward(self, interests: Tensor, anchor: Tensor, interest_mask: Tensor | None = None) -> Tensor:
         """Return equal weights, ``[batch, num_interests, num_anchors]``."""
@@ -117,6 +129,12 @@ class SoftmaxSelector(Selector):
 
     Raises:
         ValueError: The temperature is negative.
+
+    Example:
+        >>> import torch
+        >>> interests, item = torch.eye(2).unsqueeze(0), torch.tensor([[2.0, 1.0]])
+        >>> SoftmaxSelector()(interests, item).squeeze(-1)
+        tensor([[0.7311, 0.2689]])
     """
 
     def __init__(
@@ -181,6 +199,12 @@ class InverseDistanceSelector(Selector):
 
     Raises:
         ValueError: ``alpha`` is negative or ``eps`` not positive.
+
+    Example:
+        >>> import torch
+        >>> interests, item = torch.eye(2).unsqueeze(0), torch.tensor([[1.0, 1.0]])
+        >>> InverseDistanceSelector()(interests, item).squeeze(-1)  # as close to one as to the other
+        tensor([[0.5000, 0.5000]])
     """
 
     def __init__(self, alpha: float = 1.0, eps: float = 1e-6, detach_weights: bool = False) -> None:

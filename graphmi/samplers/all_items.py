@@ -31,6 +31,16 @@ class AllItemsSampler(Sampler):
 
     Raises:
         ValueError: ``block_size`` is below 1.
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.data import HeteroData
+        >>> graph = HeteroData({"user": {"num_nodes": 2}, "item": {"num_nodes": 3}})
+        >>> graph["user", "interacts", "item"].edge_index = torch.tensor([[0, 0, 1], [0, 1, 1]])
+        >>> negatives = AllItemsSampler(graph)(torch.tensor([0, 1]), torch.tensor([0, 2]))
+        >>> negatives.item, negatives.valid
+        (tensor([0, 1, 2]), tensor([[False, False,  True],
+                [ True, False,  True]]))
     """
 
     item: Tensor

@@ -19,6 +19,16 @@ class InBatchSampler(Sampler):
     Args:
         graph: The training graph.
         reject_known: Leave out the user's other training items too.
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.data import HeteroData
+        >>> graph = HeteroData({"user": {"num_nodes": 2}, "item": {"num_nodes": 3}})
+        >>> graph["user", "interacts", "item"].edge_index = torch.tensor([[0, 0, 1], [0, 1, 1]])
+        >>> negatives = InBatchSampler(graph)(torch.tensor([0, 1]), torch.tensor([0, 2]))
+        >>> negatives.item, negatives.valid  # each has the positive of the other, if it does not know that
+        (tensor([0, 2]), tensor([[False,  True],
+                [ True, False]]))
     """
 
     log_popularity: Tensor

@@ -25,6 +25,15 @@ class LogUniformSampler(Sampler):
 
     Raises:
         ValueError: ``num_negatives`` is below 1.
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.data import HeteroData
+        >>> graph = HeteroData({"user": {"num_nodes": 2}, "item": {"num_nodes": 3}})
+        >>> graph["user", "interacts", "item"].edge_index = torch.tensor([[0, 0, 1], [0, 1, 1]])
+        >>> sampler = LogUniformSampler(graph, num_negatives=1, reject_known=False)
+        >>> sampler.log_prob(torch.tensor([0]), torch.tensor([[0, 1, 2]])).exp()
+        tensor([[0.2925, 0.5000, 0.2075]])
     """
 
     def __init__(

@@ -27,6 +27,17 @@ class MixedSampler(Sampler):
 
     Raises:
         ValueError: There is no sampler.
+
+    Example:
+        >>> from functools import partial
+        >>> import torch
+        >>> from torch_geometric.data import HeteroData
+        >>> graph = HeteroData({"user": {"num_nodes": 2}, "item": {"num_nodes": 3}})
+        >>> graph["user", "interacts", "item"].edge_index = torch.tensor([[0, 0, 1], [0, 1, 1]])
+        >>> from graphmi.samplers import InBatchSampler, UniformSampler
+        >>> sampler = MixedSampler(graph, [InBatchSampler, partial(UniformSampler, num_negatives=3, shared=True)])
+        >>> sampler(torch.tensor([0, 1]), torch.tensor([0, 2])).item.shape  # two of the batch, three at random
+        torch.Size([5])
     """
 
     def __init__(self, graph: HeteroData, samplers: Sequence[Callable[[HeteroData], Sampler]]) -> None:

@@ -28,6 +28,15 @@ class PopularitySampler(Sampler):
 
     Raises:
         ValueError: ``num_negatives`` is below 1, ``power`` is negative, or the graph has no interactions.
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.data import HeteroData
+        >>> graph = HeteroData({"user": {"num_nodes": 2}, "item": {"num_nodes": 3}})
+        >>> graph["user", "interacts", "item"].edge_index = torch.tensor([[0, 0, 1], [0, 1, 1]])
+        >>> sampler = PopularitySampler(graph, num_negatives=1, power=1.0, reject_known=False)
+        >>> sampler.log_prob(torch.tensor([0]), torch.tensor([[0, 1]])).exp()
+        tensor([[0.3333, 0.6667]])
     """
 
     def __init__(

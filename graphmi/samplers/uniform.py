@@ -25,6 +25,15 @@ class UniformSampler(Sampler):
 
     Raises:
         ValueError: ``num_negatives`` is below 1.
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.data import HeteroData
+        >>> graph = HeteroData({"user": {"num_nodes": 2}, "item": {"num_nodes": 3}})
+        >>> graph["user", "interacts", "item"].edge_index = torch.tensor([[0, 0, 1], [0, 1, 1]])
+        >>> sampler = UniformSampler(graph, num_negatives=4)
+        >>> sampler(torch.tensor([0, 1]), torch.tensor([0, 2])).item.shape
+        torch.Size([2, 4])
     """
 
     def __init__(

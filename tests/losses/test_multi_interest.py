@@ -330,3 +330,19 @@ def test_configuration_of_a_sum(parser):
     loss = yaml.safe_load(CONFIG)["loss"]
     config = parser.parse_object({"loss": {"class_path": "SumLoss", "init_args": {"losses": [loss, loss]}}})
     assert len(parser.instantiate(config).loss.losses) == 2
+
+
+@pytest.mark.parametrize("objective", [SampledSoftmaxLoss(), BPRLoss()], ids=["softmax", "bpr"])
+@pytest.mark.parametrize("shape", [(9,), (5, 9)], ids=["shared", "own"])
+def test_proposals_can_be_left_uncorrected(objective, shape):
+    out, positive = random_world()
+    item = torch.randint(8, shape, generator=torch.Generator().manual_seed(0))  # some of them several times
+    log_q = torch.linspace(-3, -1, 8, dtype=torch.float64)
+    negatives = Negatives(item, log_q=log_q[item], pos_log_q=log_q[positive])
+    plain, corrected = (
+        MultiInterestLoss(SelectReadout(), objective, UniformWeighting(log_q=kept))(out, positive, negatives)
+        for kept in (False, True)
+    )
+    expected = MultiInterestLoss(SelectReadout(), objective)(out, positive, Negatives(item))
+    torch.testing.assert_close(plain, expected)
+    assert not torch.isclose(corrected, expected)

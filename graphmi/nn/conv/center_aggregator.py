@@ -23,8 +23,9 @@ class CenterAggregator(nn.Module):
 
     Args:
         mode: ``"node_dot"`` as above; ``"node_norm"`` takes the longest virtual interest; ``"sum"`` adds them up,
-            which is the backbone convolution; with ``"edge_dot"`` every edge brings the interest of the *neighbour*
-            that is closest to the receiver,
+            which is the backbone convolution, or ``num_interests`` times that where they were rescaled, so that in a
+            mean over layers layer ``l`` weighs ``num_interests ** l``; with ``"edge_dot"`` every edge brings the
+            interest of the *neighbour* that is closest to the receiver,
             :math:`E_C'[v] = \sum_j \phi_{vj} E_V[j, \mathrm{argmax}_k \langle E_V[j, k], E_C[v] \rangle]`, by sampled
             products: a few numbers per edge, whatever ``num_interests`` and ``dim``.
 

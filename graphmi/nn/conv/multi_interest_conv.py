@@ -19,6 +19,10 @@ class MultiInterestConv(nn.Module):
     chooses the center that the next layer sends on. With ``num_interests=1`` the layer is
     :class:`torch_geometric.nn.LGConv`. A reconstruction: see the two layers.
 
+    It returns a pair, which PyG's ``HeteroConv`` passes on where one relation ends in a node type. Where several do,
+    put a :class:`VirtualInterestGenerator` under each relation, whose outputs it adds up, and a
+    :class:`CenterAggregator` after it.
+
     Args:
         dim: Size of the vectors.
         num_interests: Number of virtual interests, at least 1.

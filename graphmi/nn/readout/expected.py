@@ -22,6 +22,14 @@ class ExpectedReadout(Readout):
     Args:
         selector: The weights of the losses.
         similarity: The score of an interest and an item; the inner product unless given.
+
+    Example:
+        >>> import torch
+        >>> interests, item = torch.eye(2).unsqueeze(0), torch.tensor([[2.0, 1.0]])
+        >>> from graphmi.nn import SoftmaxSelector
+        >>> scores = ExpectedReadout(SoftmaxSelector())(interests, item.unsqueeze(0), item)
+        >>> scores.pos, scores.weight  # a score by each interest, and how much its loss weighs
+        (tensor([[2., 1.]]), tensor([[0.7311, 0.2689]]))
     """
 
     def __init__(self, selector: Selector, similarity: Similarity | None = None) -> None:

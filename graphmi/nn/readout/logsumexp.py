@@ -28,6 +28,12 @@ class LogSumExpReadout(Readout):
 
     Raises:
         ValueError: The temperature is not positive.
+
+    Example:
+        >>> import torch
+        >>> interests, item = torch.eye(2).unsqueeze(0), torch.tensor([[2.0, 1.0]])
+        >>> LogSumExpReadout()(interests, item.unsqueeze(0), item).pos  # log(e^2 + e^1)
+        tensor([2.3133])
     """
 
     def __init__(self, similarity: Similarity | None = None, temperature: float = 1.0) -> None:

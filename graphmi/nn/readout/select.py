@@ -24,6 +24,15 @@ class SelectReadout(Readout):
 
     Raises:
         ValueError: ``anchor`` is neither.
+
+    Example:
+        >>> import torch
+        >>> interests = torch.eye(2).unsqueeze(0)  # one user with two interests
+        >>> positive, negatives = torch.tensor([[[2.0, 1.0]]]), torch.tensor([[3.0, 0.0], [0.0, 5.0]])
+        >>> SelectReadout()(interests, positive, negatives)[:2]  # by the interest of the positive
+        (tensor([2.]), tensor([[3., 0.]]))
+        >>> SelectReadout(anchor="candidate")(interests, positive, negatives)[:2]  # each item by its own, as in serving
+        (tensor([2.]), tensor([[3., 5.]]))
     """
 
     def __init__(
