@@ -30,8 +30,8 @@ def check_computing(mode: CompileMode | None, kernels: Kernels, device: torch.de
 def computing(mode: CompileMode | None, kernels: Kernels) -> Iterator[None]:
     """Compute steps in this context, with kernels; say in one sentence what keeps torch from compiling them.
 
-    Where they are compiled, it begins without what was compiled before: torch keeps only a few versions of a function,
-    and runs further ones uncompiled, as those of further models would be.
+    With compilation, earlier compiled code is dropped first: torch keeps only a few versions of a function, and runs
+    further ones uncompiled.
 
     Args:
         mode: How steps are compiled; ``None`` where they are not.

@@ -5,18 +5,15 @@ Constructors' own type hints and docstrings are the configuration: nothing is de
 
 import inspect
 import os
-import re
-from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib import import_module
+from collections.abc import Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
+from graphmi.class_names import full_name, full_names, short_names
 from graphmi.data import SOURCES
 from graphmi.experiment import Experiment, Trained
 from graphmi.presets import backbone_names, backbone_text, preset_names, preset_text
@@ -24,13 +21,12 @@ from graphmi.result import describe_data, save_run
 from graphmi.run import RunFolder
 from graphmi.seeds import seeded
 from graphmi.trainer import Trainer
-from graphmi.usage import Help, UsageError, nearest, parse, require_concrete, require_name
+from graphmi.usage import Help, UsageError, parse, require_concrete, require_name
 from graphmi.words import words_of
 
 __all__ = ["Config", "config_text", "experiment", "experiment_parser", "preset_config", "preset_texts", "read_config"]
 
 _TORCH = (*torch.optim.__all__, *torch.optim.lr_scheduler.__all__)  # which options can name, too
-_COMPONENTS = ("model", "sampler", "loss", "split", "loader")
 
 
 class Config:
@@ -127,8 +123,8 @@ def read_config(*texts: str, arguments: Sequence[str] = (), parser: ArgumentPars
         UsageError: If an option, a class or a value is unknown; the message has the nearest names.
     """
     parser = experiment_parser() if parser is None else parser
-    files = [word for text in texts for word in ("--config", _full_names(text))]
-    words = [_full_name(word) for word in arguments]
+    files = [word for text in texts for word in ("--config", full_names(text))]
+    words = [full_name(word) for word in arguments]
     values = parse(parser, [*files, *words], [*short_names(), *_TORCH])
     require_concrete(values)
     values.columns = {name: str(value) for name, value in (values.columns or {}).items()}  # however they came
@@ -199,62 +195,6 @@ def preset_texts(preset: str, backbone: str | None = None) -> list[str]:
 
 def _options() -> list[str]:
     return list(inspect.signature(Experiment).parameters)
-
-
-@cache
-def short_names() -> Mapping[str, str]:
-    """Return the classes that can be named without their module: those of graphmi."""
-    modules = [import_module(f"graphmi.{name}") for name in ("models", "samplers", "losses", "nn", "data", "optim")]
-    return MappingProxyType(
-        {
-            name: f"{module.__name__}.{name}"
-            for module in reversed(modules)
-            for name in module.__all__
-            if inspect.isclass(getattr(module, name))
-        }
-    )
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which ``1e-3`` is a number too."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
-
-
-def _full_name(word: str) -> str:
-    option, equals, value = word.rpartition("=")
-    return f"{option}{equals}{short_names().get(value, value)}"
-
-
-def _full_names(text: str) -> str:
-    """Write class names of graphmi with their modules: elsewhere the same short name may mean another class."""
-    try:
-        values = yaml.load(text, _Loader)  # noqa: S506 (a safe loader)
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f" (line {where.line + 1})" if where else ""
-        raise UsageError(f"a configuration is not valid YAML{line}") from None
-    if not isinstance(values, dict):
-        raise UsageError("a configuration consists of lines 'option: value'")
-    full = {name: _walk(value) if name in _COMPONENTS else value for name, value in values.items()}
-    dumped: str = yaml.safe_dump(full, sort_keys=False)
-    return dumped
-
-
-def _walk(value: Any) -> Any:
-    match value:
-        case {"class_path": str(name)} if "." not in name and name not in short_names():
-            raise UsageError(f"no class is named '{name}' ({nearest(name, short_names())})")
-        case dict():
-            return {key: _walk(entry) for key, entry in value.items()}
-        case list():
-            return [_walk(entry) for entry in value]
-        case str():
-            return short_names().get(value, value)
-    return value
 
 
 def _absolute(value: Any) -> Any:

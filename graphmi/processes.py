@@ -86,7 +86,7 @@ def gathered(value: _T, world: int) -> list[_T]:
 
 @contextmanager
 def speaking() -> Iterator[bool]:
-    """Tell whether this process, of those that fail, is to say why; while the context lasts the others wait.
+    """Tell whether this process is the one, of those that failed, to print the error; the others wait meanwhile.
 
     Process 0 comes first where it fails too. ``torchrun`` ends all processes soon after one has ended, so others stay
     until it has spoken.

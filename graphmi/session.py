@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -20,8 +20,9 @@ from graphmi.memory import lack_of_memory
 from graphmi.meter import LossMeter
 from graphmi.processes import gathered
 from graphmi.seeds import generator, load_rng_state, rng_state
-from graphmi.sharding import owners, shard, shares
-from graphmi.typing import Batch, Negatives
+from graphmi.sharding import shard, shares
+from graphmi.step import Step, entries
+from graphmi.typing import Batch
 
 __all__ = ["Session"]
 
@@ -66,7 +67,7 @@ class Session:
         self.draws = generator(seed, "sampler", fabric.device)
         self.history = History()
         self.best: dict[str, Tensor] = {}
-        step = _Step(model, sampler, loss, self.draws, compile)
+        step = Step(model, sampler, loss, self.draws, compile)
         with _naming("optimizer"):
             made = optimizer([parameter for parameter in step.parameters() if parameter.requires_grad])
         with _naming("scheduler"):
@@ -131,11 +132,11 @@ class Session:
         """Return the loss terms of a batch; of several processes, what this one adds to them."""
         terms: dict[str, Tensor]
         if self.fabric.world_size == 1:
-            terms = self.step(batch.user, batch.positive, _entries(batch))
+            terms = self.step(batch.user, batch.positive, entries(batch))
             return terms
         part = shard(batch, self.fabric.global_rank, self.fabric.world_size)
         whole = batch.user, batch.positive
-        inputs = self.fabric.to_device((*whole, _entries(part.batch), part.row))
+        inputs = self.fabric.to_device((*whole, entries(part.batch), part.row))
         terms = self.step(*inputs, shares(self.loss, batch, part))  # type: ignore[arg-type]
         return terms
 
@@ -208,49 +209,6 @@ class Session:
             raise FloatingPointError(f"{error} of epoch {self.history.epochs + 1}") from None
 
 
-class _Step(nn.Module):
-    """Negatives, model and loss of one step as one module, which is what fabric wraps for precision."""
-
-    def __init__(
-        self, model: nn.Module, sampler: nn.Module, loss: nn.Module, draws: torch.Generator, mode: CompileMode | None
-    ) -> None:
-        super().__init__()
-        self.model, self.sampler, self.loss = model, sampler, loss
-        self.draws = draws
-        self.terms = self._terms if mode is None else torch.compile(self._terms, mode=mode)
-
-    def forward(
-        self,
-        user: Tensor,
-        positive: Tensor,
-        entries: dict[str, Any],
-        row: Tensor | None = None,
-        share: Mapping[str, float] | None = None,
-    ) -> dict[str, Tensor]:
-        """Return the loss terms of a batch, or what some of its rows add to them.
-
-        Args:
-            user: The users of the whole batch, for whom negatives are drawn.
-            positive: The positives of the whole batch.
-            entries: These rows as a batch. A dictionary, because fabric looks for tensors inside and cannot look into
-                a frozen dataclass.
-            row: Which rows of ``user`` they are; all when omitted.
-            share: By how much their terms are multiplied.
-        """
-        negatives, batch = self.sampler(user, positive, self.draws), Batch(**entries)
-        terms: Any = self.terms(batch, negatives if row is None else negatives.take(row))
-        if not isinstance(terms, dict):
-            name, kind = type(self.loss).__name__, type(terms).__name__
-            raise ValueError(f"'terms' of {name} must return a dictionary of scalars by name (got a {kind})")
-        return terms if share is None else {name: share[name] * term for name, term in terms.items()}
-
-    def _terms(self, batch: Batch, negatives: Negatives) -> dict[str, Tensor]:
-        terms: dict[str, Tensor] = self.loss.terms(  # type: ignore[operator]
-            self.model(batch), batch.positive, negatives, batch.row, owners(batch)
-        )
-        return terms
-
-
 @contextmanager
 def _naming(option: str) -> Iterator[None]:
     """Say of what fails in this context which option it comes from."""
@@ -261,7 +219,3 @@ def _naming(option: str) -> Iterator[None]:
             raise
         said = f"{type(error).__name__}: {error}".splitlines()[0]
         raise ValueError(f"'{option}' fails ({said}): change its options, or name another class") from error
-
-
-def _entries(batch: Batch) -> dict[str, Tensor | None]:
-    return {entry.name: getattr(batch, entry.name) for entry in fields(batch)}

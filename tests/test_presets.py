@@ -5,7 +5,8 @@ import pytest
 import torch
 import yaml
 
-from graphmi.config import experiment, preset_config, read_config, short_names
+from graphmi.class_names import short_names
+from graphmi.config import experiment, preset_config, read_config
 from graphmi.data import Filter, groups, item_communities
 from graphmi.experiment import Experiment
 from graphmi.losses import MultiInterestLoss, SampledSoftmaxLoss

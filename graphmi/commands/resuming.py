@@ -35,7 +35,7 @@ def check_options(folder: RunFolder, before: Config, now: Config) -> None:
 
 
 def check_epochs(folder: RunFolder, trainer: Trainer) -> None:
-    """Check that a run from the start, with this number of epochs and patience, would come by the epochs that are done.
+    """Check that a run with these epochs and patience, never interrupted, would have had the epochs that are done.
 
     Args:
         folder: The run.

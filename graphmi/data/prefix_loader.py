@@ -20,9 +20,9 @@ class PrefixLoader(BatchLoader):
 
     A window is up to ``max_length`` items of one user; its targets are the items that follow some of them. A model
     that knows what it reads after every item of a window answers for all of its targets in one pass, as SASRec
-    (https://arxiv.org/abs/1808.09781) trains. Users with more targets than ``stride`` are cut into several windows at
-    random places in every epoch, so that no target always stands where little comes before it, and a window with
-    fewer targets still reads as many items as it can.
+    (https://arxiv.org/abs/1808.09781) trains. Users with more targets than ``stride`` are cut into windows at places
+    that are random in every epoch, so no target always has little history; a window with few targets still reads as
+    many items as fit.
 
     A batch is whole windows with about ``batch_size`` targets together, so every target weighs about alike. Windows
     of similar length lie together, so that little is padded.

@@ -7,7 +7,7 @@ __all__ = ["to_device"]
 
 
 def to_device(x: Tensor, device: torch.device | str) -> Tensor:
-    """Return a tensor on a device; a copy from the CPU is one thing more that the device is given to do.
+    """Return a tensor on a device; a copy from the CPU is queued, not waited for.
 
     A plain copy would wait until a GPU has done all that it was given before, in every training step.
 

@@ -41,8 +41,8 @@ Hits = Places | Matches
 def accidental_hits(positive: Tensor, negatives: Negatives) -> Hits:
     """Return the positives among the negatives.
 
-    They are few, and to write these few is cheaper than to mask all scores. But one would have to wait for a device to
-    learn how many they are, so there they are compared where they are left out.
+    Writing these few is cheaper than masking all scores. On an accelerator their number is known only after waiting for
+    the device; there both sides are returned, and :func:`leave_out` compares them.
 
     Args:
         positive: Item ids, ``[batch]``.

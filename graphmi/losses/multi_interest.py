@@ -140,9 +140,9 @@ class MultiInterestLoss(Loss):
     def _by_products(
         self, out: Representations, positive: Tensor, negatives: Negatives, row: Tensor | None = None
     ) -> Tensor | None:
-        """Return the objective without the single scores of negatives, inner products that only a softmax sums up.
+        """Return the objective without computing single negative scores, where a softmax needs only their log-sum-exp.
 
-        ``None`` where the loss is something else.
+        ``None`` where that is not possible.
         """
         products = (
             self.objective.softmax
@@ -185,6 +185,8 @@ class MultiInterestLoss(Loss):
         if self.objective.softmax and self.weighting.one_by_one:
             return negatives.valid, accidental_hits(positive, negatives)
         other = negatives.item != positive.unsqueeze(-1)  # [batch, num_negatives]
+        if other.device.type == "cpu" and not torch.compiler.is_compiling() and bool(other.all()):
+            return negatives.valid, None  # weights that are all alike need not be computed
         return other if negatives.valid is None else negatives.valid & other, None
 
     def _shared(self, out: Representations, positive: Tensor, negatives: Negatives, row: Tensor) -> Tensor | None:

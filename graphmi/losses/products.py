@@ -30,9 +30,9 @@ def partition_of_products(
 ) -> Tensor:
     r"""Return :math:`\log \sum_j \exp(\langle u_{ik}, v_j \rangle / \tau + c_{ikj})`, ``[batch, num_vectors]``.
 
-    The same as :func:`~graphmi.losses.partition.log_partition` of ``left @ right.T``, in two thirds of its time: what
-    is exponentiated is the one buffer of the size ``[batch, num_vectors, num_negatives]``, it is written while it is in
-    the cache, and the gradient is brought to scale where it has become that of the vectors.
+    The same as :func:`~graphmi.losses.partition.log_partition` of ``left @ right.T``, in two thirds of its time: the
+    exponentials are the only buffer of the size ``[batch, num_vectors, num_negatives]``, blocks are exponentiated while
+    they are in the cache, and the gradient is scaled only after it was reduced to that of the vectors.
 
     Under autocast products and what is kept of them are in its format, exponentials and sums in full precision.
 

@@ -58,8 +58,8 @@ def sample_hops(
     Args:
         rowptr: Row pointers of the graph, ``[num_nodes + 1]``.
         col: The neighbour of each entry, ``[num_edges]``.
-        seed: Ids to start from, ``[num_seeds]``; where one repeats, each occurrence draws, and the first is the one
-            that edges lead from.
+        seed: Ids to start from, ``[num_seeds]``; if an id repeats, each occurrence draws, and edges start from the
+            first one.
         num_neighbors: Neighbours per node in each hop, see :func:`draw_neighbors`.
         replace: Draw with replacement.
         anew: Let every hop draw for all nodes that are there, not only for those that the hop before found. A network

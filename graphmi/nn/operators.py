@@ -9,7 +9,7 @@ from graphmi.nn.autocast import widened
 
 __all__ = ["sddmm", "spmm"]
 
-_COLUMNS = 32  # half of them where as many would not stay in the cache of all
+_COLUMNS = 32  # per product; half as many where this many would not fit into the shared cache
 _FAR = 2**25  # bytes: about the cache of all cores
 _DENSE = 50  # entries per row of x
 

@@ -55,8 +55,8 @@ def largest(keys: Tensor, k: int) -> Tensor:
 def largest_places(scores: Tensor, k: int) -> Tensor:
     """Return where the ``k`` largest scores of each row stand, ascending; of equal scores the first ones.
 
-    A processor finds the smallest of them by partitioning plain scores, with half the bytes of keys and nothing to
-    encode. Where more than ``k`` are as large (ties), keys decide.
+    On a CPU the ``k``-th largest score is found by partitioning plain scores: half the bytes of keys, and no encoding.
+    Where more than ``k`` are as large (ties), keys decide.
 
     Args:
         scores: ``[rows, num]`` float32.

@@ -7,7 +7,7 @@ __all__ = ["alias_table"]
 
 
 def alias_table(width: Tensor) -> tuple[Tensor, Tensor]:
-    """Return how far each column is its own item's, and whose it is above.
+    """Return for each column the height up to which it belongs to its own item, and the item that owns the rest.
 
     As many columns as items, each as high as the total of the widths, have room for every item in proportion to its
     width: what a light item leaves of its column belongs to a heavy one. A uniform column and a uniform height below

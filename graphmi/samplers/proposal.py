@@ -23,11 +23,11 @@ class Proposal(nn.Module):
     Weights are integers, so that sums are exact. Where everything may be drawn, an alias table has it by one look.
 
     To leave out the items that a user knows, lay the others side by side, each as wide as its weight: a uniform integer
-    below their total falls on an item with the right probability. It is found by skipping the known ones that lie
-    before: known item :math:`m` lies before :math:`r` when the unknown width before it, which grows with :math:`m`, is
-    at most :math:`r`. One binary search over all users' known items counts them. On the CPU, where nobody waits for a
-    number, everything may be drawn first, and what is known is drawn again, few in this way: all draws have the right
-    probabilities among the unknown items.
+    below their total falls on an item with the right probability. To find the item, skip the known ones before it:
+    known item :math:`m` lies before :math:`r` if the unknown width in front of :math:`m`, which grows with :math:`m`,
+    is at most :math:`r`. One binary search over all users' known items counts them. On the CPU, items are first drawn
+    from all, and known ones drawn again; the last few use this search. The probabilities among unknown items are the
+    same.
 
     Args:
         graph: The training graph.

@@ -50,8 +50,8 @@ def at_real_positions(network: Callable[[Tensor, Tensor], Tensor], x: Tensor, ma
 def pooled(weight: Tensor, x: Tensor, mask: Tensor) -> Tensor:
     """Return the weighted sums over the real positions of each history, ``[batch, num_interests, dim]``.
 
-    The same as a product of what is padded, which would read and write the padding several times over: a sparse one,
-    whose matrix has the weights of interest after interest, each an entry of its history's row.
+    Equals a product over padded histories, without reading and writing the padding: a sparse product whose matrix
+    holds, interest by interest, the weight of each position in the row of its history.
 
     Args:
         weight: ``[num_interests, num_real]``.

@@ -55,7 +55,7 @@ def _prefix_attention(logits: Tensor, values: Tensor, prefix: Tensor) -> PrefixA
     )  # [..., num_interests, block]
     values = F.pad(values, (0, 0, 0, fill)).reshape(len(values), -1, _BLOCK, values.size(-1))
     logit, value, square = _blocks_before(logits, values)
-    # What comes before stands behind the positions of the block, once per interest, and no other interest sees it.
+    # Append to each block one position per interest that stands for all earlier blocks, visible to that interest only.
     shared = logits.new_zeros(num_interests, num_interests).fill_diagonal_(1).log()
     later = _later(_BLOCK, logits).unsqueeze(1).expand(-1, num_interests, -1)
     hidden = torch.cat([later, shared.expand(_BLOCK, -1, -1)], -1)  # [block, num_interests, block + num_interests]

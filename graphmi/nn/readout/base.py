@@ -90,9 +90,9 @@ class Readout(nn.Module, ABC):
         interest_mask: Tensor | None = None,
         row: Tensor | None = None,
     ) -> Scores | None:
-        r"""Score the positives; of the negatives give only the log-sum-exp that a softmax needs.
+        r"""Score the positives, and replace the scores of the negatives by the log-sum-exp that a softmax needs.
 
-        Where all scores are inner products this spares the scores of the negatives, most of the memory of a loss.
+        Where all scores are inner products this saves most of the memory of a loss.
 
         Args:
             interests: ``[batch, num_interests, dim]``.

@@ -98,9 +98,9 @@ class SelectReadout(Readout):
         interest_mask: Tensor | None = None,
         row: Tensor | None = None,
     ) -> Scores | None:
-        """Return what one vector per user gives, the only one or the one that the positive makes of several.
+        """Return the score and log-sum-exp of one vector per user: its only interest, or the mix for the positive.
 
-        Or, where several positives make a hard choice, what each interest gives.
+        With several positives per user and a hard choice, those of every interest.
         """
         if type(self.similarity) is not InnerProduct:
             return None

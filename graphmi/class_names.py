@@ -1,0 +1,81 @@
+"""Names of classes in configurations: those of graphmi go without their module."""
+
+import inspect
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any
+
+import yaml
+
+from graphmi.usage import UsageError, nearest
+
+__all__ = ["full_name", "full_names", "short_names"]
+
+_COMPONENTS = ("model", "sampler", "loss", "split", "loader")
+
+
+@cache
+def short_names() -> Mapping[str, str]:
+    """Return the classes that can be named without their module: those of graphmi."""
+    modules = [import_module(f"graphmi.{name}") for name in ("models", "samplers", "losses", "nn", "data", "optim")]
+    return MappingProxyType(
+        {
+            name: f"{module.__name__}.{name}"
+            for module in reversed(modules)
+            for name in module.__all__
+            if inspect.isclass(getattr(module, name))
+        }
+    )
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which ``1e-3`` is a number too."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def full_name(word: str) -> str:
+    """Write the class that a word of the command line names, such as ``--loss=NAME``, with its module."""
+    option, equals, value = word.rpartition("=")
+    return f"{option}{equals}{short_names().get(value, value)}"
+
+
+def full_names(text: str) -> str:
+    """Write the class names of a configuration with their modules: elsewhere a short name may mean another class.
+
+    Args:
+        text: YAML.
+
+    Raises:
+        UsageError: If it is not YAML, has no options, or names no class.
+    """
+    try:
+        values = yaml.load(text, _Loader)  # noqa: S506 (a safe loader)
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" (line {where.line + 1})" if where else ""
+        raise UsageError(f"a configuration is not valid YAML{line}") from None
+    if not isinstance(values, dict):
+        raise UsageError("a configuration consists of lines 'option: value'")
+    full = {name: _walk(value) if name in _COMPONENTS else value for name, value in values.items()}
+    dumped: str = yaml.safe_dump(full, sort_keys=False)
+    return dumped
+
+
+def _walk(value: Any) -> Any:
+    match value:
+        case {"class_path": str(name)} if "." not in name and name not in short_names():
+            raise UsageError(f"no class is named '{name}' ({nearest(name, short_names())})")
+        case dict():
+            return {key: _walk(entry) for key, entry in value.items()}
+        case list():
+            return [_walk(entry) for entry in value]
+        case str():
+            return short_names().get(value, value)
+    return value

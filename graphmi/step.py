@@ -1,0 +1,62 @@
+"""One training step as one module: negatives, model and loss."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from graphmi.computing import CompileMode
+from graphmi.sharding import owners
+from graphmi.typing import Batch, Negatives
+
+__all__ = ["Step", "entries"]
+
+
+class Step(nn.Module):
+    """Negatives, model and loss of one step as one module, which is what fabric wraps for precision."""
+
+    def __init__(
+        self, model: nn.Module, sampler: nn.Module, loss: nn.Module, draws: torch.Generator, mode: CompileMode | None
+    ) -> None:
+        super().__init__()
+        self.model, self.sampler, self.loss = model, sampler, loss
+        self.draws = draws
+        self.terms = self._terms if mode is None else torch.compile(self._terms, mode=mode)
+
+    def forward(
+        self,
+        user: Tensor,
+        positive: Tensor,
+        entries: dict[str, Any],
+        row: Tensor | None = None,
+        share: Mapping[str, float] | None = None,
+    ) -> dict[str, Tensor]:
+        """Return the loss terms of a batch, or what some of its rows add to them.
+
+        Args:
+            user: The users of the whole batch, for whom negatives are drawn.
+            positive: The positives of the whole batch.
+            entries: These rows as a batch. A dictionary, because fabric looks for tensors inside and cannot look into
+                a frozen dataclass.
+            row: Which rows of ``user`` they are; all when omitted.
+            share: By how much their terms are multiplied.
+        """
+        negatives, batch = self.sampler(user, positive, self.draws), Batch(**entries)
+        terms: Any = self.terms(batch, negatives if row is None else negatives.take(row))
+        if not isinstance(terms, dict):
+            name, kind = type(self.loss).__name__, type(terms).__name__
+            raise ValueError(f"'terms' of {name} must return a dictionary of scalars by name (got a {kind})")
+        return terms if share is None else {name: share[name] * term for name, term in terms.items()}
+
+    def _terms(self, batch: Batch, negatives: Negatives) -> dict[str, Tensor]:
+        terms: dict[str, Tensor] = self.loss.terms(  # type: ignore[operator]
+            self.model(batch), batch.positive, negatives, batch.row, owners(batch)
+        )
+        return terms
+
+
+def entries(batch: Batch) -> dict[str, Tensor | None]:
+    """Return a batch as a dictionary, which :class:`Step` takes."""
+    return {entry.name: getattr(batch, entry.name) for entry in fields(batch)}
