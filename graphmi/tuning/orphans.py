@@ -11,8 +11,8 @@ __all__ = ["end_orphans", "mark"]
 
 def mark(trial: optuna.Trial) -> None:
     """Write down which process works on a trial."""
-    trial.set_user_attr("host", socket.gethostname())
     trial.set_user_attr("process", os.getpid())
+    trial.set_user_attr("host", socket.gethostname())  # last: where it is there, the mark is complete
 
 
 def end_orphans(study: optuna.Study) -> None:

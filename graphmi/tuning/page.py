@@ -30,7 +30,7 @@ def page(study: optuna.Study, metric: str, best: Mapping[str, object], test: str
         best: The options that were found best.
         test: What the best configuration came to on the test, in a sentence.
     """
-    trials = study.get_trials(deepcopy=False)
+    trials = [trial for trial in study.get_trials(deepcopy=False) if "killed" not in trial.user_attrs]  # done again
     count = {state: sum(trial.state == state for trial in trials) for state in TrialState}
     summary = (
         f"{count[TrialState.COMPLETE]} trials complete, {count[TrialState.PRUNED]} ended early, "

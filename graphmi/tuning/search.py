@@ -1,11 +1,9 @@
 """A search for the best options of a configuration, on validation alone."""
 
 import gc
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import optuna
 import torch
@@ -17,9 +15,10 @@ from graphmi.config import Config, experiment_parser, read_config
 from graphmi.data import Dataset
 from graphmi.processes import launched
 from graphmi.ranges import at_least
-from graphmi.tuning.options import difference, get_option, with_options
+from graphmi.tuning.options import get_option, with_options
 from graphmi.tuning.orphans import end_orphans, mark
 from graphmi.tuning.progress import SearchProgress
+from graphmi.tuning.same import require_same, require_same_space
 from graphmi.tuning.storage import open_storage
 from graphmi.usage import UsageError
 
@@ -54,7 +53,7 @@ class Search:
 
     Raises:
         UsageError: If the configuration has no such option, an option of the data is to be searched, or the storage has
-            a search of another configuration.
+            a search of another configuration or of other ranges.
 
     Example:
         >>> config = read_config(*preset_texts("lightgcn"), arguments=["--data", "ml-100k"])  # doctest: +SKIP
@@ -90,7 +89,8 @@ class Search:
         )
         if (kept := len(self.study.directions)) != 1 + spread:
             raise UsageError(f"the search in '{self.out}' has {kept} objectives, and {1 + spread} are asked for")
-        self._require_same("config", self.values)
+        require_same(self.study, self.out, "config", self.values)
+        require_same_space(self.study, self.out, self.space)
         self._parser = experiment_parser()
         self._dataset: Dataset | None = None
         self._diversity: torch.Tensor | None = None
@@ -147,32 +147,22 @@ class Search:
         text = yaml.safe_dump(with_options(self.values, params), sort_keys=False)
         return read_config(text, parser=self._parser)
 
-    def _require_same(self, name: str, value: dict[str, Any]) -> None:
-        """Write down what all trials have in common, or refuse to mix them with others."""
-        value = json.loads(json.dumps(value))  # as the storage gives it back
-        kept = self.study.user_attrs.get(name)
-        if kept is None:
-            self.study.set_user_attr(name, value)
-        elif different := difference(kept, value):
-            raise UsageError(
-                f"'{different}' is not what the search in '{self.out}' began with, and its trials could not be "
-                "compared: name another folder"
-            )
-
     def _load(self) -> Dataset:
         """Return the data of all trials: what is wrong with it is no failure of a trial."""
         if self._dataset is None:
             self._dataset = self.config({}).experiment().dataset()
-            self._require_same("fingerprint", {"data": self._dataset.fingerprint()})
+            require_same(self.study, self.out, "fingerprint", {"data": self._dataset.fingerprint()})
         return self._dataset
 
     def _one(self, begun: int, dataset: Dataset, shown: SearchProgress, until: float | None) -> FrozenTrial:
         """Run one trial after those that have begun, and return it."""
         # A sampler for each trial that counts: a search that was interrupted draws what it would have drawn.
         self.study.sampler = optuna.samplers.TPESampler(seed=self.seed + begun)
-        trial = self.study.ask(self.space)
-        mark(trial)
+        trial = self.study.ask()
         try:
+            mark(trial)
+            for name, distribution in self.space.items():  # after the mark: a trial that cannot be drawn ends, too
+                trial._suggest(name, distribution)
             values = self._measure(trial, dataset, shown, until)
         except optuna.TrialPruned:
             return self.study.tell(trial, state=TrialState.PRUNED)

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import optuna
 import pytest
@@ -16,8 +17,10 @@ from graphmi.config import preset_texts, read_config
 from graphmi.data import Dataset
 from graphmi.experiment import Experiment, Fitted
 from graphmi.history import History
+from graphmi.run import RunFolder
 from graphmi.tuning import Search, finish, get_option, write_best
 from graphmi.tuning.orphans import end_orphans
+from graphmi.tuning.page import page
 from graphmi.tuning.progress import SearchProgress
 from graphmi.usage import UsageError
 
@@ -193,6 +196,30 @@ def test_trials_of_other_configurations_or_data_are_not_mixed(tmp_path, measured
     assert len(measured) == 1
 
 
+def test_other_ranges_are_refused_also_of_a_search_that_has_not_written_them_down(tmp_path, measured, monkeypatch):
+    space = {**RATE, "model.embedding_dim": CategoricalDistribution([32, 64])}
+    Search(config(), space, tmp_path / "new").run(trials=1, progress=False)
+    with monkeypatch.context() as before:
+        before.setattr("graphmi.tuning.search.require_same_space", lambda *_: None)
+        Search(config(), space, tmp_path / "old").run(trials=1, progress=False)
+    for out in (tmp_path / "new", tmp_path / "old"):
+        for other in (RATE, {**space, "model.embedding_dim": CategoricalDistribution([32, 64, 128])}):
+            with pytest.raises(UsageError, match=r"the range of 'model.embedding_dim' is not .* name another folder"):
+                Search(config(), other, out)
+        again = Search(config(), space, out)
+        again.run(trials=2, progress=False)
+        assert [trial.state for trial in again.study.trials] == [TrialState.COMPLETE] * 2
+
+
+def test_a_trial_that_cannot_be_drawn_ends(tmp_path, measured, monkeypatch):
+    search = Search(config(), RATE, tmp_path / "s")
+    search.run(trials=1, progress=False)
+    monkeypatch.setattr(optuna.samplers.TPESampler, "sample_independent", lambda *_: 1 / 0)
+    with pytest.raises(ValueError, match="last 3 trials failed, the latest with: ZeroDivisionError"):
+        search.run(trials=9, progress=False)
+    assert [trial.state for trial in search.study.trials] == [TrialState.COMPLETE] + [TrialState.FAIL] * 3
+
+
 def test_a_database_keeps_trials_too(tmp_path, measured):
     url = f"sqlite:///{tmp_path / 'study.db'}"
     Search(config(), RATE, tmp_path / "s", storage=url).run(trials=2, progress=False)
@@ -226,19 +253,68 @@ def test_two_objectives_the_test_unseen_and_what_follows(tmp_path, monkeypatch, 
     again = one.evaluate(one.fit(dataset).model, dataset, "valid")
     assert trials[0].values[1] == pytest.approx(again.groups["diversity-controlled/ndcg@20"].std, abs=1e-9)
 
-    page = finish(search, seeds=2)
+    (tmp_path / "s" / "front-99.yaml").touch()  # of a trial that was on the front once
+    text = finish(search, seeds=2).read_text()
+    assert {file.stem for file in (tmp_path / "s").glob("front-*")} == {f"front-{one.number}" for one in search.front}
     best = read_config((tmp_path / "s" / "best.yaml").read_text()).to_dict()
     assert all(get_option(best, name) == value for name, value in search.best_trial.params.items())
-    runs = sorted((tmp_path / "s").glob(f"trial-{search.best_trial.number}-seed*/result.json"))
-    assert len(runs) == 2
+    runs = [tmp_path / "s" / f"trial-{search.best_trial.number}-seed{seed}" / "result.json" for seed in (1, 2)]
     times = [run.stat().st_mtime_ns for run in runs]
-    text = page.read_text()
     assert "Accuracy and spread" in text
-    assert "over 2 seeds" in text
+    assert "with seeds 1, 2, which the search did not use" in text
     assert 'src="http' not in text
     assert "recall@20" in capsys.readouterr().out
     finish(search, seeds=2)
     assert [run.stat().st_mtime_ns for run in runs] == times, "nothing is trained twice"
+
+
+@pytest.fixture
+def tested(monkeypatch):
+    """Replace training and test of the best: every metric is the seed."""
+
+    def main(words):
+        given = dict(zip(words[::2], words[1::2], strict=True))
+        folder, best = RunFolder(given["--out"]), read_config(Path(given["--config"]).read_text(), arguments=words[4:])
+        folder.write_config(best.text())
+        folder.write_result({"fingerprint": best.experiment().dataset().fingerprint()}, "data.json")
+        folder.write_result({"metrics": {"ndcg@20": float(given["--seed"])}})
+
+    monkeypatch.setattr("graphmi.commands.train.main", main)
+
+
+def test_the_best_is_tested_with_seeds_that_the_search_did_not_use(tmp_path, measured, tested, capsys):
+    search = Search(config("mf", "--seed", "5"), RATE, tmp_path / "s")
+    search.run(trials=1, progress=False)
+    text = finish(search, seeds=2).read_text()
+    assert "with seeds 6, 7, which the search did not use: ndcg@20 6.5000 ± 6.3531." in text  # t(1) = 12.7062, / 2
+    assert "95 % t interval" in capsys.readouterr().out
+    text = finish(search, seeds=1).read_text()
+    assert "with seed 6, which the search did not use: ndcg@20 6.0000." in text
+    assert "interval" not in capsys.readouterr().out
+
+
+def test_runs_of_another_search_are_not_shown_as_those_of_the_best(tmp_path, measured, tested, monkeypatch):
+    def found(storage, *words):
+        search = Search(config("mf", *words), RATE, tmp_path / "s", storage=str(tmp_path / storage))
+        search.run(trials=1, progress=False)
+        return finish(search, seeds=1)
+
+    assert found("one") == found("again")
+    with pytest.raises(UsageError, match=r"trial-0-seed1' has a run with other options .* name another folder"):
+        found("two", "--trainer.learning_rate", "0.02")
+    monkeypatch.setattr(Dataset, "fingerprint", lambda self: "another")
+    with pytest.raises(UsageError, match=r"trial-0-seed1' has a run with other options or of other data"):
+        found("three")
+
+
+def test_what_was_killed_and_tried_again_is_no_failure_on_the_page():
+    study = optuna.create_study(direction="maximize")
+    for attribute in ("killed", "error"):
+        trial = study.ask()
+        trial.set_user_attr(attribute, True)
+        study.tell(trial, state=TrialState.FAIL)
+    study.tell(study.ask(), 0.5)
+    assert "1 trials complete, 0 ended early, 1 failed" in page(study, "ndcg@20", {})
 
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from graphmi.tuning import Search
 from graphmi.tuning.storage import open_storage
@@ -29,7 +30,8 @@ def study(monkeypatch, tmp_path):
         return stop.value.code, searches
 
     yield run
-    sys.modules.pop("space", None)
+    for module in ("ranges", "space"):
+        sys.modules.pop(module, None)
 
 
 @pytest.mark.parametrize(("words", "seed"), [(["--seed", "3"], 3), ([], 5)])
@@ -45,6 +47,61 @@ def test_options_stand_over_a_file(study, tmp_path, words, seed):
 def test_limits_out_of_range_are_refused(study, capsys, words):
     assert study(*words) == (2, [])
     assert f"'{words[0]}' must be at least 0 (got {words[1]}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("word", "range_"),
+    [
+        ("trainer.learning_rate=1e-4:1e-2:log", FloatDistribution(1e-4, 1e-2, log=True)),
+        ("trainer.learning_rate=0:1.5", FloatDistribution(0.0, 1.5)),
+        ("model.embedding_dim=8:512:log", IntDistribution(8, 512, log=True)),
+        ("sampler.num_negatives=1:4", IntDistribution(1, 4)),
+        ("model.embedding_dim=8,64", CategoricalDistribution([8, 64])),
+        ("trainer.gradient_clip=null,1e-1", CategoricalDistribution([None, 0.1])),
+        ("loss.objective=BPRLoss,BCELoss", CategoricalDistribution(["BPRLoss", "BCELoss"])),
+    ],
+)
+def test_ranges_are_given_over_those_of_the_preset(study, word, range_):
+    status, [search] = study("--range", word)
+    name = word.partition("=")[0]
+    assert (status, search.space[name]) == (0, range_)
+    assert {"model.embedding_dim", "trainer.learning_rate", "loss.regularizers.EmbeddingNorm.weight"} <= {*search.space}
+
+
+def test_a_grid_is_all_combinations_once_and_nothing_else(study):
+    words = ["--range", "trainer.learning_rate=1e-3,1e-2,1e-1", "--range", "model.embedding_dim=8,16", "--grid"]
+    for _ in range(2):
+        status, searches = study(*words)
+        waiting = [trial.system_attrs["fixed_params"] for trial in searches[-1].study.trials]
+        assert status == 0
+        assert [(point["trainer.learning_rate"], point["model.embedding_dim"]) for point in waiting] == [
+            (rate, dim) for rate in (1e-3, 1e-2, 1e-1) for dim in (8, 16)
+        ]
+        assert all(len(point) == 2 for point in waiting)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--range", "trainer.learning_rate"], "'--range trainer.learning_rate' is no range: write NAME=LOW:HIGH"),
+        (["--range", "model.embedding_dim=8,,9"], "is no range"),
+        (["--range", "model.embedding_dim=9:8"], "is no range"),
+        (["--range", "trainer.learning_rate=0:1:log"], "is no range"),
+        (["--range", "trainer.learning_rate=0:nan"], "is no range"),
+        (["--range", "trainer.learning_rate=1:2:lin"], "is no range"),
+        (["--range", "model.embedding_dim=0.5:2"], "'--model.embedding_dim' must be int (got 0.5)"),
+        (["--range", "trainer.learnin_rate=1,2"], "did you mean --trainer.learning_rate"),
+        (["--range", "seed=1,2"], "'seed' decides on the data"),
+        (["--grid"], "'--grid' goes over lists of values: add --range NAME=VALUE,VALUE"),
+        (["--grid", "--range", "trainer.learning_rate=0:1"], "the range of 'trainer.learning_rate' is none"),
+    ],
+)
+def test_a_wrong_range_is_one_sentence_and_begins_no_study(study, capsys, words, message):
+    assert study(*words) == (2, [])
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+    assert not Path("s").exists()
 
 
 @pytest.mark.parametrize(

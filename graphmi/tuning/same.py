@@ -1,0 +1,55 @@
+"""What all trials of a search have in common: it is written down with the first, and others are refused."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.trial import TrialState
+
+from graphmi.tuning.options import difference
+from graphmi.usage import UsageError
+
+__all__ = ["require_same", "require_same_space"]
+
+
+def require_same(study: optuna.Study, out: Path, name: str, value: Mapping[str, Any], what: str = "") -> None:
+    """Write down what all trials have in common, or refuse to mix them with others.
+
+    Args:
+        study: The search.
+        out: Its folder.
+        name: What the value is kept as.
+        value: What JSON can say.
+        what: Stands before the name of an entry in the message.
+
+    Raises:
+        UsageError: If the search began with another value; the message names the first entry that differs.
+    """
+    value = json.loads(json.dumps(value))  # as the storage gives it back
+    kept = study.user_attrs.get(name)
+    if kept is None:
+        study.set_user_attr(name, value)
+    elif different := difference(kept, value):
+        raise UsageError(
+            f"{what}'{different}' is not what the search in '{out}' began with, and its trials could not be "
+            "compared: name another folder"
+        )
+
+
+def require_same_space(study: optuna.Study, out: Path, space: Mapping[str, BaseDistribution]) -> None:
+    """Write down the ranges, or refuse others: Optuna cannot draw from a list of values that has changed.
+
+    Raises:
+        UsageError: If the search began with other ranges.
+    """
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if complete and "space" not in study.user_attrs:  # a search of before ranges were written down
+        require_same(study, out, "space", _written(complete[0].distributions))
+    require_same(study, out, "space", _written(space), "the range of ")
+
+
+def _written(space: Mapping[str, BaseDistribution]) -> dict[str, str]:
+    return {name: distribution_to_json(distribution) for name, distribution in space.items()}

@@ -1,0 +1,89 @@
+"""Ranges that are given on the command line, and the combinations of those that are lists."""
+
+import itertools
+import math
+from typing import Any
+
+import yaml
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from graphmi.config import Config, experiment_parser, read_config
+from graphmi.tuning import Space, with_options
+from graphmi.usage import UsageError
+
+WORDS = {"true": True, "false": False, "null": None}
+
+
+def read_range(word: str) -> tuple[str, BaseDistribution]:
+    """Return the name of an option and its range.
+
+    Args:
+        word: ``NAME=LOW:HIGH`` with two numbers, a range of integers where both are; ``NAME=LOW:HIGH:log`` for steps
+            that are ratios; or ``NAME=VALUE,VALUE``, a list.
+
+    Raises:
+        UsageError: If it is none of these.
+    """
+    name, _, text = word.partition("=")
+    try:
+        if not name or not all(text.split(",")):
+            raise ValueError
+        return name, _between(text) if ":" in text else _list(text)
+    except ValueError:
+        raise UsageError(
+            f"'--range {word}' is no range: write NAME=LOW:HIGH with rising numbers, NAME=LOW:HIGH:log with those "
+            "above 0, or NAME=VALUE,VALUE"
+        ) from None
+
+
+def require_values(config: Config, space: Space) -> None:
+    """Check that the configuration takes the ends of ranges and the values of lists, before a trial fails of them.
+
+    Raises:
+        UsageError: If it does not; the message names the option.
+    """
+    values, parser = config.to_dict(), experiment_parser()
+    for name, found in space.items():
+        for value in found.choices if isinstance(found, CategoricalDistribution) else (found.low, found.high):
+            read_config(yaml.safe_dump(with_options(values, {name: value}), sort_keys=False), parser=parser)
+
+
+def combinations(space: Space) -> list[dict[str, Any]]:
+    """Return all combinations of the values of lists; the last option changes first.
+
+    Raises:
+        UsageError: If a range is no list.
+    """
+    for name, found in space.items():
+        if not isinstance(found, CategoricalDistribution):
+            raise UsageError(f"'--grid' goes over lists, and the range of '{name}' is none: write {name}=VALUE,VALUE")
+    return [dict(zip(space, values, strict=True)) for values in itertools.product(*(r.choices for r in space.values()))]
+
+
+def _between(text: str) -> BaseDistribution:
+    low, high, *scale = text.split(":")
+    if scale not in ([], ["log"]):
+        raise ValueError
+    ends = _number(low), _number(high)
+    kind = IntDistribution if all(isinstance(end, int) for end in ends) else FloatDistribution
+    return kind(*ends, log=bool(scale))
+
+
+def _list(text: str) -> BaseDistribution:
+    return CategoricalDistribution([_value(one) for one in text.split(",")])
+
+
+def _value(text: str) -> Any:
+    try:
+        return _number(text)
+    except ValueError:
+        return WORDS.get(text, text)
+
+
+def _number(text: str) -> int | float:
+    try:
+        return int(text)
+    except ValueError:
+        if math.isfinite(number := float(text)):
+            return number
+        raise
