@@ -1,7 +1,7 @@
 """What all trials of a search have in common: it is written down with the first, and others are refused."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,14 @@ from graphmi.usage import UsageError
 __all__ = ["require_same", "require_same_space"]
 
 
-def require_same(study: optuna.Study, out: Path, name: str, value: Mapping[str, Any], what: str = "") -> None:
+def require_same(
+    study: optuna.Study,
+    out: Path,
+    name: str,
+    value: Mapping[str, Any],
+    what: str = "",
+    completed: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
+) -> None:
     """Write down what all trials have in common, or refuse to mix them with others.
 
     Args:
@@ -24,6 +31,7 @@ def require_same(study: optuna.Study, out: Path, name: str, value: Mapping[str, 
         name: What the value is kept as.
         value: What JSON can say.
         what: Stands before the name of an entry in the message.
+        completed: Adds to what was written down the entries that there have been only since.
 
     Raises:
         UsageError: If the search began with another value; the message names the first entry that differs.
@@ -32,7 +40,7 @@ def require_same(study: optuna.Study, out: Path, name: str, value: Mapping[str, 
     kept = study.user_attrs.get(name)
     if kept is None:
         study.set_user_attr(name, value)
-    elif different := difference(kept, value):
+    elif different := difference(completed(kept), value):
         raise UsageError(
             f"{what}'{different}' is not what the search in '{out}' began with, and its trials could not be "
             "compared: name another folder"

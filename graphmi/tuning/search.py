@@ -4,6 +4,7 @@ import gc
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import optuna
 import torch
@@ -89,9 +90,9 @@ class Search:
         )
         if (kept := len(self.study.directions)) != 1 + spread:
             raise UsageError(f"the search in '{self.out}' has {kept} objectives, and {1 + spread} are asked for")
-        require_same(self.study, self.out, "config", self.values)
-        require_same_space(self.study, self.out, self.space)
         self._parser = experiment_parser()
+        require_same(self.study, self.out, "config", self.values, completed=self._completed)
+        require_same_space(self.study, self.out, self.space)
         self._dataset: Dataset | None = None
         self._diversity: torch.Tensor | None = None
 
@@ -146,6 +147,10 @@ class Search:
         """
         text = yaml.safe_dump(with_options(self.values, params), sort_keys=False)
         return read_config(text, parser=self._parser)
+
+    def _completed(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a configuration with the options that it lacks, which are new since it was written."""
+        return read_config(yaml.safe_dump(dict(values)), parser=self._parser).to_dict()
 
     def _load(self) -> Dataset:
         """Return the data of all trials: what is wrong with it is no failure of a trial."""

@@ -196,6 +196,19 @@ def test_trials_of_other_configurations_or_data_are_not_mixed(tmp_path, measured
     assert len(measured) == 1
 
 
+def test_a_search_from_before_an_option_was_there_goes_on(tmp_path, measured):
+    search = Search(config(), RATE, tmp_path / "s")
+    search.run(trials=1, progress=False)
+    older = {name: value for name, value in search.values.items() if name != "replicates"}
+    older["trainer"] = {name: value for name, value in older["trainer"].items() if name != "kernels"}
+    search.study.set_user_attr("config", older)
+    with pytest.raises(UsageError, match="'replicates' is not what the search"):  # it had the default then, not 0
+        Search(config(), RATE, tmp_path / "s")
+    search.study.set_user_attr("config", {**older, "replicates": 0})
+    Search(config(), RATE, tmp_path / "s").run(trials=2, progress=False)
+    assert len(measured) == 2
+
+
 def test_other_ranges_are_refused_also_of_a_search_that_has_not_written_them_down(tmp_path, measured, monkeypatch):
     space = {**RATE, "model.embedding_dim": CategoricalDistribution([32, 64])}
     Search(config(), space, tmp_path / "new").run(trials=1, progress=False)
