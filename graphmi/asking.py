@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import chain
 from threading import Lock
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from graphmi.data import Histories
 from graphmi.typing import Batch, HistoryReader, ItemTable
 
-__all__ = ["device_of", "evaluating", "question", "require_items"]
+__all__ = ["device_of", "evaluating", "propagating_once", "question", "require_items"]
 
 _LOCK = Lock()
 _ASKED = Counter[nn.Module]()  # how many ask each part of a model now, in all threads
@@ -62,6 +63,26 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             for part in (part for part in parts if not _ASKED[part]):
                 del _ASKED[part]
                 part.training = _MODES.pop(part)
+
+
+@contextmanager
+def propagating_once(model: nn.Module) -> Iterator[None]:
+    """Let each part of the model that propagates do so now, and no more for what this thread asks meanwhile.
+
+    Args:
+        model: In evaluation mode; its parameters must stay as they are until the context ends. Parts that can are those
+            with :meth:`~graphmi.models.InterestGCN.propagating_once`.
+    """
+    with ExitStack() as stack:
+        for part in model.modules():
+            if isinstance(part, _PropagatesOnce):
+                stack.enter_context(part.propagating_once())
+        yield
+
+
+@runtime_checkable
+class _PropagatesOnce(Protocol):
+    def propagating_once(self) -> AbstractContextManager[None]: ...
 
 
 def require_items(items: Tensor | ItemTable, num_items: int) -> None:

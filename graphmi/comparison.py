@@ -1,19 +1,43 @@
 """Runs side by side: which may stand beside each other, and how they differ on the same users."""
 
+import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 import torch
+from scipy.stats import t as student
 from torch import Tensor
 
-from graphmi.metrics import Interval, PairedResult, by_group, paired_tests
+from graphmi.metrics import (
+    Interval,
+    PairedResult,
+    SpreadDifference,
+    by_group,
+    corrected,
+    paired_spread,
+    paired_tests,
+)
 from graphmi.run import RunFolder
 from graphmi.usage import UsageError, nearest
 
-__all__ = ["NamedRun", "check_comparable", "choose_metric", "mean_interval", "named", "paired", "shared_metrics"]
+__all__ = [
+    "Model",
+    "NamedRun",
+    "by_seed",
+    "check_comparable",
+    "choose_metric",
+    "mean_interval",
+    "named",
+    "paired",
+    "paired_spreads",
+    "seed_interval",
+    "shared_metrics",
+]
 
 
 @dataclass(frozen=True)
@@ -48,14 +72,52 @@ class NamedRun:
         return self.folder.read_metrics()
 
 
+@dataclass(frozen=True)
+class Model:
+    """Runs that differ by their seeds at most.
+
+    Attributes:
+        name: Their name.
+        runs: At least one.
+    """
+
+    name: str
+    runs: Sequence[NamedRun]
+
+    def of_users(self, metric: str) -> Tensor:
+        """Return a test metric of every user, averaged over the seeds, ``[num_users]``."""
+        return torch.stack([run.per_user[metric] for run in self.runs]).mean(0)
+
+
 def named(folders: Sequence[RunFolder]) -> list[NamedRun]:
     """Return the runs with names that differ, in their order."""
-    paths = [folder.path.resolve() for folder in folders]
-    depth, names = 1, _tails(paths, 1)
-    while len(set(names)) < len(set(paths)):
-        depth += 1
-        names = _tails(paths, depth)
+    names = _unique_tails([folder.path.resolve() for folder in folders])
     return [NamedRun(name, folder) for name, folder in zip(names, folders, strict=True)]
+
+
+def by_seed(runs: Sequence[NamedRun]) -> list[Model]:
+    """Return runs by model, in the order of their first: those whose configurations differ in nothing but the seed.
+
+    A model is named after the path of its first run without the seed at its end: that of ``one/0`` or ``one-seed0`` is
+    ``one``.
+
+    Raises:
+        FileNotFoundError: If a run has no result.
+        ValueError: If a run is there twice.
+    """
+    models = dict[str, list[NamedRun]]()
+    for run in runs:
+        same = models.setdefault(json.dumps({**run.result["config"], "seed": None}, sort_keys=True), [])
+        if twin := next((one for one in same if one.result["seed"] == run.result["seed"]), None):
+            raise ValueError(
+                f"'{twin.folder.path}' and '{run.folder.path}' are one model with one seed, {run.result['seed']}: "
+                "leave one of them out"
+            )
+        same.append(run)
+    paths = [_without_seed(same[0]) for same in models.values()]
+    if len(set(paths)) < len(paths):  # several models in one folder
+        paths = [same[0].folder.path.resolve() for same in models.values()]
+    return [Model(name, same) for name, same in zip(_unique_tails(paths), models.values(), strict=True)]
 
 
 def check_comparable(runs: Sequence[NamedRun]) -> None:
@@ -94,18 +156,56 @@ def choose_metric(runs: Sequence[NamedRun], metric: str | None = None) -> str:
     return metric
 
 
-def paired(first: NamedRun, other: NamedRun, metric: str, group: Tensor | None = None) -> dict[str, PairedResult]:
-    """Test the other run against the first on the same users, see :func:`graphmi.metrics.paired_tests`."""
-    draws = torch.Generator().manual_seed(0)
-    return paired_tests(other.per_user[metric], first.per_user[metric], group, generator=draws)
+def paired(values: Sequence[Tensor], group: Tensor | None = None) -> list[dict[str, PairedResult]]:
+    """Test every model after the first against it on the same users, see :func:`graphmi.metrics.paired_tests`.
+
+    Args:
+        values: A metric of each user, ``[num_users]`` for every model.
+        group: The group of each user, ``[num_users]``.
+
+    Returns:
+        The tests of each but the first, after Holm's correction over the models and groups.
+    """
+    return corrected([paired_tests(one, values[0], group, generator=_draws()) for one in values[1:]])
+
+
+def paired_spreads(values: Sequence[Tensor], group: Tensor) -> list[dict[str, SpreadDifference]]:
+    """Compare the spread of every model after the first with its, see :func:`graphmi.metrics.paired_spread`."""
+    return [paired_spread(one, values[0], group, generator=_draws()) for one in values[1:]]
+
+
+def seed_interval(values: Sequence[float | None]) -> tuple[float | None, float | None]:
+    """Return mean and half-width of the 95 % t interval over seeds; ``None`` for no values, no half-width for one."""
+    known = [one for one in values if one is not None]
+    if len(known) < 2:
+        return next(iter(known), None), None
+    return mean(known), float(student.ppf(0.975, len(known) - 1)) * stdev(known) / len(known) ** 0.5
 
 
 def mean_interval(run: NamedRun, metric: str) -> Interval:
     """Return the 95 % bootstrap interval of a test metric over the users."""
     values = run.per_user[metric]
     everyone = torch.zeros(len(values), dtype=torch.int64)
-    draws = torch.Generator().manual_seed(0)
-    return by_group(values, everyone, replicates=1000, generator=draws).intervals["0"]
+    return by_group(values, everyone, replicates=1000, generator=_draws()).intervals["0"]
+
+
+def _draws() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def _without_seed(run: NamedRun) -> Path:
+    path = run.folder.path.resolve()
+    name = re.sub(rf"(^|[\W_]+)(seed)?[\W_]*{run.result['seed']}$", "", path.name, flags=re.IGNORECASE)
+    return path.with_name(name) if name else path.parent
+
+
+def _unique_tails(paths: Sequence[Path]) -> list[str]:
+    """Return as much of the end of each path as tells it from the others."""
+    depth, names = 1, _tails(paths, 1)
+    while len(set(names)) < len(set(paths)):
+        depth += 1
+        names = _tails(paths, depth)
+    return names
 
 
 def _tails(paths: Sequence[Path], depth: int) -> list[str]:

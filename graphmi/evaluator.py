@@ -1,6 +1,6 @@
 """Full ranking of all items for all users with a target."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Protocol
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.metrics.link_pred import LinkPredMetric
 
-from graphmi.asking import device_of, evaluating, question
+from graphmi.asking import device_of, evaluating, propagating_once, question
 from graphmi.audit import Audit, Seen
 from graphmi.data import Histories, Interactions
 from graphmi.evaluation import Evaluation
@@ -39,11 +39,11 @@ class Evaluator:
 
     All items are candidates: sampled candidates can reverse the order of models (Krichene and Rendle, KDD 2020,
     https://dl.acm.org/doi/10.1145/3394486.3403226). Items that are known for a user are never recommended to
-    them. A target that is itself known can thus not be found; it counts as missed.
+    them, except with ``repeat``. A target that is itself known can thus not be found; it counts as missed.
 
     Args:
         targets: The pairs to find; repeated pairs count once.
-        known: The pairs known when the model is asked, left out of the ranking.
+        known: The pairs known when the model is asked, left out of the ranking without ``repeat``.
         k: Lengths of the ranking, each at least 1.
         groups: Named groups of users, each ``[num_users]`` int64 by user id, ``-1`` for none; left out where no user
             with a target has one.
@@ -60,6 +60,7 @@ class Evaluator:
         metrics: More metrics by name, such as ``{"f1@20": LinkPredF1(20)}``; one with the name of a standard one takes
             its place. They have values per user and groups as the standard ones do, and ``Trainer.fit`` can monitor
             them; an :class:`~graphmi.experiment.Experiment` evaluates the standard ones only.
+        repeat: Rank items that a user knows too, as ComiRec and its successors do.
 
     Raises:
         ValueError: If there is no target, or an argument is out of range.
@@ -84,6 +85,7 @@ class Evaluator:
         quick: bool = False,
         sharded: bool = False,
         metrics: Mapping[str, LinkPredMetric] | None = None,
+        repeat: bool = False,
     ) -> None:
         if not len(targets.user):
             raise ValueError("There is nothing to evaluate: 'targets' holds no interaction.")
@@ -98,29 +100,32 @@ class Evaluator:
         chosen = {name: self._of_users(f"groups[{name}]", group) for name, group in (groups or {}).items()}
         self.groups = {name: group for name, group in chosen.items() if (group >= 0).any()}
         self.batch_size, self.replicates, self.seed = batch_size, replicates, seed
-        self.history, self.quick, self.sharded = history, quick, sharded
+        self.history, self.quick, self.sharded, self.repeat = history, quick, sharded, repeat
         self.catalogue = None if train is None else _catalogue(train)
         self.diversity = None if diversity is None else self._of_users("diversity", diversity)
         self.activity = None if train is None else train.user.bincount(minlength=train.num_users)[self.users]
 
-    def __call__(self, model: nn.Module) -> Evaluation:
+    def __call__(self, model: nn.Module, on_users: Callable[[int], None] | None = None) -> Evaluation:
         """Return how well the model ranks; its training mode is as before.
 
         Args:
             model: ``model(Batch(user=ids))`` gives :class:`graphmi.typing.Representations`. Where it has a
                 ``max_length``, the batch also holds that many of the latest items of each user.
+            on_users: Called with the number of users done so far.
 
         Raises:
             ValueError: If a score is NaN, if the model does not answer with a row per user, if it reads histories
                 and there are none, or if it lacks users or items that are asked for.
         """
-        with evaluating(model), torch.no_grad():
+        with evaluating(model), propagating_once(model), torch.no_grad():
             device = device_of(model)
             audit = Audit(self.k, None if self.catalogue is None else self.catalogue.to(device), self.quick)
             batches = list[dict[str, Tensor]]()
             for values, seen in self._batches(model, device, audit):
                 batches.append(values)
                 audit.add(seen)
+                if on_users is not None:
+                    on_users(min(len(batches) * self.batch_size, len(self.users)))
         per_user = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
         return Evaluation(
             metrics={name: float(values.double().mean()) for name, values in per_user.items()},
@@ -144,7 +149,7 @@ class Evaluator:
         return {
             "k": self.k,
             "candidates": "all items",
-            "seen items": "known items are left out of the ranking",
+            "seen items": f"known items {'stay in' if self.repeat else 'are left out of'} the ranking",
             "users": "mean over the users with a target",
             "ndcg": "ideal DCG over min(k, relevant)",
             "map": "average precision over min(k, relevant)",
@@ -181,7 +186,8 @@ class Evaluator:
         rowptr, item = _rows(self.targets, start, len(users), device)
         row = torch.arange(len(users), device=device).repeat_interleave(rowptr.diff(), output_size=len(item))
         known = _rows(self.known, start, len(users), device)
-        _, ranking = rank(out.interests, out.items, self.k[-1], exclude=known, interest_mask=out.interest_mask)
+        exclude = None if self.repeat else known
+        _, ranking = rank(out.interests, out.items, self.k[-1], exclude=exclude, interest_mask=out.interest_mask)
         metrics = {name: metric.to(device) for name, metric in self.metrics.items()}
         relevant = torch.stack([row, item])
         seen = audit.look(out, ranking, known, relevant, start // self.batch_size)

@@ -26,6 +26,7 @@ from graphmi.evaluator import Evaluation, Evaluator
 from graphmi.history import History
 from graphmi.losses import Loss
 from graphmi.metrics import ranking_metrics
+from graphmi.progress import counting
 from graphmi.ranges import at_least
 from graphmi.run import RunFolder
 from graphmi.samplers import Sampler
@@ -83,6 +84,9 @@ class Experiment:
         k: Lengths of the recommendation lists that are evaluated, each at least 1.
         groups: User groups by interest diversity.
         replicates: Bootstrap samples for the confidence intervals of the groups, at least 0.
+        valid_users: Most users whom validation while training ranks for, at least 1: drawn at random by ``seed``, the
+            same in every epoch. All when omitted; the test always takes all.
+        repeat: Rank items that a user knows too, in validation and test, as ComiRec and its successors do.
         seed: Seed of initial parameters, order of the data, negatives and dropout; in ``[0, 2**63)``.
         description: What this is, in a sentence.
         paper: Where it was published.
@@ -103,12 +107,14 @@ class Experiment:
     k: Sequence[int] = (10, 20, 50)
     groups: DiversityGroups = field(default_factory=DiversityGroups)
     replicates: int = 1000
+    valid_users: int | None = None
+    repeat: bool = False
     seed: int = 0
     description: str = ""
     paper: str = ""
 
     def __post_init__(self) -> None:
-        at_least(1, k=min(self.k, default=0))
+        at_least(1, k=min(self.k, default=0), valid_users=self.valid_users)
         at_least(0, replicates=self.replicates, seed=self.seed)
         check_seed(self.seed)
         evaluated, monitor = ranking_metrics(self.k), self.trainer.monitor
@@ -158,7 +164,15 @@ class Experiment:
         """
         if diversity is None:
             diversity = self.groups.values(dataset.train)
-        return _told(self._evaluator(dataset, part, self.k if k is None else k, diversity)(model), diversity)
+        evaluator = self._evaluator(dataset, part, self.k if k is None else k, diversity)
+        return _told(self._ranked(evaluator, model, part), diversity)
+
+    def valid_protocol(self, dataset: Dataset) -> str:
+        """Return in words whose mean the validation metrics of :meth:`fit` are."""
+        total = len(torch.unique(dataset.valid.user))
+        if self.valid_users is None or self.valid_users >= total:
+            return "mean over the users with a target"
+        return f"mean over {self.valid_users:,} of the {total:,} users with a target, drawn at random"
 
     def fit(
         self,
@@ -238,11 +252,24 @@ class Experiment:
         diversity = self.groups.values(dataset.train)
         test = self._evaluator(dataset, "test", self.k, diversity)
         fitted = self.fit(dataset, folder, resume=resume, loggers=loggers, on_epoch=on_epoch)
-        return Trained(fitted.model, fitted.history, fitted.valid, _told(test(fitted.model), diversity), diversity)
+        found = _told(self._ranked(test, fitted.model, "test"), diversity)
+        return Trained(fitted.model, fitted.history, fitted.valid, found, diversity)
 
     def _validation(self, dataset: Dataset) -> Callable[[nn.Module], Mapping[str, float]]:
-        evaluator = self._evaluator(dataset, "valid", self.k)
-        return lambda model: _flat(evaluator(model))
+        evaluator = self._evaluator(replace(dataset, valid=self._drawn(dataset.valid)), "valid", self.k)
+        return lambda model: _flat(self._ranked(evaluator, model, "valid"))
+
+    def _drawn(self, targets: Interactions) -> Interactions:
+        if self.valid_users is None:
+            return targets
+        users = torch.unique(targets.user)
+        order = torch.randperm(len(users), generator=generator(self.seed, "validation users"))
+        return targets.take(torch.isin(targets.user, users[order[: self.valid_users]]))
+
+    def _ranked(self, evaluator: Evaluator, model: nn.Module, part: Part) -> Evaluation:
+        shows = self.trainer.progress and self.trainer.leads
+        with counting(part, len(evaluator.users), shows) as shown:
+            return evaluator(model, shown)
 
     def _evaluator(self, dataset: Dataset, part: Part, k: Sequence[int], diversity: Tensor | None = None) -> Evaluator:
         targets, known = dataset.targets(part), dataset.known(part)
@@ -260,6 +287,7 @@ class Experiment:
             replicates=self.replicates,
             seed=self.seed,
             sharded=self.trainer.fabric.world_size > 1,
+            repeat=self.repeat,
         )
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from graphmi.asking import device_of, evaluating, question
+from graphmi.asking import device_of, evaluating, propagating_once, question
 from graphmi.attribution import Attribution, Cause, attribute
 from graphmi.data import Dataset, Histories
 from graphmi.data.dataset import Part
@@ -134,7 +134,7 @@ class Explainer:
         if len(users) and not 0 <= int(users.min()) <= int(users.max()) < self.dataset.num_users:
             limit = self.dataset.num_users
             raise ValueError(f"'users' must be in [0, {limit}) (got {int(users.min())} to {int(users.max())})")
-        with evaluating(self.model):
+        with evaluating(self.model), propagating_once(self.model):
             batches = [
                 self._batch(some, k, num_nearest, num_causes) for some in torch.split(users, _USERS) if len(some)
             ]
@@ -142,10 +142,10 @@ class Explainer:
 
     def _batch(self, users: Tensor, k: int, num_nearest: int, num_causes: int) -> list[Explanation]:
         device = device_of(self.model)
-        batch = question(self.model, users, self.history.to(device), device)
+        history = self.history.to(device)
+        batch = question(self.model, users, history, device)
         out: Representations = self.model(batch)
-        known = _rows(self.history, users, device)
-        found = top_k(out.interests, out.items, k, exclude=known, interest_mask=out.interest_mask)
+        found = top_k(out.interests, out.items, k, exclude=history.rows(users), interest_mask=out.interest_mask)
         causes = self._causes(batch, out, found, num_causes)
         nearest = _nearest(out, num_nearest)
         active = torch.ones(out.interests.shape[:2]) if out.interest_mask is None else out.interest_mask
@@ -210,12 +210,3 @@ def _nearest(out: Representations, num_nearest: int) -> Tensor:
 def _items(histories: Histories, user: int) -> tuple[int, ...]:
     start, stop = histories.rowptr[user : user + 2].tolist()
     return tuple(histories.item[start:stop].tolist())
-
-
-def _rows(histories: Histories, users: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the items of some users in compressed rows."""
-    items = [
-        histories.item[start:stop] for start, stop in histories.rowptr[torch.stack([users, users + 1], 1)].tolist()
-    ]
-    rowptr = torch.cat([users.new_zeros(1), histories.length[users].cumsum(0)])
-    return rowptr.to(device), torch.cat(items).to(device)

@@ -1,7 +1,8 @@
 """What training shows on a terminal or in a notebook."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Self
 
@@ -9,6 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 __all__ = ["ShownBars", "TrainingProgress", "bars", "counting"]
+
+_OPEN = ContextVar[Progress | None]("_OPEN", default=None)  # a terminal shows one at a time
 
 
 def bars(enabled: bool, console: Console) -> Progress:
@@ -28,10 +31,17 @@ def bars(enabled: bool, console: Console) -> Progress:
 
 @contextmanager
 def counting(what: str, total: int, enabled: bool = True) -> Iterator[Callable[[int], None]]:
-    """Give a function that shows how many of the total are done; the bar is on standard error."""
-    with bars(enabled, Console(stderr=True)) as shown:
+    """Give a function that shows how many of the total are done; the bar is on standard error.
+
+    Where :class:`ShownBars` are open, such as those of training, it is one more of them.
+    """
+    others = _OPEN.get() if enabled else None
+    with bars(enabled, Console(stderr=True)) if others is None else nullcontext(others) as shown:
         task = shown.add_task(what, total=total, text="")
-        yield lambda done: shown.update(task, completed=done)
+        try:
+            yield lambda done: shown.update(task, completed=done)
+        finally:
+            shown.remove_task(task)
 
 
 class ShownBars:
@@ -48,11 +58,13 @@ class ShownBars:
 
     def __enter__(self) -> Self:
         self._bars.start()
+        self._token = _OPEN.set(self._bars)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        _OPEN.reset(self._token)
         self._bars.stop()
 
 

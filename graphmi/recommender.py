@@ -1,6 +1,7 @@
 """Recommendations by the ids of the data, for users of the data and for new ones."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from itertools import islice
 from typing import NamedTuple
@@ -8,9 +9,10 @@ from typing import NamedTuple
 import polars as pl
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
-from graphmi.asking import device_of, evaluating, question, require_items
+from graphmi.asking import device_of, evaluating, propagating_once, question, require_items
 from graphmi.data import Histories, Interactions
 from graphmi.data.vocabulary import Values
 from graphmi.ranges import at_least
@@ -54,8 +56,7 @@ class Recommender:
             :class:`graphmi.retrieval.ExactIndex`. It is made once, at the first request, and an
             :class:`~graphmi.models.InterestGCN` propagates once over its graph then (:meth:`propagated
             <graphmi.models.InterestGCN.propagated>`), so a model that is trained on needs a new recommender. When
-            omitted, exact search of the vectors of the moment: a graph model propagates anew at every call, and for
-            every 1,024 users of it.
+            omitted, exact search of the vectors of the moment: a graph model propagates anew at every call.
 
     Raises:
         ValueError: If a number is out of its range, no item is left, ``variety`` has no categories to go by, or in use
@@ -111,7 +112,9 @@ class Recommender:
         Raises:
             DataError: If a user is unknown.
         """
-        return [each for _, lists in self._batches(self.interactions.users.encode(users)) for each in lists]
+        index = self.interactions.users.encode(users)
+        with self._asking():
+            return [each for _, lists in self._batches(index) for each in lists]
 
     def for_histories(self, histories: Sequence[Values]) -> list[list[Recommendation]]:
         """Return the list of each of some users that the data does not have, by what they had so far.
@@ -131,13 +134,12 @@ class Recommender:
                 f"{type(self.model).__name__} knows the users that it was trained with and no others: take a sequence "
                 "model, or InterestGCN"
             )
-        items = [self.interactions.items.encode(history) for history in histories]
+        items = self.interactions.items.encode_each(histories)
         if empty := [number for number, history in enumerate(items, start=1) if not len(history)]:
             raise ValueError(f"a history needs at least one item, and number {empty[0]} has none")
-        found = []
-        for start in range(0, len(items), _USERS):
-            found += self._of_histories(items[start : start + _USERS])
-        return found
+        parts = [items[start : start + _USERS] for start in range(0, len(items), _USERS)]
+        with self._asking():
+            return [each for part in parts for each in self._of_histories(part)]
 
     def table(self, users: Values | None = None, on_users: Callable[[int], None] | None = None) -> pl.DataFrame:
         """Return the lists of many users as a table with the columns user_id, rank, item_id, score and interest.
@@ -154,11 +156,12 @@ class Recommender:
         vocabulary = self.interactions.users
         index = torch.arange(len(vocabulary)) if users is None else vocabulary.encode(users)
         parts, done = [self._frame(index[:0], [])], 0
-        for chosen, lists in self._batches(index):
-            parts.append(self._frame(chosen, lists))
-            done += len(chosen)
-            if on_users is not None:
-                on_users(done)
+        with self._asking():
+            for chosen, lists in self._batches(index):
+                parts.append(self._frame(chosen, lists))
+                done += len(chosen)
+                if on_users is not None:
+                    on_users(done)
         return pl.concat(parts)
 
     def _frame(self, users: Tensor, lists: list[list[Recommendation]]) -> pl.DataFrame:
@@ -178,11 +181,13 @@ class Recommender:
     def _batches(self, users: Tensor) -> Iterator[tuple[Tensor, list[list[Recommendation]]]]:
         """Yield some users after the other, with their lists."""
         for chosen in torch.split(users, _USERS) if len(users) else ():
-            with evaluating(self._asked), torch.no_grad():
-                out = self._asked(question(self._asked, chosen, self.history, self.device))
-            length = self.history.length[chosen]
-            known, mask = self.history.read(chosen, max(int(length.max()), 1))
-            yield chosen, self._lists(out, known, mask)
+            out = self._asked(question(self._asked, chosen, self.history, self.device))
+            yield chosen, self._lists(out, None if self.repeat else self.history.rows(chosen))
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        with evaluating(self._asked), propagating_once(self._asked), torch.no_grad():
+            yield
 
     @cached_property
     def _asked(self) -> nn.Module:
@@ -192,26 +197,26 @@ class Recommender:
         return self.model
 
     def _of_histories(self, items: list[Tensor]) -> list[list[Recommendation]]:
-        known, model = self._padded(items), self._asked
-        with evaluating(model), torch.no_grad():
-            if isinstance(model, FoldsIn):  # it knows how much of a history it reads
-                out = model.fold_in(*known)
-            elif isinstance(model, HistoryReader):
-                history, mask = self._padded([each[-model.max_length :] for each in items])
-                out = model(Batch(torch.full((len(items),), -1, device=self.device), history=history, mask=mask))
-        return self._lists(out, *known)
+        model = self._asked
+        if isinstance(model, FoldsIn):  # it knows how much of a history it reads
+            out = model.fold_in(*self._padded(items))
+        elif isinstance(model, HistoryReader):
+            history, mask = self._padded([each[-model.max_length :] for each in items])
+            out = model(Batch(torch.full((len(items),), -1, device=self.device), history=history, mask=mask))
+        length = torch.tensor([len(each) for each in items])
+        known = pad(length.cumsum(0), (1, 0)).to(self.device), torch.cat(items).to(self.device)
+        return self._lists(out, None if self.repeat else known)
 
     def _padded(self, items: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Return items side by side, and which are real, both ``[batch, length]``."""
         real = pad_sequence([torch.ones_like(each, dtype=torch.bool) for each in items], batch_first=True)
         return pad_sequence(items, batch_first=True).to(self.device), real.to(self.device)
 
-    @torch.no_grad()
-    def _lists(self, out: Representations, known: Tensor, mask: Tensor) -> list[list[Recommendation]]:
-        """Return the lists of users who know some items, ``[batch, length]``."""
+    def _lists(self, out: Representations, known: tuple[Tensor, Tensor] | None) -> list[list[Recommendation]]:
+        """Return the lists of users without the items that they know, in compressed rows."""
         index = self._index(out.items)
         size = self.k * _POOL if self.variety else self.k
-        queries, excluded = out.interests, self._excluded(known, mask)
+        queries, excluded = out.interests, None if known is None else self._excluded(*known)
         if self.quota is None:
             found = index.search(queries, size, exclude=excluded, interest_mask=out.interest_mask)
         else:
@@ -232,14 +237,13 @@ class Recommender:
             self.index = self.make_index(items[:] if self.allowed is None else items[self.allowed])
         return self.index
 
-    def _excluded(self, known: Tensor, mask: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Return what users must not see, numbered among the items that are allowed."""
-        if self.repeat:
-            return None
-        if self.allowed is not None:
-            place = torch.searchsorted(self.allowed, known).clamp(max=len(self.allowed) - 1)
-            known, mask = place, mask & (self.allowed[place] == known)
-        return torch.nn.functional.pad(mask.sum(1).cumsum(0), (1, 0)), known[mask]
+    def _excluded(self, rowptr: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:
+        """Return compressed rows of those items that are allowed, by their numbers among them."""
+        if self.allowed is None:
+            return rowptr, item
+        place = torch.searchsorted(self.allowed, item).clamp(max=len(self.allowed) - 1)
+        kept = self.allowed[place] == item
+        return pad(kept.cumsum(0), (1, 0))[rowptr], place[kept]
 
     def _outside(self, place: Tensor) -> Tensor:
         """Return items by their numbers among those that are allowed, ``-1`` for none."""

@@ -35,6 +35,7 @@ def describe_run(
         "description": experiment.description,
         **describe_evaluation(experiment, dataset, trained.test),
         "valid_metrics": {name: value for name, value in trained.valid.items() if not name.startswith("interests/")},
+        "valid_protocol": experiment.valid_protocol(dataset),
         "best_epoch": history.best_epoch,
         "epochs": history.epochs,
         "num_parameters": sum(parameter.numel() for parameter in model.parameters()),

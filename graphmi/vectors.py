@@ -6,7 +6,7 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
-from graphmi.asking import device_of, evaluating, question, require_items
+from graphmi.asking import device_of, evaluating, propagating_once, question, require_items
 from graphmi.data import Histories, Interactions
 from graphmi.data.vocabulary import Vocabulary
 from graphmi.typing import Representations
@@ -46,7 +46,7 @@ def vectors(interactions: Interactions, model: nn.Module, on_users: Callable[[in
     device, history = device_of(model), Histories(interactions)
     history, users = history.to(device), torch.arange(len(interactions.users))
     parts, done = list[pl.DataFrame](), 0
-    with evaluating(model):
+    with evaluating(model), propagating_once(model):
         for chosen in torch.split(users, _USERS):
             out: Representations = model(question(model, chosen, history, device))
             require_items(out.items, interactions.num_items)

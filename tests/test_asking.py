@@ -1,13 +1,15 @@
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from threading import Event
 
 import pytest
 import torch
 from torch import nn
 
-from graphmi.asking import evaluating, question
+from graphmi.asking import evaluating, propagating_once, question
 from graphmi.data import LeaveOneOut, planted
 from graphmi.models import InterestGCN, Popularity, SeparateInterestGCN, SideBySide
+from graphmi.typing import Batch
 
 
 def graph(num_users):
@@ -48,6 +50,22 @@ def test_a_part_that_is_asked_by_itself_stays_in_evaluation_mode():
     assert (whole.training, whole[0].training) == (True, False)
     of_part.__exit__(None, None, None)
     assert whole[0].training
+
+
+def test_what_is_propagated_is_of_who_asks_and_gone_after_an_error():
+    model = InterestGCN(graph(60)).eval()
+
+    def asked():
+        return model(Batch(torch.tensor([3]))).items
+
+    before = asked()
+    with suppress(KeyError), propagating_once(SideBySide([model])), ThreadPoolExecutor(1) as pool:
+        model.embedding.weight = nn.Parameter(torch.ones_like(model.embedding.weight).cumsum(0))
+        assert asked().equal(before)
+        now = pool.submit(asked).result()
+        raise KeyError
+    assert asked().equal(now)
+    assert not now.equal(before)
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_help_of_train_lists_our_classes_and_not_all_of_torch(graphmi):
     assert "InterestGCN" in out
     assert "--trainer.learning_rate" in out
     assert "torch.nn.Linear" not in out
-    assert len(out.splitlines()) < 200
+    assert len(out.splitlines()) < 250
 
 
 def test_help_and_presets_do_not_load_torch():
@@ -123,6 +123,28 @@ def test_data_commands_are_wired(graphmi):
     assert "60 users, 80 items" in graphmi("data", "fetch", WORLD)[1]
     assert "interactions per user" in graphmi("data", "stats", WORLD)[1]
     assert graphmi("data")[0] == 0
+
+
+def test_columns_of_a_file_are_named_to_stats_as_to_train(graphmi, tmp_path):
+    path, bare = tmp_path / "clicks.csv", tmp_path / "bare.csv"
+    path.write_text("customer,7,user_id\na,1,x\nb,2,x\nb,1,x\n")
+    bare.write_text("a,1\nb,2\nb,1\n")
+    for words in (
+        (path, "--columns.user", "customer", "--columns.item", "7"),
+        (path, "--user", "customer", "--columns.item", "7"),
+        (path, "--user", "customer", "--item", "7"),
+        (bare, "--columns.columns", "user_id,item_id"),
+        (bare, "--columns", "user_id,item_id"),
+    ):
+        status, out, err = graphmi("data", "stats", *words)
+        assert (status, err) == (0, "")
+        assert [re.search(rf"│ {what} +│ (\d)", out)[1] for what in ("users", "items", "interactions")] == [
+            "2",
+            "2",
+            "3",
+        ]
+    status, _, err = graphmi("data", "stats", path, "--columns.usr", "customer")
+    assert (status, "has no option 'usr' (its options: user, item," in err) == (1, True)
 
 
 # --- training
@@ -201,6 +223,13 @@ def test_mistaken_options_of_groups_are_explained(graphmi, tmp_path, words, told
     status, _, err = graphmi("train", "mf", *QUICK, "--out", tmp_path / "run", *words)
     assert status != 0
     assert told in err
+
+
+def test_a_run_that_validates_for_a_sample_of_users_says_so(trained):
+    sampled, everyone = (result(trained(n, "mf", "--valid_users", n)) for n in ("20", "2000"))
+    assert sampled["valid_protocol"] == "mean over 20 of the 60 users with a target, drawn at random"
+    assert everyone["valid_protocol"] == "mean over the users with a target"
+    assert sampled["num_users"] == everyone["num_users"] == 60
 
 
 def test_mean_over_users_is_the_metric(trained):
@@ -630,6 +659,15 @@ def test_a_run_from_elsewhere_is_evaluated_here(graphmi, trained, monkeypatch):
     assert result(config.parent, "evaluation-test.json")["metrics"] == result(config.parent)["metrics"]
 
 
+def test_a_run_from_before_options_were_there_is_evaluated_as_it_was(graphmi, trained):
+    config = trained() / "config.yaml"
+    text, removed = re.subn(r"(?m)^ *(valid_users|repeat|iterate): .*\n", "", config.read_text())
+    assert removed == 3
+    config.write_text(text)
+    assert graphmi("evaluate", config.parent)[::2] == (0, "")
+    assert result(config.parent, "evaluation-test.json")["metrics"] == result(config.parent)["metrics"]
+
+
 def test_weights_of_another_configuration_get_a_sentence(graphmi, trained):
     config = trained() / "config.yaml"
     config.write_text(config.read_text().replace("embedding_dim: 64", "embedding_dim: 32"))
@@ -698,6 +736,9 @@ def test_compare_refuses_what_does_not_mean_the_same(graphmi, trained):
     other_split = trained("two", "popularity", "--split", "RandomSplit")
     status, _, err = graphmi("compare", one, other_split)
     assert (status, "their protocols differ in" in err) == (1, True)
+    other_ranking = trained("four", "popularity", "--repeat", "true")
+    status, _, err = graphmi("compare", one, other_ranking)
+    assert (status, "their protocols differ in 'seen items'" in err) == (1, True)
     other_data = trained("three", "popularity", "--columns.seed", "1")
     status, _, err = graphmi("compare", one, other_data)
     assert (status, "their data differ (fingerprints" in err) == (1, True)
@@ -732,6 +773,49 @@ def test_recommend_to_users_to_somebody_else_and_to_all_in_a_file(graphmi, train
         table = read(tmp_path / name)
         assert len(table) == 300
         assert table["user_id"].n_unique() == 60
+
+
+@pytest.mark.parametrize("name", ["ids.txt", "ids", "ids.csv", "ids.parquet"])
+def test_users_of_a_file_get_the_lists_that_they_get_by_name(graphmi, trained, tmp_path, name):
+    run, file = trained(), tmp_path / name
+    ids = pl.DataFrame({"other": 7, "user_id": [31, 4, 31, 15]})
+    if name.endswith(".parquet"):
+        ids.write_parquet(file)
+    else:
+        file.write_text(ids.write_csv() if name.endswith(".csv") else "\ufeff31\r\n4\r\n\r\n 31\r\n15")
+    by_file, by_name = (
+        graphmi("recommend", run, *words, "--k", "3") for words in (("--users", file), ("--user", "31", "4", "15"))
+    )
+    assert by_file == by_name
+    assert by_file[::2] == (0, "")
+    tables = []
+    for words in (("--users", file), ("--user", "31", "4", "15")):
+        assert "30 recommendations for 3 users" in graphmi("recommend", run, *words, "--out", tmp_path / "lists.csv")[1]
+        tables.append((tmp_path / "lists.csv").read_bytes())
+    assert tables[0] == tables[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("ids.txt", b"", "there are no ids in '{}'"),
+        ("ids.txt", b"\n \n", "there are no ids in '{}'"),
+        ("ids.txt", b"3\nann\n60\nann\n", "2 of 3 ids in '{}' are not in the data: 'ann', '60'"),
+        ("ids.txt", b"\xff\xfe3", "'{}' cannot be read: 'utf-8' codec can't decode"),
+        ("ids.csv", b"", "'{}' cannot be read: empty CSV"),
+        ("ids.csv", b"user_id\n", "there are no ids in '{}'"),
+        ("ids.csv", b"user,item\n3,4\n", "no column of '{}' is named 'user_id' (did you mean user?)"),
+        ("ids.parquet", b"user_id\n3\n", "'{}' cannot be read: "),
+        ("nothing", None, "'{}': No such file or directory"),
+    ],
+)
+def test_a_file_of_users_that_cannot_be_used_gets_a_sentence(graphmi, trained, tmp_path, name, content, sentence):
+    file = tmp_path / name
+    if content is not None:
+        file.write_bytes(content)
+    status, out, err = graphmi("recommend", trained(), "--users", file)
+    assert (status in (1, 2), out, err.count("\n")) == (True, "", 1)
+    assert err.startswith(f"graphmi: {sentence.format(file)}")
 
 
 def test_names_in_brackets_are_shown_as_they_are(graphmi, tmp_path, monkeypatch):
@@ -861,7 +945,9 @@ def test_runs_beside_a_run_have_its_data_and_weights(graphmi, trained, tmp_path)
         ([], "name users with --user"),
         (["--history", "1", "--user", "2"], "--history is for somebody else"),
         (["--out", "lists.txt"], "must end with .csv or .parquet"),
+        (["--user", "1", "--users", "ids.txt"], "but not with both"),
         (["--user", "6000"], "no user has the id '6000' (nearest of the 60 ids: 59)"),
+        (["--user", "3", "-7", "6000"], "no user has the id '-7' (nearest of the 60 ids: 0)"),
         (["--history", "x"], "no item has the id 'x': ids are whole numbers"),
         (["--user", "1", "--without", "-1"], "no item has the id '-1'"),
         (["--user", "1", "--k", "0"], "'k' must be at least 1 (got 0)"),

@@ -1,8 +1,19 @@
+import json
+import re
+import shutil
+
+import polars as pl
 import pytest
 import torch
+from scipy import stats
 
-from graphmi.comparison import mean_interval, named
+from graphmi import cli
+from graphmi.comparison import by_seed, mean_interval, named, seed_interval
+from graphmi.metrics import holm, paired_spread
+from graphmi.report.summary import Summary
 from graphmi.run import RunFolder
+
+WORLD = "planted:num_users=60,num_items=40,num_clusters=4"
 
 
 @pytest.mark.parametrize(
@@ -35,3 +46,162 @@ def test_the_interval_of_a_mean_is_that_of_the_central_limit(tmp_path):
     assert (interval.low, interval.high) == pytest.approx(
         (float(values.mean()) - half, float(values.mean()) + half), abs=0.15 * half
     )
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Return run folders of two models with two seeds each, and of one without training."""
+    place = tmp_path_factory.mktemp("runs")
+
+    def train(name, preset, *words):
+        small = ["--data", WORLD, "--trainer.epochs", "1", "--trainer.accelerator", "cpu", "--replicates", "20"]
+        small += ["--model.embedding_dim", "8"] * (preset != "popularity")
+        assert cli.main(["train", preset, *small, "--out", str(place / name), *words]) == 0
+        return place / name
+
+    trained = {
+        f"k{k}/seeds/{seed}": train(f"k{k}/seeds/{seed}", "interest-gcn", "--model.num_interests", k, "--seed", seed)
+        for k in ("1", "2")
+        for seed in ("0", "11")
+    }
+    return {**trained, "popular": train("popular", "popularity")}
+
+
+@pytest.fixture
+def compare(runs, capsys):
+    """Compare runs by their names; return status, output and errors."""
+
+    def run(*words):
+        status = cli.main(["compare", *(str(runs.get(word, word)) for word in words)])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def users(folder, metric="ndcg@20"):
+    return RunFolder(folder).read_tensors("per_user")[metric]
+
+
+def rows(path):
+    """Return the rows of a file by part, row and run."""
+    return {(row["part"] or "", row["row"], row["run"]): row for row in pl.read_csv(path).to_dicts()}
+
+
+def test_seeds_of_a_configuration_are_a_model_in_whatever_folders(runs):
+    folders = [RunFolder(path) for path in runs.values()]
+    models = by_seed(named([folders[n] for n in (3, 0, 2, 1)]))
+    assert [(model.name, len(model.runs)) for model in models] == [("k2/seeds", 2), ("k1/seeds", 2)]
+    expected = (users(runs["k1/seeds/0"]) + users(runs["k1/seeds/11"])) / 2
+    assert torch.allclose(models[1].of_users("ndcg@20"), expected)
+    with pytest.raises(ValueError, match="are one model with one seed, 0: leave one of them out"):
+        by_seed(named([folders[0], folders[0]]))
+
+
+def test_several_models_of_one_folder_have_names_of_their_own(runs, tmp_path):
+    for name, source in (("0", "k1/seeds/0"), ("11", "k2/seeds/11")):
+        shutil.copytree(runs[source], tmp_path / name)
+    assert [model.name for model in by_seed(named([RunFolder(tmp_path / "0"), RunFolder(tmp_path / "11")]))] == [
+        "0",
+        "11",
+    ]
+
+
+def test_the_interval_over_seeds_is_that_of_scipy():
+    values = [0.31, 0.35, 0.3, 0.38]
+    center, half = seed_interval(values)
+    low, high = stats.t.interval(0.95, 3, loc=center, scale=stats.sem(values))
+    assert (center - half, center + half) == pytest.approx((low, high))
+    assert seed_interval([0.5]) == (0.5, None)
+    assert seed_interval([None, None]) == (None, None)
+
+
+def test_spreads_are_compared_by_the_paired_bootstrap(runs, compare, tmp_path):
+    first, other = runs["popular"], runs["k1/seeds/0"]
+    status, out, err = compare(first, other, "--out", tmp_path / "t.csv")
+    assert (status, err) == (0, "")
+    group = users(first, "group/diversity")
+    draws = torch.Generator().manual_seed(0)
+    found = paired_spread(users(other), users(first), group, generator=draws)
+    for name in ("std", "gap", "cv"):
+        row = rows(tmp_path / "t.csv")["ndcg@20 by diversity", name, "0"]
+        told = [RunFolder(folder).read_result()["groups"]["diversity/ndcg@20"][name] for folder in (other, first)]
+        assert row["difference"] == pytest.approx(told[0] - told[1], abs=1e-6)
+        assert (row["low"], row["high"]) == (found[name].interval.low, found[name].interval.high)
+        assert row["p"] is None
+        assert f"{row['difference']:+.4f}".replace("0.", ".", 1) in next(li for li in out.splitlines() if name in li)
+
+
+def test_p_values_are_corrected_over_the_runs_and_groups_as_in_the_report(runs, compare, tmp_path):
+    names = ("popular", "k1/seeds/0", "k2/seeds/0")
+    assert "Holm's correction over the runs" in " ".join(compare(*names, "--out", tmp_path / "t.csv")[1].split())
+    found = rows(tmp_path / "t.csv")
+    others = [run for _, row, run in found if row == "ndcg@20"][1:]
+    differences = [(users(runs[name]) - users(runs["popular"])).double() for name in names[1:]]
+    alone = [stats.wilcoxon(difference.numpy()).pvalue for difference in differences]
+    assert [found["", "ndcg@20", run]["p"] for run in others] == pytest.approx(holm(alone))
+    report = Summary(named([RunFolder(runs[name]) for name in names]), "ndcg@20")
+    assert [test.wilcoxon_holm for _, test in report.differences] == [found["", "ndcg@20", run]["p"] for run in others]
+    group = users(runs["popular"], "group/diversity")
+    inside = [stats.wilcoxon(one[group == number].numpy()).pvalue for one in differences for number in range(5)]
+    shown = [found["ndcg@20 by diversity", f"group {number + 1}", run]["p"] for run in others for number in range(5)]
+    assert shown == pytest.approx(holm(inside), rel=1e-3)
+
+
+def test_models_of_several_seeds_are_compared_by_the_means_of_users(runs, compare, tmp_path):
+    status, out, err = compare("--seeds", *[name for name in runs if name != "popular"], "--out", tmp_path / "t.csv")
+    assert (status, err) == (0, "")
+    found = rows(tmp_path / "t.csv")
+    assert {run for *_, run in found} == {"k1/seeds", "k2/seeds"}
+    metrics = [RunFolder(runs[f"k2/seeds/{seed}"]).read_result()["metrics"]["ndcg@20"] for seed in ("0", "11")]
+    row = found["", "ndcg@20", "k2/seeds"]
+    assert (row["value"], row["half_width"]) == pytest.approx(seed_interval(metrics))
+    assert f"{row['value']:.4f} ± {row['half_width']:.4f}" in out
+    one, two = ((users(runs[f"k{k}/seeds/0"]) + users(runs[f"k{k}/seeds/11"])) / 2 for k in (1, 2))
+    assert row["difference"] == pytest.approx(float((two - one).mean()), abs=1e-6)
+    status, _, err = compare("--seeds", "k1/seeds/0", "k1/seeds/11")
+    assert (status, "all 2 runs differ in nothing but the seed" in err) == (2, True)
+
+
+def test_no_number_is_cut_in_a_pipe_nor_on_a_narrow_terminal(compare, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    names = ("popular", "k1/seeds/0", "k2/seeds/0")
+    piped = compare(*names)[1]
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes it for a terminal
+    narrow = re.sub(r"\x1b\[[\d;]*m", "", compare(*names)[1])
+    assert max(map(len, narrow.splitlines())) <= 80 < max(map(len, piped.splitlines()))
+    numbers = r"[+-]?\d?\.\d{4}|<0\.001"
+    assert "..." not in piped + narrow
+    assert "…" not in piped + narrow
+    assert set(re.findall(numbers, narrow)) == set(re.findall(numbers, piped))
+
+
+def test_tables_in_files_hold_what_is_shown(runs, compare, tmp_path):
+    folders = [shutil.copytree(runs["popular"], tmp_path / "a_b|c&50%"), runs["k1/seeds/0"]]
+    for ending in ("md", "tex", "json", "csv"):
+        assert compare(*folders, "--out", tmp_path / "new" / f"t.{ending}")[0] == 0
+    texts = {ending: (tmp_path / "new" / f"t.{ending}").read_text() for ending in ("md", "tex")}
+    records = json.loads((tmp_path / "new" / "t.json").read_text())["rows"]
+    assert [tuple(row.values()) for row in records] == [
+        tuple("" if name == "part" and cell is None else cell for name, cell in row.items())
+        for row in pl.read_csv(tmp_path / "new" / "t.csv", infer_schema_length=None).to_dicts()
+    ]
+    assert r"a\_b\|c&50%" in texts["md"]
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in texts["md"].splitlines() if line[:1] == "|"}) == 1
+    assert r"a\_b\textbar{}c\&50\%" in texts["tex"]
+    assert all(rf"\{rule}rule" in texts["tex"] for rule in ("top", "mid", "bottom"))
+    body = [line for line in texts["tex"].splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {4}
+    for row in records:
+        assert f"{row['value']:.4f}" in texts["md"]
+        assert f"{row['value']:.4f}" in texts["tex"]
+
+
+@pytest.mark.parametrize(
+    ("out", "told"),
+    [("t.xlsx", "'--out' must end with .csv, .md, .tex or .json (got t.xlsx)"), ("d.md", "and 'd.md' is a folder")],
+)
+def test_files_that_cannot_be_are_refused_in_a_sentence(compare, tmp_path, monkeypatch, out, told):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d.md").mkdir()
+    status, shown, err = compare("popular", "k1/seeds/0", "--out", out)
+    assert (status, shown, told in err) == (2, "", True)

@@ -21,7 +21,7 @@ from graphmi.metrics import (
     interest_values,
     rank_correlation,
 )
-from graphmi.models import InterestGCN, Popularity
+from graphmi.models import InterestGCN, Popularity, SideBySide
 from graphmi.result import save_run
 from graphmi.retrieval import top_k
 from graphmi.run import RunFolder
@@ -93,11 +93,12 @@ def loop(model, targets, known, k):
     return ndcg, recall
 
 
+@pytest.mark.parametrize("repeat", [False, True])
 @pytest.mark.parametrize("batch_size", [4, 1000])
-def test_equals_loop_over_users(batch_size):
+def test_equals_loop_over_users(batch_size, repeat):
     model, targets, known = world()
-    result = Evaluator(targets, known, k=(5, 10), batch_size=batch_size)(model)
-    ndcg, recall = loop(model, targets, known, 10)
+    result = Evaluator(targets, known, k=(5, 10), batch_size=batch_size, repeat=repeat)(model)
+    ndcg, recall = loop(model, targets, pairs([], []) if repeat else known, 10)
     assert result.per_user["ndcg@10"].tolist() == pytest.approx(ndcg, abs=1e-6)
     assert result.metrics["ndcg@10"] == pytest.approx(sum(ndcg) / len(ndcg), abs=1e-6)
     assert result.metrics["recall@10"] == pytest.approx(sum(recall) / len(recall), abs=1e-6)
@@ -164,6 +165,19 @@ def test_known_items_are_never_recommended():
     assert Evaluator(targets, pairs([], []), k=[1])(model).metrics["hit@1"] == 0.0
 
 
+def test_known_items_that_stay_can_be_found_and_are_still_the_history():
+    dataset = LeaveOneOut()(planted(num_users=40, num_items=50, interactions_per_user=8))
+    known = dataset.known("test")
+    model = Table(
+        torch.zeros(40, 1, 50).index_put_((known.user, torch.tensor(0), known.item), torch.ones(())), torch.eye(50)
+    )
+    kept, left = (Evaluator(known, known, [7], train=dataset.train, repeat=repeat)(model) for repeat in (True, False))
+    assert (kept.metrics["recall@7"], left.metrics["recall@7"]) == (1.0, 0.0)
+    assert kept.lists["calibration@7"] == pytest.approx(0, abs=1e-6)  # lists of the very items that users had
+    assert left.lists["calibration@7"] > 0.1
+    assert kept.protocol["seen items"] == "known items stay in the ranking"
+
+
 def test_users_who_are_not_asked_may_know_items():
     model = Table(torch.ones(1, 1, 1), torch.tensor([[5.0], [-1.0], [-2.0]]))
     assert Evaluator(pairs([0], [1]), pairs([0, 7], [0, 1]), k=[1])(model).metrics["hit@1"] == 1.0
@@ -205,6 +219,41 @@ def test_training_mode_of_every_part_is_restored():
         Evaluator(targets, known)(model)
     assert model.training
     assert not model.dropout.training
+
+
+class Hidden(nn.Module):
+    """A model of which nothing is known but its answers."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = [model.eval()]  # a list hides it
+
+    def forward(self, batch):
+        return self.model[0](batch)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [InterestGCN, lambda graph: SideBySide([InterestGCN(graph, 2), Popularity(graph)])],
+)
+def test_graph_models_propagate_once_and_answer_as_batch_by_batch(make, monkeypatch):
+    dataset = LeaveOneOut()(planted(num_users=40, num_items=50, interactions_per_user=8))
+    model, propagate, times = make(dataset.graph()), InterestGCN.propagate, []
+    monkeypatch.setattr(InterestGCN, "propagate", lambda self: times.append(self) or propagate(self))
+    evaluator = Evaluator(dataset.test, dataset.known("test"), batch_size=7)
+    once = evaluator(model)
+    assert len(times) == 1
+    batch_by_batch = evaluator(Hidden(model))
+    assert len(times) == 1 + 6
+    assert once.metrics == batch_by_batch.metrics
+    assert once.interests == batch_by_batch.interests
+
+
+def test_who_asks_hears_how_many_users_are_done():
+    model, targets, known = world()
+    done = []
+    Evaluator(targets, known, batch_size=10)(model, done.append)
+    assert done == [10, 20, 25]
 
 
 def test_only_users_with_a_target_are_asked_and_order_does_not_matter():

@@ -220,6 +220,26 @@ def test_a_table_of_all_users(data, graph_model, monkeypatch):
     assert of_first["rank"].to_list() == list(range(1, K + 1))
 
 
+def test_a_graph_model_propagates_once_for_all_users_of_a_call(data, graph_model, monkeypatch):
+    users, histories = data.users.ids, [[item] for item in data.items.ids[:40]]
+    recommender, propagate, calls = Recommender(data, graph_model, K), InterestGCN.propagate, []
+    monkeypatch.setattr(recommender_module, "_USERS", 20)
+    monkeypatch.setattr(InterestGCN, "propagate", lambda model: calls.append(model) or propagate(model))
+    assert recommender(users) == recommender(users[:20]) + recommender(users[20:])
+    both = recommender.for_histories(histories[:20]) + recommender.for_histories(histories[20:])
+    assert recommender.for_histories(histories) == both
+    assert recommender.table().equals(pl.concat([recommender.table(users[:20]), recommender.table(users[20:])]))
+    assert len(calls) == 3 * 3
+
+
+def test_no_history_is_laid_out_for_a_model_that_reads_none(data, graph_model, monkeypatch):
+    """The longest one would make all as long as it is."""
+    monkeypatch.delattr(Histories, "read")
+    assert [len(each) for each in Recommender(data, graph_model, K)(data.users.ids)] == [K] * data.num_users
+    monkeypatch.delattr(Histories, "rows")
+    assert len(Recommender(data, graph_model, K, repeat=True).table()) == K * data.num_users
+
+
 def test_nobody_is_given_nothing(data, graph_model):
     recommender = Recommender(data, graph_model, K)
     assert recommender([]) == recommender.for_histories([]) == []
@@ -251,6 +271,9 @@ def test_ids_come_in_series_of_pandas_and_in_sets(data, graph_model):
     groups = [group for _, group in frame.groupby("user_id")["item_id"]]
     assert recommender.for_histories(groups) == recommender.for_histories([items[::2], items[1:2]])
     expected = Recommender(data, graph_model, K, without=items)(users)
+    kinds = [items, [str(item) for item in items], pl.Series(items[:1], dtype=pl.UInt16)]
+    found = [[one.item for one in each] for each in recommender.for_histories(kinds)]
+    assert found == [[one.item for one in recommender.for_histories([each])[0]] for each in kinds]
     for without in (pd.Series(items), set(items)):
         assert Recommender(data, graph_model, K, without=without)(users) == expected
 

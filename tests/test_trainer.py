@@ -20,7 +20,7 @@ from torch.nn.functional import softplus
 
 from graphmi import run
 from graphmi.atomic import replacing
-from graphmi.progress import TrainingProgress
+from graphmi.progress import TrainingProgress, counting
 from graphmi.run import RunFolder
 from graphmi.seeds import generator
 from graphmi.trainer import Trainer
@@ -498,6 +498,24 @@ def test_progress_on_a_terminal_shows_what_matters():
     assert "epochs" in text
     assert "2/3" in text
     assert "1,000 pairs/s" in text
+
+
+def test_what_is_counted_while_bars_are_shown_is_one_more_of_them(capfd):
+    console = Console(file=io.StringIO(), force_terminal=True, width=160)
+    with TrainingProgress(3, 4, console=console), counting("valid", 100) as done:
+        done(40)
+        with counting("more", 5):  # draws all of them
+            pass
+        with counting("unseen", 5, enabled=False):
+            pass
+    with counting("after", 5):
+        pass
+    text = console.file.getvalue()
+    assert "valid" in text
+    assert "40/100" in text
+    assert "unseen" not in text
+    assert "after" not in text
+    assert capfd.readouterr() == ("", "")  # where no terminal is
 
 
 class Output(contextlib.nullcontext):

@@ -49,6 +49,15 @@ def test_a_model_reads_all_that_is_known_and_the_user_mode_stays():
     assert len(items) == data.num_items
 
 
+def test_a_graph_model_propagates_once(monkeypatch):
+    data, propagate, times = planted(num_users=30, num_items=40, num_clusters=4), InterestGCN.propagate, []
+    model = InterestGCN(LeaveOneOut()(data).graph(), 2, 8, 1)
+    monkeypatch.setattr("graphmi.vectors._USERS", 10)
+    monkeypatch.setattr(InterestGCN, "propagate", lambda self: times.append(self) or propagate(self))
+    vectors(data, model)
+    assert len(times) == 1
+
+
 def test_a_model_of_other_data_is_refused():
     small, large = (planted(num_users=30, num_items=size, num_clusters=4) for size in (40, 80))
     model = InterestGCN(LeaveOneOut()(large).graph(), 2, 8, 1)

@@ -3,7 +3,7 @@
 Several runs of one experiment that differ by their seeds are put together in two ways. *By the best*: the vector of
 each is an interest with items of its own, and the best one counts, as in serving several interests. *Added up*: all
 vectors side by side are one long one, so the scores add up. How many runs and which way is chosen on validation; the
-test is compared with the runs alone, user by user and averaged over them.
+test is compared with the runs alone, user by user and averaged over them, with Holm's correction over the rows.
 
     graphmi train PRESET --data ml-100k --seed 0 --out runs/apart/0     # and: seeds 1, 2, 3
     python examples/studies/apart.py runs/apart/0 runs/apart/1 runs/apart/2 runs/apart/3
@@ -29,8 +29,8 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from graphmi.cli import answer
+from graphmi.comparison import paired
 from graphmi.evaluation import Evaluation
-from graphmi.metrics import paired_tests
 from graphmi.models import SideBySide
 from graphmi.restore import Restored, restore
 from graphmi.result import describe_data, versions
@@ -123,23 +123,22 @@ def opened(folders: Sequence[Path]) -> list[Restored]:
 
 
 def compared(found: Sequence[Compared]) -> dict[str, dict[str, object]]:
-    """Return how each row differs from the first, user by user."""
-    alone = found[0].per_user
-    draws = torch.Generator().manual_seed(0)
-    return {row.name: paired_tests(row.per_user, alone, generator=draws)["all"].to_dict() for row in found[1:]}
+    """Return how each row differs from the first, user by user, with Holm's correction over the rows."""
+    tests = paired([row.per_user for row in found])
+    return {row.name: test["all"].to_dict() for row, test in zip(found[1:], tests, strict=True)}
 
 
 def table(found: Sequence[Compared], tests: Mapping[str, Mapping[str, Any]]) -> Table:
     """Return all rows, with the columns of the last."""
     shown, columns = Table(box=MARKDOWN), found[-1].numbers()
-    for column in ("", *columns, f"less {found[0].name}", "p"):
+    for column in ("", *columns, f"less {found[0].name}", "p (Holm)"):
         shown.add_column(column, justify="right" if column else "left")
     for row in found:
         numbers, test = row.numbers(), tests.get(row.name)
         last = ("", "")
         if test:
             low, high = test["interval"]
-            last = f"{test['difference']:+.4f} [{low:+.4f}, {high:+.4f}]", f"{test['wilcoxon']:.2g}"
+            last = f"{test['difference']:+.4f} [{low:+.4f}, {high:+.4f}]", f"{test['wilcoxon_holm']:.2g}"
         shown.add_row(row.name, *(_text(numbers[name]) for name in columns), *last)
     return shown
 

@@ -1,11 +1,11 @@
-"""Do arms of several seeds differ, and for which users? Runs in one folder are the seeds of one arm.
+"""Do arms of several seeds differ, and for which users? Runs that differ in nothing but the seed are one arm.
 
     graphmi train PRESET --data ml-100k --seed 0 --out runs/one/0      # and other seeds, and other arms
     python examples/studies/arms.py runs/one/* runs/several/*
 
 The first arm is what the others are compared with, user by user and averaged over seeds: of all users, and by groups of
 interest diversity at equal activity (``--groups diversity`` for plain ones), narrow users first, with Holm's correction
-for their number. ``--out`` is the file of the numbers.
+for the number of arms, and of groups. ``--out`` is the file of the numbers.
 """
 
 import argparse
@@ -13,11 +13,9 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
 from answers import wide_console
 from apart import compared, table
 from figures import interval
@@ -27,8 +25,7 @@ from rich.table import Table
 from torch import Tensor
 
 from graphmi.cli import answer
-from graphmi.comparison import NamedRun, check_comparable, named
-from graphmi.metrics import paired_tests
+from graphmi.comparison import Model, NamedRun, by_seed, check_comparable, named, paired
 from graphmi.result import versions
 from graphmi.run import RunFolder
 
@@ -36,21 +33,13 @@ SHOWN = ("ndcg@10", METRIC, "recall@10", "recall@20")
 
 
 @dataclass(frozen=True)
-class Seeds:
-    """Runs that differ by their seeds.
+class Seeds(Model):
+    """Runs that differ by their seeds, as a row of a table."""
 
-    Attributes:
-        name: The folder that they are in.
-        runs: The runs.
-    """
-
-    name: str
-    runs: Sequence[NamedRun]
-
-    @cached_property
+    @property
     def per_user(self) -> Tensor:
         """The test metric of each user, averaged."""
-        return torch.stack([run.per_user[METRIC] for run in self.runs]).mean(0)
+        return self.of_users(METRIC)
 
 
 @dataclass(frozen=True)
@@ -76,21 +65,21 @@ class Arm(Seeds):
         return [run.result["groups"][f"{self.kind}/{METRIC}"]["mean"] for run in self.runs]
 
 
-def by_folder(folders: Sequence[Path]) -> dict[str, list[NamedRun]]:
-    """Return runs that can be compared, by the folder that they are in."""
+def by_folder(folders: Sequence[Path]) -> dict[str, Sequence[NamedRun]]:
+    """Return runs that can be compared, by their arm; its name is mostly that of the folder of its seeds."""
     runs = named([RunFolder(folder) for folder in folders])
     check_comparable(runs)
-    arms = dict[str, list[NamedRun]]()
-    for run in runs:
-        arms.setdefault(run.folder.path.absolute().parent.name, []).append(run)
-    return arms
+    return {model.name: model.runs for model in by_seed(runs)}
 
 
-def tested(arm: Arm, first: Arm) -> dict[str, dict[str, Any]]:
-    """Return how an arm differs from the first in each group."""
-    group = first.runs[0].per_user[f"group/{first.kind}"]
-    tests = paired_tests(arm.per_user, first.per_user, group, generator=torch.Generator().manual_seed(0))
-    return {name: test.to_dict() for name, test in tests.items() if name != "all"}
+def tested(arms: Sequence[Arm]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return how each arm differs from the first in each group."""
+    group = arms[0].runs[0].per_user[f"group/{arms[0].kind}"]
+    tests = paired([arm.per_user for arm in arms], group)
+    return {
+        arm.name: {name: test.to_dict() for name, test in found.items() if name != "all"}
+        for arm, found in zip(arms[1:], tests, strict=True)
+    }
 
 
 def groups(arms: Sequence[Arm], tests: dict[str, dict[str, dict[str, Any]]]) -> Table:
@@ -119,7 +108,7 @@ def main() -> int:
     arguments = parser.parse_args()
     arms = [Arm(name, runs, arguments.groups) for name, runs in by_folder(arguments.runs).items()]
     tests = compared(arms)
-    in_groups = {arm.name: tested(arm, arms[0]) for arm in arms[1:]}
+    in_groups = tested(arms)
     wide_console().print(table(arms, tests))
     wide_console().print(groups(arms, in_groups))
     content = {

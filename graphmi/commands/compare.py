@@ -1,15 +1,17 @@
 """The command ``graphmi compare``."""
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from graphmi.commands.tables import group_names, number
-from graphmi.comparison import NamedRun, check_comparable, choose_metric, named, paired, shared_metrics
-from graphmi.metrics import PairedResult
+from graphmi.commands.comparing import Comparison, side_by_side
+from graphmi.commands.table_files import require_format, write_comparison
+from graphmi.commands.tables import say
+from graphmi.comparison import Model, by_seed, check_comparable, named
 from graphmi.run import RunFolder
 from graphmi.usage import UsageError, command_parser, parse
 
@@ -23,7 +25,7 @@ def main(arguments: Sequence[str]) -> None:
         arguments: The words after ``graphmi compare``.
 
     Raises:
-        UsageError: If an option or the metric is unknown, or there are fewer than two runs.
+        UsageError: If an option, the metric or the format of the file is unknown, or there are fewer than two runs.
         FileNotFoundError: If a run has no result.
         ValueError: If the runs cannot be compared.
     """
@@ -36,89 +38,84 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--metric", type=str, help="The metric of groups and tests; the first run's monitor when omitted."
     )
+    parser.add_argument(
+        "--seeds", action="store_true", help="Runs whose configurations differ in nothing but the seed are one model."
+    )
+    parser.add_argument(
+        "--out", type=str, help="File for the table: .md or .tex as it is shown; .csv or .json with all digits."
+    )
     options = parse(parser, arguments)
     if len(options.runs) < 2:
         raise UsageError("name at least two run folders")
-    Console().print(compare([RunFolder(run) for run in options.runs], options.metric))
+    if options.out:
+        require_format(Path(options.out))
+    compared = _compared([RunFolder(run) for run in options.runs], options.metric, options.seeds)
+    _show(compared)
+    if options.out:
+        write_comparison(compared, Path(options.out))
+        say(f"table: {options.out}")
 
 
-def compare(folders: Sequence[RunFolder], metric: str | None = None) -> Table:
+def compare(folders: Sequence[RunFolder], metric: str | None = None, *, seeds: bool = False) -> Table:
     """Return one table of several runs.
 
     Args:
         folders: At least two runs on the same data and protocol.
         metric: The metric of groups and tests; the one that the first run monitored when omitted.
+        seeds: Whether runs whose configurations differ in nothing but the seed are one model.
 
     Raises:
         FileNotFoundError: If a run has no result.
-        UsageError: If the metric is unknown.
+        UsageError: If the metric is unknown, or there is one model only.
         ValueError: If the runs differ in data or protocol.
     """
+    compared = _compared(folders, metric, seeds)
+    return _table(compared, range(1, len(compared.models)))
+
+
+def _compared(folders: Sequence[RunFolder], metric: str | None, seeds: bool) -> Comparison:
     runs = named(folders)
     check_comparable(runs)
-    metric, shared = choose_metric(runs, metric), shared_metrics(runs)
-    title = Text(f"{runs[0].result['data']['name']}, test", "table.title")
-    table = Table(title=title, caption=_caption(runs[0].name))
-    table.add_column("")
-    for run in runs:
-        table.add_column(_header(run.name, 12), justify="right")
-    for run in runs[1:]:
-        table.add_column(_header(f"{run.name} less {runs[0].name}", 22), justify="right", min_width=22)
-        table.add_column("p", justify="right")
-    for rows in (_accuracy(runs, shared, metric), *(_fairness(runs, kind, metric) for kind in _kinds(runs))):
+    models = by_seed(runs) if seeds else [Model(run.name, [run]) for run in runs]
+    if len(models) < 2:
+        raise UsageError(f"all {len(runs)} runs differ in nothing but the seed: leave out --seeds, or name others")
+    return side_by_side(models, metric)
+
+
+def _show(compared: Comparison) -> None:
+    """Print one table, or one per compared model where the terminal is too narrow; no number is cut."""
+    console, others = Console(), range(1, len(compared.models))
+    tables = [_table(compared, others)]
+    if console.is_terminal and _width(console, tables[0]) > console.width:
+        tables = [_table(compared, [place]) for place in others]
+    console.width = max(console.width, *(_width(console, table) for table in tables))
+    console.print(*tables, sep="\n")
+
+
+def _width(console: Console, table: Table) -> int:
+    return console.measure(table, options=console.options.update(max_width=10_000)).maximum
+
+
+def _table(compared: Comparison, others: Sequence[int]) -> Table:
+    table = Table(title=Text(compared.title, "table.title"), caption=Text(compared.caption, "table.caption"))
+    for number, name in enumerate(compared.header(others)):
+        wide = number > len(others) + 1  # differences
+        table.add_column(_broken(name, 22 if wide else 12), justify="right" if number else "left", overflow="fold")
+    for part, rows in compared.parts().items():
+        if part:
+            table.add_row(Text(part.replace("by ", "by\n").replace("-", "\n"), "bold"))
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(_dimmed, row.cells(others)))
         table.add_section()
     return table
 
 
-def _header(name: str, width: int) -> Text:
+def _broken(name: str, width: int) -> Text:
     """Break a long name at its hyphens, so that the table stays narrow."""
     return Text("\n".join(textwrap.wrap(name, width)))
 
 
-def _caption(first: str) -> Text:
-    return Text(
-        f"Differences from {first} with 95 % bootstrap intervals; p: Wilcoxon signed-rank test on the same users, "
-        "within groups after Holm's correction.",
-        "table.caption",
-    )
-
-
-def _accuracy(runs: Sequence[NamedRun], shared: Sequence[str], metric: str) -> Iterator[list[str]]:
-    for name in shared:
-        if name == metric or name.startswith(("ndcg@", "recall@")):
-            tests = [paired(runs[0], run, name)["all"] for run in runs[1:]]
-            yield [name, *(number(run.result["metrics"][name]) for run in runs), *_differences(tests)]
-
-
-def _kinds(runs: Sequence[NamedRun]) -> list[str]:
-    return [
-        kind for kind in group_names(runs[0].result["groups"]) if all(f"group/{kind}" in run.per_user for run in runs)
-    ]
-
-
-def _fairness(runs: Sequence[NamedRun], kind: str, metric: str) -> Iterator[list[str]]:
-    results = [run.result["groups"][f"{kind}/{metric}"] for run in runs]
-    tests = [paired(runs[0], run, metric, runs[0].per_user[f"group/{kind}"]) for run in runs[1:]]
-    yield [f"[bold]{metric} by\n{kind.replace('-', chr(10))}[/bold]"]
-    for index, _ in enumerate(results[0]["mean"]):
-        means = (number(result["mean"][index]) for result in results)
-        yield [f"group {index + 1}", *means, *_differences([test.get(str(index)) for test in tests])]
-    for spread in ("std", "gap", "cv"):
-        yield [spread, *(number(result[spread]) for result in results)]
-
-
-def _differences(tests: Sequence[PairedResult | None]) -> Iterator[str]:
-    for test in tests:
-        if test is None:  # a group without users
-            yield from ("", "")
-            continue
-        difference, low, high = (_signed(value) for value in (test.difference, test.interval.low, test.interval.high))
-        yield f"{difference} [dim]\\[{low},{high}][/dim]"
-        yield "<0.001" if test.wilcoxon_holm < 0.001 else f"{test.wilcoxon_holm:.3f}"
-
-
-def _signed(value: float) -> str:
-    """Return a difference in few characters, so that a table of two runs fits on a narrow terminal."""
-    return f"{value:+.4f}".replace("0.", ".", 1)
+def _dimmed(cell: str) -> Text:
+    text = Text(cell)
+    text.highlight_regex(r"\[.*\]", "dim")
+    return text

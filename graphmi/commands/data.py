@@ -1,5 +1,6 @@
 """The commands ``graphmi data list``, ``fetch`` and ``stats``."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from rich.console import Console
@@ -55,7 +56,7 @@ def stats(
     weight: str | None = None,
     category: str | None = None,
     separator: str | None = None,
-    columns: str | None = None,
+    columns: Mapping[str, str] | str | None = None,
     format: Literal["sequences"] | None = None,  # noqa: A002 (the word people type)
     attributes: str | None = None,
 ) -> None:
@@ -69,7 +70,8 @@ def stats(
         weight: Column of weights, for a file.
         category: Column of categories of items, for a file.
         separator: Separator of a text file.
-        columns: Names of all columns of a text file without a header, with commas between.
+        columns: Names of all columns of a text file without a header, with commas between; or the other options, as
+            ``graphmi train`` takes them: ``--columns.user customer`` is ``--user customer``.
         format: ``sequences`` for a file with one line per user, the items in time order.
         attributes: JSON file with the attributes of items, beside a file of sequences.
 
@@ -77,7 +79,8 @@ def stats(
         DataError: If the data is unknown or cannot be used.
     """
     options = {"user": user, "item": item, "time": time, "weight": weight, "category": category}
-    options |= {"separator": separator, "columns": columns, "format": format, "attributes": attributes}
+    options |= {"separator": separator, "format": format, "attributes": attributes}
+    options |= columns if isinstance(columns, Mapping) else {"columns": columns}
     given = {name: value for name, value in options.items() if value is not None}
     numbers = describe(open_data(data, **given))
     console = Console()

@@ -4,22 +4,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
+from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from graphmi.atomic import replacing
 from graphmi.commands.beside import add_runs, restore_runs
-from graphmi.commands.ids import find_id
+from graphmi.commands.ids import TABLES, read_ids, require_ids
 from graphmi.commands.tables import say
 from graphmi.data import Interactions
+from graphmi.data.vocabulary import Values
 from graphmi.progress import counting
 from graphmi.recommender import Recommendation, Recommender
 from graphmi.usage import UsageError, command_parser, parse
 
 __all__ = ["main"]
-
-_FORMATS = (".csv", ".parquet")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -30,9 +30,31 @@ def main(arguments: Sequence[str]) -> None:
 
     Raises:
         UsageError: If an option or an id is unknown, or nobody was named.
-        FileNotFoundError: If there is no trained model.
+        FileNotFoundError: If there is no trained model, or no file of users.
         ValueError: If the data is not that of the run, or an option is out of its range.
     """
+    options = parse(_parser(), arguments)
+    _require_sense(options)
+    run = restore_runs(options)
+    data = run.interactions
+    require_ids(data.users, options.user or [], "user")
+    require_ids(data.items, [*(options.history or []), *(options.among or []), *options.without], "item")
+    users = options.user
+    if options.users:
+        users = read_ids(Path(options.users), data.users, str(run.experiment.columns.get("user", "user_id")))
+    given = {name: options[name] for name in ("k", "among", "without", "repeat", "quota", "variety")}
+    recommender = Recommender(data, run.model, **given)
+    if options.out:
+        _write(recommender, users, Path(options.out))
+    elif options.history:
+        [found] = recommender.for_histories([options.history])
+        Console().print(_table(f"After {', '.join(options.history)}", found, data))
+    else:
+        for user, found in zip(users, recommender(users), strict=True):
+            Console().print(_table(f"User {user}", found, data))
+
+
+def _parser() -> ArgumentParser:
     parser = command_parser(
         "recommend",
         "Recommend items to users of the data, to somebody with a history of their own, or to all users in "
@@ -40,6 +62,12 @@ def main(arguments: Sequence[str]) -> None:
     )
     add_runs(parser)
     parser.add_argument("--user", type=str, nargs="+", help="Ids of users.")
+    parser.add_argument(
+        "--users",
+        type=str,
+        help="File with ids of users: text with an id in each line, or .csv or .parquet with the column that the run "
+        "was trained with, --columns.user or else user_id.",
+    )
     parser.add_argument("--history", type=str, nargs="+", help="Ids of the items of somebody else, the latest last.")
     parser.add_argument("--k", type=int, default=10, help="Length of the lists.")
     parser.add_argument("--among", type=str, nargs="+", help="Ids of the only items that may be recommended.")
@@ -48,35 +76,26 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--quota", type=int, help="Most items of one interest.")
     parser.add_argument("--variety", type=float, default=0.0, help="Score that an item loses for each of its category.")
     parser.add_argument("--out", type=str, help="File to write, .csv or .parquet; with all users if none is named.")
-    options = parse(parser, arguments)
-    if not (options.user or options.history or options.out):
-        raise UsageError("name users with --user, items with --history, or a file for all users with --out")
-    if options.history and (options.user or options.out):
-        raise UsageError("--history is for somebody else than --user, and is shown, not written to --out")
-    if options.out and Path(options.out).suffix not in _FORMATS:
-        raise UsageError(f"'--out' must end with {' or '.join(_FORMATS)} (got {options.out})")
+    return parser
+
+
+def _require_sense(options: Namespace) -> None:
+    """Raise a ``UsageError`` where nobody is named, one option excludes another, or ``--out`` is no table."""
+    if not (options.user or options.users or options.history or options.out):
+        raise UsageError(
+            "name users with --user or in a file with --users, items with --history, or a file for all users with --out"
+        )
+    if options.user and options.users:
+        raise UsageError("name users with --user, or in a file with --users, but not with both")
+    if options.history and (options.user or options.users or options.out):
+        raise UsageError("--history is for somebody else than --user and --users, and is shown, not written to --out")
+    if options.out and Path(options.out).suffix not in TABLES:
+        raise UsageError(f"'--out' must end with {' or '.join(TABLES)} (got {options.out})")
     if options.out and Path(options.out).is_dir():
         raise UsageError(f"'--out' must name a file, and '{options.out}' is a folder")
-    run = restore_runs(options)
-    for what, vocabulary, names in (
-        ("user", run.interactions.users, ("user",)),
-        ("item", run.interactions.items, ("history", "among", "without")),
-    ):
-        for value in (value for name in names for value in options[name] or ()):
-            find_id(vocabulary, value, what)
-    given = {name: options[name] for name in ("k", "among", "without", "repeat", "quota", "variety")}
-    recommender = Recommender(run.interactions, run.model, **given)
-    if options.out:
-        _write(recommender, options.user, Path(options.out))
-    elif options.history:
-        [found] = recommender.for_histories([options.history])
-        Console().print(_table(f"After {', '.join(options.history)}", found, run.interactions))
-    else:
-        for user, found in zip(options.user, recommender(options.user), strict=True):
-            Console().print(_table(f"User {user}", found, run.interactions))
 
 
-def _write(recommender: Recommender, users: Sequence[str] | None, path: Path) -> None:
+def _write(recommender: Recommender, users: Values | None, path: Path) -> None:
     total = len(recommender.interactions.users) if users is None else len(users)
     with counting("users", total) as shown:
         table = recommender.table(users, shown)

@@ -21,6 +21,7 @@ class Filter:
         min_weight: Least weight of an interaction, such as 4 for ratings from 4 on; all when omitted.
         keep: Which of repeated pairs is kept, ``"first"`` or ``"last"`` in time.
         k_core: Interactions that every user and item must have, at least 1.
+        iterate: Count again until all that are left have ``k_core``. Otherwise once, as ComiRec does.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -30,6 +31,7 @@ class Filter:
     min_weight: float | None = None
     keep: Literal["first", "last"] = "first"
     k_core: int = 1
+    iterate: bool = True
 
     def __post_init__(self) -> None:
         _check_keep(self.keep)
@@ -39,7 +41,7 @@ class Filter:
         """Return the interactions that are left."""
         if self.min_weight is not None:
             interactions = min_weight(interactions, self.min_weight)
-        return k_core(deduplicate(interactions, self.keep), self.k_core)
+        return k_core(deduplicate(interactions, self.keep), self.k_core, iterate=self.iterate)
 
 
 def k_core(interactions: Interactions, k: int, *, iterate: bool = True) -> Interactions:

@@ -78,6 +78,21 @@ class Histories:
             stop = first + end
         return self.between(torch.maximum(first, stop - max_length), stop)
 
+    def rows(self, user: Tensor) -> tuple[Tensor, Tensor]:
+        """Return all items of each user, in compressed rows where the items lie.
+
+        Args:
+            user: User ids, ``[batch]``; on the CPU, or the device has to be waited for.
+
+        Returns:
+            Row pointers ``[batch + 1]`` and item ids ``[num_rows]``, the latest of each user last; both int64.
+        """
+        user, device = user.cpu(), self._padded.device
+        start, stop = self.rowptr[user], self.rowptr[user + 1]
+        rowptr = torch.nn.functional.pad((stop - start).cumsum(0), (1, 0))
+        place = torch.arange(int(rowptr[-1])) + (start - rowptr[:-1]).repeat_interleave(stop - start)
+        return to_device(rowptr, device), self._padded[to_device(place, device)]
+
     def between(self, start: Tensor, stop: Tensor) -> tuple[Tensor, Tensor]:
         """Return the items from ``start`` up to before ``stop`` of the flat array as :meth:`read` does.
 

@@ -35,7 +35,8 @@ from graphmi.metrics.interests import (
     share_counts,
 )
 from graphmi.metrics.lists import calibration, category_distribution, gini, list_entropy, list_values, novelty
-from graphmi.metrics.paired import PairedResult, holm, paired_tests
+from graphmi.metrics.paired import PairedResult, corrected, holm, paired_tests
+from graphmi.metrics.paired_spread import SpreadDifference, paired_spread
 from graphmi.metrics.ranking import METRICS, ranking_metrics, values_per_user
 from graphmi.metrics.routing import routing_collapse, routing_entropy
 
@@ -59,11 +60,13 @@ __all__ = [
     "LinkPredPrecision",
     "LinkPredRecall",
     "PairedResult",
+    "SpreadDifference",
     "alignment",
     "as_shares",
     "by_group",
     "calibration",
     "category_distribution",
+    "corrected",
     "dead_interests",
     "effective_interests",
     "gini",
@@ -77,6 +80,7 @@ __all__ = [
     "list_entropy",
     "list_values",
     "novelty",
+    "paired_spread",
     "paired_tests",
     "rank_correlation",
     "ranking_metrics",

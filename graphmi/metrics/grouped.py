@@ -9,7 +9,8 @@ from torch import Tensor
 
 __all__ = ["GroupedResult", "Interval", "by_group"]
 
-_DRAWS = 2**22  # resampled values held at once
+_DRAWS = 2**22  # users drawn at once
+_LOOKED_UP = 2**18  # values of them held at once, so that they stay in the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +49,17 @@ class GroupedResult:
     @property
     def std(self) -> float:
         """Population standard deviation of the group means."""
-        return float(_spread(self.mean)[0])
+        return float(spreads(self.mean)["std"])
 
     @property
     def gap(self) -> float:
         """Highest less lowest group mean."""
-        return float(_spread(self.mean)[1])
+        return float(spreads(self.mean)["gap"])
 
     @property
     def cv(self) -> float:
         """Coefficient of variation: standard deviation over the mean of the group means, 0 where both are 0."""
-        return float(_spread(self.mean)[2])
+        return float(spreads(self.mean)["cv"])
 
     def ugf(self, first: int = 0, second: int = -1) -> float:
         """Return the absolute difference of two group means; NaN where one of them has no users.
@@ -124,10 +125,30 @@ def by_group(
     mean = torch.zeros_like(count, dtype=torch.float64).index_add(0, group, values) / count
     if not replicates:
         return GroupedResult(mean, count, {})
-    sample = torch.stack(
-        [_bootstrap(values[group == index], replicates, generator) for index in range(num_groups)], dim=1
-    )
+    sample = resampled_means(values, group, num_groups, replicates, generator)
     return GroupedResult(mean, count, dict(_intervals(sample, level)))
+
+
+def resampled_means(
+    values: Tensor, group: Tensor, num_groups: int, replicates: int, generator: torch.Generator | None
+) -> Tensor:
+    """Return the group means of users drawn anew within their group, ``[replicates, num_groups]``; NaN of no users."""
+    parts = [_bootstrap(values[group == index], replicates, generator) for index in range(num_groups)]
+    return torch.stack(parts, dim=1)
+
+
+def spreads(mean: Tensor) -> dict[str, Tensor]:
+    """Return ``"std"``, ``"gap"`` and ``"cv"`` over the last axis of group means, NaN left out."""
+    present = ~mean.isnan()
+    center = mean.nanmean(dim=-1, keepdim=True)
+    std = (mean - center).square().nanmean(dim=-1).sqrt()
+    gap = mean.masked_fill(~present, -math.inf).amax(dim=-1) - mean.masked_fill(~present, math.inf).amin(dim=-1)
+    return {"std": std, "gap": gap, "cv": torch.where(std == 0, 0.0, std / center.squeeze(-1))}
+
+
+def percentile_interval(sample: Tensor, level: float) -> Interval:
+    """Return the interval that holds this share of a sample, ``[replicates]``, as many below as above it."""
+    return Interval(*sample.quantile(sample.new_tensor([(1 - level) / 2, (1 + level) / 2])).tolist())
 
 
 def _bootstrap(values: Tensor, replicates: int, generator: torch.Generator | None) -> Tensor:
@@ -138,29 +159,18 @@ def _bootstrap(values: Tensor, replicates: int, generator: torch.Generator | Non
     parts = []
     for start in range(0, replicates, step):
         size = (min(step, replicates - start), len(values))
-        parts.append(values[torch.randint(len(values), size, generator=generator, device=values.device)].mean(dim=1))
+        drawn = torch.randint(len(values), size, generator=generator, device=values.device)
+        parts += [values[rows].mean(dim=1) for rows in torch.split(drawn, max(1, _LOOKED_UP // len(values)))]
     return torch.cat(parts)
 
 
 def _intervals(sample: Tensor, level: float) -> Iterator[tuple[str, Interval]]:
     """Yield the interval of each group mean and of the spreads from means ``[replicates, num_groups]``."""
-    std, gap, cv = _spread(sample)
     columns = {str(index): column for index, column in enumerate(sample.unbind(dim=1))}
-    ends = sample.new_tensor([(1 - level) / 2, (1 + level) / 2])
     ugf = (sample[:, 0] - sample[:, -1]).abs()
-    for name, column in {"std": std, "gap": gap, "cv": cv, "ugf": ugf, **columns}.items():
+    for name, column in {**spreads(sample), "ugf": ugf, **columns}.items():
         if not column.isnan().any():
-            yield name, Interval(*column.quantile(ends).tolist())
-
-
-def _spread(mean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return standard deviation, gap and coefficient of variation over the last axis, NaN left out."""
-    present = ~mean.isnan()
-    center = mean.nanmean(dim=-1, keepdim=True)
-    std = (mean - center).square().nanmean(dim=-1).sqrt()
-    gap = mean.masked_fill(~present, -math.inf).amax(dim=-1) - mean.masked_fill(~present, math.inf).amin(dim=-1)
-    cv = torch.where(std == 0, 0.0, std / center.squeeze(-1))
-    return std, gap, cv
+            yield name, percentile_interval(column, level)
 
 
 def _defined(value: float) -> float | None:

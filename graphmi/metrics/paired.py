@@ -1,15 +1,17 @@
 """Are two models different on the same users? Paired tests, overall and by group."""
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from scipy import stats
 from torch import Tensor
 
 from graphmi.metrics.grouped import Interval, by_group
+from graphmi.ranges import at_least
 
-__all__ = ["PairedResult", "holm", "paired_tests"]
+__all__ = ["PairedResult", "check_same_users", "corrected", "holm", "paired_tests"]
 
 _DECIMALS = 6  # beyond them single precision would put equal differences in an order, by the values that they are of
 
@@ -24,8 +26,9 @@ class PairedResult:
         interval: Bootstrap confidence interval of the difference.
         t: p-value of the paired t test.
         wilcoxon: p-value of the Wilcoxon signed-rank test.
-        t_holm: The same after Holm's correction over the groups; equal to ``t`` overall.
-        wilcoxon_holm: The same after Holm's correction over the groups.
+        t_holm: That of the t test after Holm's correction over the groups, and over models by :func:`corrected`;
+            overall equal to ``t`` without it.
+        wilcoxon_holm: That of the Wilcoxon test, likewise.
     """
 
     count: int
@@ -71,15 +74,8 @@ def paired_tests(
     Raises:
         ValueError: If the shapes differ, there are no users, or a value is NaN.
     """
-    if first.shape != second.shape or first.dim() != 1 or not len(first):
-        raise ValueError(
-            "Both models need values of the same users, at least one "
-            f"(got shapes {list(first.shape)} and {list(second.shape)})."
-        )
-    if group is not None and group.shape != first.shape:
-        raise ValueError(f"'group' must have one entry per user, {len(first)} (got {list(group.shape)}).")
-    if replicates < 1:
-        raise ValueError(f"'replicates' must be at least 1 (got {replicates}).")
+    check_same_users(first, second, group)
+    at_least(1, replicates=replicates)
     difference = first.double() - second.double()
     if difference.isnan().any():
         raise ValueError(f"{int(difference.isnan().sum())} users have no value (NaN) in one model: leave them out.")
@@ -88,17 +84,45 @@ def paired_tests(
     scale = max(float(first.abs().max()), float(second.abs().max())) or 1.0
     ranked = (difference / scale).round(decimals=_DECIMALS)
     tests = {name: (_t_test(part), _wilcoxon(ranked[group == int(name)])) for name, part in parts.items()}
-    t_holm = holm([t for t, _ in tests.values()])
-    wilcoxon_holm = holm([wilcoxon for _, wilcoxon in tests.values()])
-    overall = (_t_test(difference), _wilcoxon(ranked))
-    tests = {"all": overall, **tests}
-    corrected = [overall, *zip(t_holm, wilcoxon_holm, strict=True)]
+    tests = {"all": (_t_test(difference), _wilcoxon(ranked)), **tests}
     out = {}
-    for (name, p_values), p_holm in zip(tests.items(), corrected, strict=True):
+    for name, p_values in tests.items():
         part = difference if name == "all" else parts[name]
         interval = _interval(part, replicates, level, generator)
-        out[name] = PairedResult(len(part), float(part.mean()), interval, *p_values, *p_holm)
+        out[name] = PairedResult(len(part), float(part.mean()), interval, *p_values, *p_values)
+    return corrected([out])[0]
+
+
+def corrected(tests: Sequence[Mapping[str, PairedResult]]) -> list[dict[str, PairedResult]]:
+    """Return the tests of several models against one with Holm's correction over all models.
+
+    Args:
+        tests: What :func:`paired_tests` returned for each model. The p-values of all users are corrected for the number
+            of models, those of groups for the number of models times groups.
+    """
+    out = [dict(one) for one in tests]
+    keys = [(model, name) for model, one in enumerate(out) for name in one]
+    for family in ([key for key in keys if key[1] == "all"], [key for key in keys if key[1] != "all"]):
+        found = [out[model][name] for model, name in family]
+        adjusted = zip(holm([one.t for one in found]), holm([one.wilcoxon for one in found]), strict=True)
+        for (model, name), (t, wilcoxon) in zip(family, adjusted, strict=True):
+            out[model][name] = replace(out[model][name], t_holm=t, wilcoxon_holm=wilcoxon)
     return out
+
+
+def check_same_users(first: Tensor, second: Tensor, group: Tensor | None = None) -> None:
+    """Refuse values of two models that are not of the same users, or groups that are not theirs.
+
+    Raises:
+        ValueError: If the shapes differ, or there are no users.
+    """
+    if first.shape != second.shape or first.dim() != 1 or not len(first):
+        raise ValueError(
+            "Both models need values of the same users, at least one "
+            f"(got shapes {list(first.shape)} and {list(second.shape)})."
+        )
+    if group is not None and group.shape != first.shape:
+        raise ValueError(f"'group' must have one entry per user, {len(first)} (got {list(group.shape)}).")
 
 
 def holm(p_values: list[float]) -> list[float]:

@@ -1,6 +1,8 @@
 """LightGCN and CAGCN* with several virtual interests per user."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from copy import deepcopy
 from functools import partial
 from typing import Literal, cast
@@ -24,6 +26,8 @@ from graphmi.typing import Batch, Contributions, Representations
 
 __all__ = ["InterestGCN"]
 
+# By model, what one thread has propagated: another one may change the parameters before it asks.
+_KEPT = ContextVar[dict[nn.Module, tuple[list[Tensor], list[Tensor]]]]("_KEPT")
 _EDGE_DOT = "center='edge_dot' reads the neighbours' virtual interests, which are not there for drawn neighbourhoods"
 
 
@@ -240,6 +244,19 @@ class InterestGCN(nn.Module):
         layers = [self.edges()] * len(self.convs)
         return stacked(self._convs(), self.embedding.weight, self.num_interests, layers)
 
+    @contextmanager
+    def propagating_once(self) -> Iterator[None]:
+        """Propagate now, and no more for what this thread asks in evaluation mode until the context ends.
+
+        The parameters must stay as they are meanwhile. What evaluation holds is kept, without gradients.
+        """
+        with torch.no_grad():
+            token = _KEPT.set({**_KEPT.get({}), self: self._layers()})
+        try:
+            yield
+        finally:
+            _KEPT.reset(token)
+
     @torch.no_grad()
     def propagated(self) -> "InterestGCN":
         """Return a copy that has propagated over the graph, so that a request costs what its users do.
@@ -254,8 +271,8 @@ class InterestGCN(nn.Module):
 
     def _layers(self) -> tuple[list[Tensor], list[Tensor]]:
         """Return what :meth:`propagate` does, of virtual interests those that somebody asks for."""
-        if self._kept is not None and not self.training:
-            return self._kept
+        if not self.training and (kept := _KEPT.get({}).get(self, self._kept)) is not None:
+            return kept
         if not self.users_alone:
             return self.propagate()
         halves = self.edges().halves(self.num_users, self.num_pairs)

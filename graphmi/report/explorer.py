@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphmi.asking import evaluating, propagating_once
 from graphmi.comparison import NamedRun
 from graphmi.explain import Cause, Explainer, Explanation
 from graphmi.report.items import coloured_categories, item_category, map_items
@@ -42,10 +43,11 @@ class Explorer:
         restored = restore(run.folder)
         explainer = Explainer(restored.dataset, restored.model)
         told = []
-        for some in torch.split(self.users, _AT_ONCE):
-            told += explainer(some, k=_LIST, num_nearest=5, num_causes=5)
-            self._done += len(some)
-            self.on_users(self._done)
+        with evaluating(restored.model), propagating_once(restored.model):
+            for some in torch.split(self.users, _AT_ONCE):
+                told += explainer(some, k=_LIST, num_nearest=5, num_causes=5)
+                self._done += len(some)
+                self.on_users(self._done)
         if self._first is None:
             self._first = restored
             self._data["users"] = [self._user(restored, n, one) for n, one in enumerate(told)]

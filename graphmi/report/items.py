@@ -9,7 +9,7 @@ import torch
 from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor
 
-from graphmi.asking import device_of, evaluating, question
+from graphmi.asking import device_of, evaluating, propagating_once, question
 from graphmi.data import Categories, Histories, Interactions
 from graphmi.report.panel import COLORS
 from graphmi.restore import Restored
@@ -58,7 +58,7 @@ def map_items(run: Restored, num_items: int = 5000) -> ItemMap | None:
     histories = Histories(train).to(device)
     users = torch.unique(train.user)
     users = users[torch.linspace(0, len(users) - 1, min(_USERS, len(users))).round().long()]
-    with evaluating(run.model), torch.no_grad():
+    with evaluating(run.model), propagating_once(run.model), torch.no_grad():
         out: Representations = run.model(question(run.model, users[:1], histories, device))
         vectors = out.items[shown.to(device)].float().cpu()
         if vectors.size(1) < 2:

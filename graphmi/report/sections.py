@@ -51,7 +51,8 @@ def sections(runs: Sequence[NamedRun], metric: str) -> Iterator[Section]:
         "Accuracy and spread",
         "Accuracy against spread between users",
         "Up is more accurate, left is more even between users of narrow and broad taste: a run above and to the left "
-        "of another is better at both. Lines are 95 % intervals; runs whose lines overlap widely cannot be told apart.",
+        "of another is better at both. Lines are 95 % intervals of each run alone; runs whose lines overlap can still "
+        "differ, as they were tested on the same users: the table and the text above say whether they do.",
         "The runs have no user groups.",
         spread_panels(runs, metric),
     )

@@ -7,10 +7,10 @@ from functools import cached_property
 from pathlib import PurePath
 from typing import Any
 
-from graphmi.comparison import NamedRun, mean_interval, paired, shared_metrics
-from graphmi.metrics import Interval, PairedResult, holm
+from graphmi.comparison import NamedRun, mean_interval, paired, paired_spreads, shared_metrics
+from graphmi.metrics import Interval, PairedResult, SpreadDifference
 
-__all__ = ["Cell", "Summary", "bracketed", "in_use", "is_significant", "p_text"]
+__all__ = ["Cell", "Summary", "bracketed", "excludes_zero", "in_use", "is_significant", "p_text", "signed"]
 
 _LEVEL = 0.05
 
@@ -37,7 +37,8 @@ class Summary:
     """What stands out in runs that may be compared.
 
     A difference counts as significant where the Wilcoxon signed-rank test says so, after Holm's correction for the
-    number of runs, and the bootstrap interval of the mean difference does not hold zero.
+    number of runs (within groups for that of runs and groups), and the bootstrap interval of the mean difference does
+    not hold zero; one of spreads where its paired bootstrap interval does not.
 
     Attributes:
         runs: At least one; the others are tested against the first.
@@ -59,11 +60,18 @@ class Summary:
         return PurePath(self.data["name"].partition(":")[0]).name
 
     @cached_property
-    def differences(self) -> list[tuple[NamedRun, PairedResult, float]]:
-        """The runs after the first, their difference from it and its p-value after Holm's correction."""
-        tests = [paired(self.runs[0], run, self.metric)["all"] for run in self.runs[1:]]
-        corrected = holm([test.wilcoxon for test in tests])
-        return list(zip(self.runs[1:], tests, corrected, strict=True))
+    def differences(self) -> list[tuple[NamedRun, PairedResult]]:
+        """The runs after the first, and their difference from it."""
+        tests = paired([run.per_user[self.metric] for run in self.runs])
+        return [(run, test["all"]) for run, test in zip(self.runs[1:], tests, strict=True)]
+
+    @cached_property
+    def group_differences(self) -> list[tuple[NamedRun, dict[str, PairedResult], SpreadDifference]]:
+        """The runs after the first, and how they differ from it in each group and in the spread between groups."""
+        group = self.runs[0].per_user[f"group/{self.grouping}"]
+        values = [run.per_user[self.metric] for run in self.runs]
+        spreads = [found["std"] for found in paired_spreads(values, group)]
+        return list(zip(self.runs[1:], paired(values, group), spreads, strict=True))
 
     @property
     def grouping(self) -> str | None:
@@ -89,7 +97,7 @@ class Summary:
         """Return a row of cells for each run."""
         columns = [self._metric_column(name) for name in self._metrics()]
         if len(self.runs) > 1:
-            columns.append([Cell("-", "compared to"), *(_difference(test, p) for _, test, p in self.differences)])
+            columns.append([Cell("-", "compared to"), *(_difference(test) for _, test in self.differences)])
         if self.grouping:
             columns.append(self._spread_column())
         if self.one_length:
@@ -111,7 +119,11 @@ class Summary:
 
     def _spread_column(self) -> list[Cell]:
         groups = [run.result["groups"][f"{self.grouping}/{self.metric}"] for run in self.runs]
-        cells = [Cell(f"{group['std']:.4f}", _ends_text(group["intervals"].get("std"))) for group in groups]
+        against = ["", *(f"less {self.runs[0].name}: {signed(spread)}" for *_, spread in self.group_differences)]
+        cells = [
+            Cell(f"{group['std']:.4f}", _ends_text(group["intervals"].get("std")), less)
+            for group, less in zip(groups, against, strict=True)
+        ]
         return _best(cells, [-group["std"] for group in groups])
 
 
@@ -122,9 +134,14 @@ def _best(cells: list[Cell], values: list[float]) -> list[Cell]:
     return [replace(cell, best=value == max(values)) for cell, value in zip(cells, values, strict=True)]
 
 
-def is_significant(test: PairedResult, p: float) -> bool:
+def is_significant(test: PairedResult) -> bool:
     """Return whether a difference counts."""
-    return p < _LEVEL and not test.interval.low <= 0 <= test.interval.high
+    return test.wilcoxon_holm < _LEVEL and excludes_zero(test.interval)
+
+
+def excludes_zero(interval: Interval) -> bool:
+    """Return whether an interval lies on one side of zero."""
+    return not interval.low <= 0 <= interval.high
 
 
 def p_text(p: float) -> str:
@@ -132,10 +149,15 @@ def p_text(p: float) -> str:
     return "no test" if math.isnan(p) else "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def _difference(test: PairedResult, p: float) -> Cell:
-    verdict = "significant" if is_significant(test, p) else "not significant"
-    interval = f"[{test.interval.low:+.4f}, {test.interval.high:+.4f}]"
-    return Cell(f"{test.difference:+.4f}", interval, f"{p_text(p)}, {verdict}")
+def signed(found: PairedResult | SpreadDifference) -> str:
+    """Return a difference with its interval as text."""
+    return f"{found.difference:+.4f} [{found.interval.low:+.4f}, {found.interval.high:+.4f}]"
+
+
+def _difference(test: PairedResult) -> Cell:
+    verdict = "significant" if is_significant(test) else "not significant"
+    difference, interval = signed(test).split(" ", 1)
+    return Cell(difference, interval, f"{p_text(test.wilcoxon_holm)}, {verdict}")
 
 
 def bracketed(interval: Interval) -> str:

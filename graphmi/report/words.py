@@ -1,11 +1,11 @@
 """What the numbers of runs say, in words."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from graphmi.comparison import NamedRun, mean_interval, paired
+from graphmi.comparison import NamedRun, mean_interval
 from graphmi.metrics import PairedResult
-from graphmi.report.summary import Summary, bracketed, in_use, is_significant, p_text
+from graphmi.report.summary import Summary, bracketed, excludes_zero, in_use, is_significant, p_text, signed
 
 __all__ = ["findings", "lead"]
 
@@ -47,25 +47,22 @@ def _groups(summary: Summary) -> Iterator[str]:
     at = " at equal activity" if summary.grouping == "diversity-controlled" else ""
     for run in summary.runs if len(summary.runs) < 4 else ():
         yield _ends(run, run.result["groups"][f"{summary.grouping}/{summary.metric}"], at)
-    for run in summary.runs[1:] if len(summary.runs) < 4 else ():
-        yield _by_group(summary, run, at)
-    spread = {run.name: run.result["groups"][f"{summary.grouping}/{summary.metric}"] for run in summary.runs}
-    if len(spread) > 1:
-        yield _spread(spread, at)
+    if len(summary.runs) == 1:
+        return
+    for run, tests, _ in summary.group_differences if len(summary.runs) < 4 else ():
+        yield _by_group(summary.runs[0], run, tests, at)
+    yield _spread(summary, at)
 
 
-def _by_group(summary: Summary, run: NamedRun, at: str) -> str:
-    tests = paired(summary.runs[0], run, summary.metric, summary.runs[0].per_user[f"group/{summary.grouping}"])
+def _by_group(first: NamedRun, run: NamedRun, tests: Mapping[str, PairedResult], at: str) -> str:
     differ = [
         f"group {int(name) + 1} ({test.difference:+.4f})"
         for name, test in tests.items()
-        if name != "all" and is_significant(test, test.wilcoxon_holm)
+        if name != "all" and is_significant(test)
     ]
     if not differ:
-        return f"In no diversity group{at} is the difference between {run.name} and {summary.runs[0].name} significant."
-    return (
-        f"By diversity group{at}, {run.name} differs significantly from {summary.runs[0].name} in {', '.join(differ)}."
-    )
+        return f"In no diversity group{at} is the difference between {run.name} and {first.name} significant."
+    return f"By diversity group{at}, {run.name} differs significantly from {first.name} in {', '.join(differ)}."
 
 
 def _interests(summary: Summary) -> Iterator[str]:
@@ -85,17 +82,16 @@ def _interests(summary: Summary) -> Iterator[str]:
 
 
 def _by_verdict(
-    differences: Sequence[tuple[NamedRun, PairedResult, float]],
+    differences: Sequence[tuple[NamedRun, PairedResult]],
 ) -> dict[tuple[str, str], list[str]]:
     """Return the runs by what is to be said of them, of one and of several."""
     found: dict[tuple[str, str], list[str]] = {}
-    for run, test, p in differences:
+    for run, test in differences:
         verdict = ("does not differ significantly from", "do not differ significantly from")
-        if is_significant(test, p):
+        if is_significant(test):
             better = "better" if test.difference > 0 else "worse"
             verdict = (f"is significantly {better} than", f"are significantly {better} than")
-        interval = f"[{test.interval.low:+.4f}, {test.interval.high:+.4f}]"
-        found.setdefault(verdict, []).append(f"{run.name} ({test.difference:+.4f} {interval}, {p_text(p)})")
+        found.setdefault(verdict, []).append(f"{run.name} ({signed(test)}, {p_text(test.wilcoxon_holm)})")
     return found
 
 
@@ -112,14 +108,20 @@ def _ends(run: NamedRun, group: dict[str, Any], at: str) -> str:
     return f"{run.name} serves users of broad taste {'better' if broad > narrow else 'worse'}: {values}."
 
 
-def _spread(spread: dict[str, dict[str, Any]], at: str) -> str:
-    best = min(spread, key=lambda name: float(spread[name]["std"]))
-    ends = [group["intervals"].get("std") for group in spread.values()]
-    text = f"The smallest spread between groups{at} is that of {best} (standard deviation {spread[best]['std']:.4f})"
-    known = [end for end in ends if end is not None]
-    if len(known) == len(ends) and max(low for low, _ in known) <= min(high for _, high in known):
-        return f"{text}; the intervals of all runs overlap, so no run is clearly more even than another."
-    return f"{text}."
+def _spread(summary: Summary, at: str) -> str:
+    """Say which run is the most even, and which differ from the first by the paired bootstrap."""
+    spread = {run.name: run.result["groups"][f"{summary.grouping}/{summary.metric}"]["std"] for run in summary.runs}
+    best, first = min(spread, key=lambda name: float(spread[name])), summary.runs[0].name
+    found: dict[str, list[str]] = {}
+    for run, _, one in summary.group_differences:
+        word = "less" if one.difference < 0 else "more"
+        verdict = f"clearly {word} spread than" if excludes_zero(one.interval) else "no clear difference in spread from"
+        found.setdefault(verdict, []).append(f"{run.name} ({signed(one)})")
+    said = "; ".join(f"{verdict} {first}: {', '.join(runs)}" for verdict, runs in found.items())
+    return (
+        f"The smallest spread between groups{at} is that of {best} (standard deviation {spread[best]:.4f}). With the "
+        f"users of each group drawn anew for both runs at once, {said} (difference, 95 % interval)."
+    )
 
 
 def _correlation(rho: float) -> str:

@@ -42,6 +42,9 @@ def test_k_core_equals_a_naive_loop(iterate, naive, pairs, k):
     assert ids(core) == expected
     assert core.users.ids.to_list() == sorted({user for user, _ in expected})
     assert core.items.ids.to_list() == sorted({item for _, item in expected})
+    distinct = list(dict.fromkeys(pairs))
+    if expected := naive(distinct, k):
+        assert ids(Filter(k_core=k, iterate=iterate)(interactions(pairs))) == expected
 
 
 def test_one_pass_can_leave_users_with_fewer():

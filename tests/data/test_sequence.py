@@ -66,6 +66,17 @@ def test_reading_equals_slices(seed, max_length, users, with_end):
     assert mask.dtype == torch.bool
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.lists(st.integers(0, 8), max_size=6), st.sampled_from([1, 80]))
+def test_rows_are_all_items_of_each_user(seed, users, num_rows):
+    data = interactions([*((user, 0, 0) for user in range(9)), *random_rows(seed)]).take(torch.arange(num_rows))
+    rowptr, item = Histories(data).rows(torch.tensor(users, dtype=torch.int64))
+    expected = naive(data)
+    assert rowptr.tolist() == [sum(len(expected[user]) for user in users[:n]) for n in range(len(users) + 1)]
+    assert item.tolist() == [item for user in users for item in expected[user]]
+    assert (rowptr.dtype, item.dtype) == (torch.int64, torch.int64)
+
+
 def test_users_without_items_are_padding_only():
     data = interactions([(0, 0, 0), (1, 2, 0), (1, 1, 1), (2, 2, 0)]).take(torch.tensor([1, 2]))
     histories = Histories(data)
@@ -114,6 +125,8 @@ def test_moving_leaves_the_original_where_it_is():
     history, mask = moved.read(torch.arange(9), 5)
     assert history.shape == mask.shape == (9, 5)
     assert history.device.type == mask.device.type == "meta"
+    rowptr, item = moved.rows(torch.arange(9))
+    assert (rowptr.shape, item.shape, rowptr.device, item.device) == ((10,), (80,), item.device, history.device)
 
 
 @pytest.mark.gpu

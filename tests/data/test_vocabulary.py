@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphmi.data import DataError, Vocabulary
+from graphmi.data import vocabulary as vocabulary_module
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
@@ -24,6 +25,42 @@ def test_round_trip_and_order(values):
     assert at_once == vocabulary
     assert torch.equal(same, index)
     assert index.tolist() == [vocabulary.ids.to_list().index(value) for value in values]
+
+
+@pytest.mark.parametrize("few", [0, 10**9], ids=["bisection", "join"])
+@given(
+    ids=st.sets(INT64 | st.integers(-9, 9), min_size=1) | st.sets(TEXT | st.integers(-9, 9).map(str), min_size=1),
+    values=st.lists(INT64 | st.integers(-9, 9))
+    | st.lists(TEXT | st.sampled_from(["007", " 7", "+7", "7", "7.0", "-0"])),
+)
+def test_values_of_any_kind_are_found_where_they_are(few, ids, values):
+    vocabulary = Vocabulary.of(ids)
+    place = {id_: index for index, id_ in enumerate(vocabulary.ids)}
+    values = [*list(ids)[::3], *values] if type(next(iter(ids))) is type((values or [None])[0]) else values
+    numbers = pl.Series(values).cast(vocabulary.ids.dtype, strict=False)  # what cannot be an id is none
+    expected = [place.get(value) for value in numbers]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vocabulary_module, "_FEW", few)
+        assert vocabulary.contains(values).tolist() == [index is not None for index in expected]
+        found = [value for value, index in zip(values, expected, strict=True) if index is not None]
+        assert vocabulary.encode(found).tolist() == [index for index in expected if index is not None]
+
+
+def test_few_values_do_not_cost_what_all_ids_do(monkeypatch):
+    monkeypatch.delattr(pl.DataFrame, "join")
+    assert (
+        Vocabulary.of(list(range(0, 200, 2))).contains([0, 7, 198, 199, -1]).tolist()
+        == [True, False, True] + [False] * 2
+    )
+
+
+def test_lists_are_encoded_each_for_itself():
+    vocabulary = Vocabulary.of([10, 20, 30])
+    lists = [[20, 10], [], ["30"], pl.Series([10], dtype=pl.UInt8), pd.Series([30, 30])]
+    assert [index.tolist() for index in vocabulary.encode_each(lists)] == [[1, 0], [], [2], [0], [2, 2]]
+    assert vocabulary.encode_each([]) == []
+    with pytest.raises(DataError, match=r"1 of 2 ids are not in the vocabulary: 'x'"):
+        vocabulary.encode_each([[20], (each for each in ("10", "x")), [7]])
 
 
 def test_large_integers_stay_exact():

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from graphmi.metrics import holm, paired_tests
+from graphmi.metrics import corrected, holm, paired_tests
 
 
 def test_holm_on_a_textbook_row():
@@ -96,3 +96,14 @@ def test_impossible_arguments():
         paired_tests(torch.tensor([0.1, math.nan, 0.3]), torch.rand(3))
     with pytest.raises(ValueError, match="'replicates' must be at least 1"):
         paired_tests(torch.rand(3), torch.rand(3), replicates=0)
+
+
+def test_several_models_are_corrected_together():
+    values = torch.rand(3, 90, generator=torch.Generator().manual_seed(0))
+    group = torch.arange(90) % 2
+    tests = [paired_tests(one, values[0], group) for one in values[1:]]
+    found = corrected(tests)
+    assert [one["all"].wilcoxon_holm for one in found] == holm([one["all"].wilcoxon for one in tests])
+    inside = [(model, name) for model in (0, 1) for name in "01"]
+    assert [found[model][name].t_holm for model, name in inside] == holm([tests[model][n].t for model, n in inside])
+    assert corrected(tests[:1]) == tests[:1]

@@ -268,6 +268,21 @@ class TestWords:
         assert f"is significantly {word} than popularity" in lead(summary)
         assert "p < 0.001, significant" in [cell.verdict for cell in summary.rows()[1]]
 
+    @pytest.mark.parametrize(
+        ("scale", "said"), [(1.0, "no clear difference in spread from"), (0.1, "clearly less spread than")]
+    )
+    def test_spreads_differ_where_the_paired_bootstrap_says_so(self, trained, copy, scale, said):
+        other, kind = copy("popularity", "other"), "diversity-controlled"
+        values = other.read_tensors("per_user")
+        group = values[f"group/{kind}"]
+        told = {run: values["ndcg@20"] + 0.1 * factor * group for run, factor in (("one", 1.0), ("other", scale))}
+        one = copy("popularity", "one")
+        for run in (one, other):
+            run.write_tensors("per_user", {**values, "ndcg@20": told[run.path.name]})
+        sentence = next(s for s in findings(Summary(named([one, other]), "ndcg@20")) if "smallest spread" in s)
+        assert f"{said} one: other (" in sentence
+        assert ("+0.0000 [+0.0000, +0.0000]" in sentence) == (scale == 1.0)
+
     def test_one_run_is_the_best_of_nothing(self, trained):
         summary = Summary(named([trained["comirec-dr"]]), "ndcg@20")
         assert not [cell for row in summary.rows() for cell in row if cell.best]

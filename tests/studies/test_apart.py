@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from graphmi.cli import main
+from graphmi.metrics import holm
 from graphmi.typing import Batch, Representations
 from graphmi.usage import UsageError
 
@@ -31,6 +32,8 @@ def test_a_table_of_runs(tmp_path, capsys, monkeypatch):
     mean = sum(content["rows"]["alone"]["ndcg@20"]) / 2
     one = content["rows"]["wide"]["ndcg@20"][0]
     assert content["less alone"]["wide"]["difference"] == pytest.approx(one - mean, abs=1e-6)
+    tests = content["less alone"].values()
+    assert [test["wilcoxon_holm"] for test in tests] == holm([test["wilcoxon"] for test in tests])
 
 
 def test_a_sequence_model_beside_a_graph_model(tmp_path, capsys, monkeypatch):

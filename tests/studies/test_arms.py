@@ -39,3 +39,14 @@ def test_arms_differ_user_by_user_and_in_groups(tmp_path, monkeypatch, capsys):
     kind = "diversity-controlled/ndcg@20"
     assert content["arms"]["one"]["groups"] == [result["groups"][kind]["mean"] for result in results[:2]]
     assert content["arms"]["other"]["spread"] == [results[2]["groups"][kind]["std"]]
+
+
+def test_arms_whose_folders_share_a_name_stay_apart(tmp_path):
+    import arms
+
+    runs = [tmp_path / preset / "seeds" / seed for preset in ("mf", "lightgcn") for seed in "01"]
+    for run in runs:
+        words = ["--data", DATA, "--trainer.epochs", "1", "--seed", run.name, "--out", str(run)]
+        assert main(["train", run.parent.parent.name, *words]) == 0
+    found = {name: [one.folder.path for one in same] for name, same in arms.by_folder(runs).items()}
+    assert found == {"mf/seeds": runs[:2], "lightgcn/seeds": runs[2:]}

@@ -1,0 +1,173 @@
+"""What ``graphmi compare`` shows: numbers of models side by side, and how each differs from the first."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from graphmi.commands.tables import group_names, number
+from graphmi.comparison import (
+    Model,
+    NamedRun,
+    choose_metric,
+    paired,
+    paired_spreads,
+    seed_interval,
+    shared_metrics,
+)
+from graphmi.metrics import PairedResult, SpreadDifference
+
+__all__ = ["Comparison", "Row", "side_by_side"]
+
+_SEEDS = (
+    "Means over seeds ± 95 % t intervals; differences, also of spreads, are of each user's mean over these seeds, and "
+    "say nothing of other seeds. "
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the comparison.
+
+    Attributes:
+        part: What stands above it; empty for the metrics of all users.
+        name: What is compared: a metric, a group, a spread between groups.
+        values: For each model one value per run.
+        differences: How each model after the first differs from it; ``None`` for a group without users.
+    """
+
+    part: str
+    name: str
+    values: Sequence[Sequence[float | None]]
+    differences: Sequence[PairedResult | SpreadDifference | None]
+
+    def cells(self, others: Sequence[int]) -> list[str]:
+        """Return the row as text: its name, the values, then difference and p-value of each.
+
+        Args:
+            others: The models that stand beside the first, by their place.
+        """
+        values = [_value(self.values[place]) for place in (0, *others)]
+        return [self.name, *values, *(text for place in others for text in _difference(self.differences[place - 1]))]
+
+    def numbers(self) -> Iterator[dict[str, Any]]:
+        """Yield the row as numbers, for each model."""
+        for values, test in zip(self.values, (None, *self.differences), strict=True):
+            center, half = seed_interval(values)
+            p = test.wilcoxon_holm if isinstance(test, PairedResult) else None
+            yield {
+                "value": center,
+                "half_width": half,
+                "difference": test and test.difference,
+                "low": test and test.interval.low,
+                "high": test and test.interval.high,
+                "p": p if p == p else None,  # NaN: too few users for a test
+            }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Models side by side.
+
+    Attributes:
+        title: What they were evaluated on.
+        models: Their names; the first is what the others are compared to.
+        rows: What is compared.
+        caption: How to read it.
+    """
+
+    title: str
+    models: Sequence[str]
+    rows: Sequence[Row]
+    caption: str
+
+    def header(self, others: Sequence[int]) -> list[str]:
+        """Return the names of the columns of :meth:`Row.cells`."""
+        first, names = self.models[0], [self.models[place] for place in others]
+        return ["", first, *names, *(text for name in names for text in (f"{name} less {first}", "p"))]
+
+    def parts(self) -> dict[str, list[Row]]:
+        """Return the rows by what stands above them."""
+        found: dict[str, list[Row]] = {}
+        for row in self.rows:
+            found.setdefault(row.part, []).append(row)
+        return found
+
+
+def side_by_side(models: Sequence[Model], metric: str | None = None) -> Comparison:
+    """Compare models on the same data and protocol.
+
+    Args:
+        models: At least two.
+        metric: The metric of groups and tests; the one that the first run monitored when omitted.
+
+    Raises:
+        FileNotFoundError: If a run has no result.
+        UsageError: If the metric is unknown.
+    """
+    runs = [run for model in models for run in model.runs]
+    metric, first = choose_metric(runs, metric), runs[0].result
+    shown = [name for name in shared_metrics(runs) if name == metric or name.startswith(("ndcg@", "recall@"))]
+    rows = [_accuracy(models, name) for name in shown]
+    for kind in _kinds(runs):
+        rows += _fairness(models, kind, metric)
+    return Comparison(f"{first['data']['name']}, test", [model.name for model in models], rows, _caption(models))
+
+
+def _accuracy(models: Sequence[Model], metric: str) -> Row:
+    values = [[float(run.result["metrics"][metric]) for run in model.runs] for model in models]
+    tests = paired([model.of_users(metric) for model in models])
+    return Row("", metric, values, [test["all"] for test in tests])
+
+
+def _kinds(runs: Sequence[NamedRun]) -> list[str]:
+    return [
+        kind for kind in group_names(runs[0].result["groups"]) if all(f"group/{kind}" in run.per_user for run in runs)
+    ]
+
+
+def _fairness(models: Sequence[Model], kind: str, metric: str) -> Iterator[Row]:
+    part, group = f"{metric} by {kind}", models[0].runs[0].per_user[f"group/{kind}"]
+    results = [[run.result["groups"][f"{kind}/{metric}"] for run in model.runs] for model in models]
+    users = [model.of_users(metric) for model in models]
+    tests, spreads = paired(users, group), paired_spreads(users, group)
+    for index, _ in enumerate(results[0][0]["mean"]):
+        means = [[one["mean"][index] for one in found] for found in results]
+        yield Row(part, f"group {index + 1}", means, [test.get(str(index)) for test in tests])
+    for name in ("std", "gap", "cv"):
+        yield Row(part, name, [[one[name] for one in found] for found in results], [one[name] for one in spreads])
+
+
+def _caption(models: Sequence[Model]) -> str:
+    seeds = any(len(model.runs) > 1 for model in models)
+    correction = "within groups after Holm's correction"
+    if len(models) > 2:
+        what = "models" if seeds else "runs"
+        correction = f"after Holm's correction over the {what}, within groups over the groups too"
+    return (
+        f"{_SEEDS if seeds else ''}Differences from {models[0].name} with 95 % bootstrap intervals; for those of std, "
+        "gap and cv the users of each group are drawn anew, the same for both. p: Wilcoxon signed-rank test on the "
+        f"same users, {correction}."
+    )
+
+
+def _value(values: Sequence[float | None]) -> str:
+    center, half = seed_interval(values)
+    return number(center) if half is None else f"{number(center)} ± {half:.4f}"
+
+
+def _difference(test: PairedResult | SpreadDifference | None) -> tuple[str, str]:
+    if test is None:
+        return "", ""
+    difference, low, high = (_signed(value) for value in (test.difference, test.interval.low, test.interval.high))
+    return f"{difference} [{low},{high}]", _p(test)
+
+
+def _p(test: PairedResult | SpreadDifference) -> str:
+    if isinstance(test, SpreadDifference):
+        return ""
+    return "<0.001" if test.wilcoxon_holm < 0.001 else f"{test.wilcoxon_holm:.3f}".replace("nan", "-")
+
+
+def _signed(value: float) -> str:
+    """Return a difference in few characters, so that a table of two runs fits on a narrow terminal."""
+    return f"{value:+.4f}".replace("0.", ".", 1)
