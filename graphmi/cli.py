@@ -30,7 +30,7 @@ usage: graphmi COMMAND [OPTIONS]
   report RUN [RUN ...] [--out report.html]
                                write one HTML file that shows them, offline
   explain RUN [--user ID]      show the interests of a user, and why each item is recommended
-  recommend RUN --user ID ... | --history ID ... | --out FILE
+  recommend RUN --user ID ... | --users FILE | --history ID ... | --out FILE
                                lists for users, for somebody new, or for all in a file
   export RUN --out DIR         write the vectors of users and items, for a search engine of your own
   data list                    list the data sets that are known by name
