@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,9 +11,11 @@ from statistics import mean, stdev
 from typing import Any
 
 import torch
+from jsonargparse import ArgumentParser
 from scipy.stats import t as student
 from torch import Tensor
 
+from graphmi.config import completed, experiment_parser
 from graphmi.metrics import (
     Interval,
     PairedResult,
@@ -86,7 +89,11 @@ class Model:
 
     def of_users(self, metric: str) -> Tensor:
         """Return a test metric of every user, averaged over the seeds, ``[num_users]``."""
-        return torch.stack([run.per_user[metric] for run in self.runs]).mean(0)
+        return self.of_runs(metric).mean(0)
+
+    def of_runs(self, metric: str) -> Tensor:
+        """Return a test metric of every user in each run, ``[num_runs, num_users]``."""
+        return torch.stack([run.per_user[metric] for run in self.runs])
 
 
 def named(folders: Sequence[RunFolder]) -> list[NamedRun]:
@@ -105,16 +112,16 @@ def by_seed(runs: Sequence[NamedRun]) -> list[Model]:
         FileNotFoundError: If a run has no result.
         ValueError: If a run is there twice.
     """
-    models = dict[str, list[NamedRun]]()
+    models, parser = dict[str, list[NamedRun]](), experiment_parser()
     for run in runs:
-        same = models.setdefault(json.dumps({**run.result["config"], "seed": None}, sort_keys=True), [])
+        same = models.setdefault(_config_but_seed(run, parser), [])
         if twin := next((one for one in same if one.result["seed"] == run.result["seed"]), None):
             raise ValueError(
                 f"'{twin.folder.path}' and '{run.folder.path}' are one model with one seed, {run.result['seed']}: "
                 "leave one of them out"
             )
         same.append(run)
-    paths = [_without_seed(same[0]) for same in models.values()]
+    paths = [_path_but_seed(same[0]) for same in models.values()]
     if len(set(paths)) < len(paths):  # several models in one folder
         paths = [same[0].folder.path.resolve() for same in models.values()]
     return [Model(name, same) for name, same in zip(_unique_tails(paths), models.values(), strict=True)]
@@ -193,9 +200,17 @@ def _draws() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
-def _without_seed(run: NamedRun) -> Path:
+def _config_but_seed(run: NamedRun, parser: ArgumentParser) -> str:
+    """Return the configuration of a run but for its seed."""
+    config = run.result["config"]
+    with suppress(UsageError):  # a class of it may not be there any more
+        config = completed(config, parser)
+    return json.dumps({**config, "seed": None}, sort_keys=True)
+
+
+def _path_but_seed(run: NamedRun) -> Path:
     path = run.folder.path.resolve()
-    name = re.sub(rf"(^|[\W_]+)(seed)?[\W_]*{run.result['seed']}$", "", path.name, flags=re.IGNORECASE)
+    name = re.sub(rf"(^|[^\w.]+|_+)(seed)?[\W_]*{run.result['seed']}$", "", path.name, flags=re.IGNORECASE)
     return path.with_name(name) if name else path.parent
 
 

@@ -5,7 +5,7 @@ Constructors' own type hints and docstrings are the configuration: nothing is de
 
 import inspect
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,16 @@ from graphmi.trainer import Trainer
 from graphmi.usage import Help, UsageError, parse, require_concrete, require_name
 from graphmi.words import words_of
 
-__all__ = ["Config", "config_text", "experiment", "experiment_parser", "preset_config", "preset_texts", "read_config"]
+__all__ = [
+    "Config",
+    "completed",
+    "config_text",
+    "experiment",
+    "experiment_parser",
+    "preset_config",
+    "preset_texts",
+    "read_config",
+]
 
 _TORCH = (*torch.optim.__all__, *torch.optim.lr_scheduler.__all__)  # which options can name, too
 
@@ -147,6 +156,19 @@ def config_text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise UsageError(f"'{path}' is not UTF-8 text: save it as UTF-8") from None
+
+
+def completed(values: Mapping[str, Any], parser: ArgumentParser | None = None) -> dict[str, Any]:
+    """Return a configuration that was written down, with the options that are new since then at their defaults.
+
+    Args:
+        values: Of :meth:`Config.to_dict`.
+        parser: An :func:`experiment_parser`, if it is at hand.
+
+    Raises:
+        UsageError: If it names a class that is not there any more.
+    """
+    return read_config(yaml.safe_dump(dict(values)), parser=parser).to_dict()
 
 
 def preset_config(preset: str, data: str | os.PathLike[str], *, backbone: str | None = None, **options: Any) -> Config:

@@ -98,10 +98,11 @@ class Explainer:
     not what would happen to the list if an item had not been there.
 
     Args:
-        dataset: The data; known items of ``part`` are the history, and are not recommended.
+        dataset: The data; known items of ``part`` are the history, and are not recommended without ``repeat``.
         model: ``model(Batch(user=ids))`` gives :class:`graphmi.typing.Representations`. Train it no further while it is
             explained.
         part: What is to be predicted, ``"valid"`` or ``"test"``.
+        repeat: Recommend items that a user knows, too.
 
     Example:
         >>> from graphmi.data import LeaveOneOut, planted
@@ -113,8 +114,8 @@ class Explainer:
         (5, 4)
     """
 
-    def __init__(self, dataset: Dataset, model: nn.Module, part: Part = "test") -> None:
-        self.dataset, self.model, self.part = dataset, model, part
+    def __init__(self, dataset: Dataset, model: nn.Module, part: Part = "test", repeat: bool = False) -> None:
+        self.dataset, self.model, self.part, self.repeat = dataset, model, part, repeat
         self.history, self.targets = Histories(dataset.known(part)), Histories(dataset.targets(part))
 
     @torch.no_grad()
@@ -145,7 +146,8 @@ class Explainer:
         history = self.history.to(device)
         batch = question(self.model, users, history, device)
         out: Representations = self.model(batch)
-        found = top_k(out.interests, out.items, k, exclude=history.rows(users), interest_mask=out.interest_mask)
+        exclude = None if self.repeat else history.rows(users)
+        found = top_k(out.interests, out.items, k, exclude=exclude, interest_mask=out.interest_mask)
         causes = self._causes(batch, out, found, num_causes)
         nearest = _nearest(out, num_nearest)
         active = torch.ones(out.interests.shape[:2]) if out.interest_mask is None else out.interest_mask

@@ -45,6 +45,7 @@ class Recommender:
     Args:
         interactions: What is known of users, with the ids, and the categories of items for ``variety``.
         model: ``model(Batch(user=ids))`` gives :class:`graphmi.typing.Representations`; it is asked in evaluation mode.
+            Train it no further while it is asked, or give an ``index``, which has it propagated.
         k: Length of the lists, at least 1; they are shorter where fewer items are left.
         among: Ids of the only items that may be recommended; all when omitted.
         without: Ids of items that may not.
@@ -181,7 +182,8 @@ class Recommender:
     def _batches(self, users: Tensor) -> Iterator[tuple[Tensor, list[list[Recommendation]]]]:
         """Yield some users after the other, with their lists."""
         for chosen in torch.split(users, _USERS) if len(users) else ():
-            out = self._asked(question(self._asked, chosen, self.history, self.device))
+            with evaluating(self._asked):  # another thread may train it meanwhile
+                out = self._asked(question(self._asked, chosen, self.history, self.device))
             yield chosen, self._lists(out, None if self.repeat else self.history.rows(chosen))
 
     @contextmanager

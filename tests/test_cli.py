@@ -1,6 +1,7 @@
 """The command from outside: words in, status, text and files out."""
 
 import csv
+import io
 import json
 import logging
 import math
@@ -22,6 +23,8 @@ from scipy import stats
 from graphmi import __version__, cli
 from graphmi.commands import train
 from graphmi.commands.beside import restore_runs
+from graphmi.commands.ids import read_ids
+from graphmi.data import Vocabulary
 from graphmi.losses import MultiInterestLoss
 from graphmi.processes import make_fabric
 from graphmi.run import RunFolder
@@ -782,7 +785,7 @@ def test_users_of_a_file_get_the_lists_that_they_get_by_name(graphmi, trained, t
     if name.endswith(".parquet"):
         ids.write_parquet(file)
     else:
-        file.write_text(ids.write_csv() if name.endswith(".csv") else "\ufeff31\r\n4\r\n\r\n 31\r\n15")
+        file.write_text(ids.write_csv() if name.endswith(".csv") else "\ufeff31\r\n4\r\n\r\n 31\r\n031\r\n15")
     by_file, by_name = (
         graphmi("recommend", run, *words, "--k", "3") for words in (("--users", file), ("--user", "31", "4", "15"))
     )
@@ -793,6 +796,17 @@ def test_users_of_a_file_get_the_lists_that_they_get_by_name(graphmi, trained, t
         assert "30 recommendations for 3 users" in graphmi("recommend", run, *words, "--out", tmp_path / "lists.csv")[1]
         tables.append((tmp_path / "lists.csv").read_bytes())
     assert tables[0] == tables[1]
+
+
+def parquet(**columns):
+    pl.DataFrame(columns).write_parquet(file := io.BytesIO())
+    return file.getvalue()
+
+
+def test_ids_of_a_parquet_file_are_taken_as_they_are(tmp_path):
+    (tmp_path / "ids.parquet").write_bytes(parquet(user=["u1    ", "u2    "]))
+    vocabulary = Vocabulary(pl.Series(["u1    ", "u2    "]))
+    assert read_ids(tmp_path / "ids.parquet", vocabulary, "user").to_list() == ["u1    ", "u2    "]
 
 
 @pytest.mark.parametrize(
@@ -806,6 +820,11 @@ def test_users_of_a_file_get_the_lists_that_they_get_by_name(graphmi, trained, t
         ("ids.csv", b"user_id\n", "there are no ids in '{}'"),
         ("ids.csv", b"user,item\n3,4\n", "no column of '{}' is named 'user_id' (did you mean user?)"),
         ("ids.parquet", b"user_id\n3\n", "'{}' cannot be read: "),
+        (
+            "ids.parquet",
+            parquet(user_id=[1.0, None]),
+            "'{}' cannot be read: the ids has floating-point ids such as 1.0",
+        ),
         ("nothing", None, "'{}': No such file or directory"),
     ],
 )

@@ -97,6 +97,17 @@ def test_seeds_of_a_configuration_are_a_model_in_whatever_folders(runs):
         by_seed(named([folders[0], folders[0]]))
 
 
+def test_runs_from_before_an_option_was_there_are_seeds_of_the_same_model(runs, tmp_path):
+    older = RunFolder(shutil.copytree(runs["k1/seeds/0"], tmp_path / "older"))
+    result = older.read_result()
+    config = {name: value for name, value in result["config"].items() if name not in ("repeat", "valid_users")}
+    older.write_result({**result, "config": config})
+    [model] = by_seed(named([older, RunFolder(runs["k1/seeds/11"])]))
+    assert len(model.runs) == 2
+    older.write_result({**result, "config": {**config, "model": {"class_path": "gone.Model"}}})
+    assert len(by_seed(named([older, RunFolder(runs["k1/seeds/11"])]))) == 2
+
+
 def test_several_models_of_one_folder_have_names_of_their_own(runs, tmp_path):
     for name, source in (("0", "k1/seeds/0"), ("11", "k2/seeds/11")):
         shutil.copytree(runs[source], tmp_path / name)
@@ -158,6 +169,8 @@ def test_models_of_several_seeds_are_compared_by_the_means_of_users(runs, compar
     assert f"{row['value']:.4f} ± {row['half_width']:.4f}" in out
     one, two = ((users(runs[f"k{k}/seeds/0"]) + users(runs[f"k{k}/seeds/11"])) / 2 for k in (1, 2))
     assert row["difference"] == pytest.approx(float((two - one).mean()), abs=1e-6)
+    spread = [found["ndcg@20 by diversity", "std", model] for model in ("k1/seeds", "k2/seeds")]
+    assert spread[1]["difference"] == pytest.approx(spread[1]["value"] - spread[0]["value"], abs=1e-6)
     status, _, err = compare("--seeds", "k1/seeds/0", "k1/seeds/11")
     assert (status, "all 2 runs differ in nothing but the seed" in err) == (2, True)
 

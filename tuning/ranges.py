@@ -8,7 +8,7 @@ import yaml
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from graphmi.config import Config, experiment_parser, read_config
-from graphmi.tuning import Space, with_options
+from graphmi.tuning import Space, get_option, require_searchable, with_options
 from graphmi.usage import UsageError
 
 WORDS = {"true": True, "false": False, "null": None}
@@ -34,6 +34,22 @@ def read_range(word: str) -> tuple[str, BaseDistribution]:
             f"'--range {word}' is no range: write NAME=LOW:HIGH with rising numbers, NAME=LOW:HIGH:log with those "
             "above 0, or NAME=VALUE,VALUE"
         ) from None
+
+
+def fitting(config: Config, space: Space) -> dict[str, BaseDistribution]:
+    """Return ranges that suit their options: one that is a number with decimals has more than whole ones in between.
+
+    Raises:
+        UsageError: If there is no such option, or it cannot be searched.
+    """
+    values = config.to_dict()
+    require_searchable(values, space)
+    return {
+        name: FloatDistribution(found.low, found.high, log=found.log)
+        if isinstance(found, IntDistribution) and isinstance(get_option(values, name), float)
+        else found
+        for name, found in space.items()
+    }
 
 
 def require_values(config: Config, space: Space) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from ranges import combinations, read_range, require_values
+from ranges import combinations, fitting, read_range, require_values
 from rich.console import Console
 from space import SPACES, space_of
 
@@ -70,7 +70,7 @@ def searched(arguments: argparse.Namespace, config: Config) -> Space:
     Raises:
         UsageError: If a range is wrong, or there is none for a grid.
     """
-    given = dict(read_range(word) for word in arguments.range)
+    given = fitting(config, dict(read_range(word) for word in arguments.range))
     if arguments.grid and not given:
         raise UsageError("'--grid' goes over lists of values: add --range NAME=VALUE,VALUE")
     require_values(config, given)

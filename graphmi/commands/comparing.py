@@ -19,8 +19,7 @@ from graphmi.metrics import PairedResult, SpreadDifference
 __all__ = ["Comparison", "Row", "side_by_side"]
 
 _SEEDS = (
-    "Means over seeds ± 95 % t intervals; differences, also of spreads, are of each user's mean over these seeds, and "
-    "say nothing of other seeds. "
+    "Means over seeds ± 95 % t intervals; differences are of users' means over these seeds and say nothing of others. "
 )
 
 
@@ -129,7 +128,7 @@ def _fairness(models: Sequence[Model], kind: str, metric: str) -> Iterator[Row]:
     part, group = f"{metric} by {kind}", models[0].runs[0].per_user[f"group/{kind}"]
     results = [[run.result["groups"][f"{kind}/{metric}"] for run in model.runs] for model in models]
     users = [model.of_users(metric) for model in models]
-    tests, spreads = paired(users, group), paired_spreads(users, group)
+    tests, spreads = paired(users, group), paired_spreads([model.of_runs(metric) for model in models], group)
     for index, _ in enumerate(results[0][0]["mean"]):
         means = [[one["mean"][index] for one in found] for found in results]
         yield Row(part, f"group {index + 1}", means, [test.get(str(index)) for test in tests])

@@ -68,7 +68,7 @@ def explain(run: Restored, user: str | None = None, k: int = 10, split: Part = "
         UsageError: If the user is unknown.
         ValueError: If ``k`` is below 1.
     """
-    explainer = Explainer(run.dataset, run.model, split)
+    explainer = Explainer(run.dataset, run.model, split, run.experiment.repeat)
     tastes = _Tastes.of(run, split)
     index = tastes.typical if user is None else find_id(run.dataset.train.users, user, "user")
     [explanation] = explainer(torch.tensor([index]), k=k)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from graphmi.data import Vocabulary
+from graphmi.data import DataError, Vocabulary
 from graphmi.usage import UsageError, require_name
 
 __all__ = ["TABLES", "find_id", "read_ids", "require_ids"]
@@ -57,17 +57,22 @@ def read_ids(path: Path, vocabulary: Vocabulary, column: str) -> pl.Series:
         UsageError: If the file cannot be read, lacks the column, or has no ids or unknown ones; names the first few.
     """
     ids = _column(path, column).drop_nulls()
-    if ids.dtype == pl.String:
+    if path.suffix != ".parquet":
         ids = ids.str.strip_chars()
         ids = ids.filter(ids != "")
     if ids.is_empty():
         raise UsageError(f"there are no ids in '{path}'")
     ids = ids.unique(maintain_order=True)
-    unknown = ids.filter(~pl.Series(vocabulary.contains(ids).numpy()))
-    if len(unknown):
+    try:
+        known = vocabulary.contains(ids)
+    except DataError as error:
+        raise UsageError(f"'{path}' cannot be read: {error}") from None
+    if not known.all():
+        unknown = ids.filter(pl.Series(~known.numpy()))
         few = ", ".join(f"'{one}'" for one in unknown.head(5))
         raise UsageError(f"{len(unknown):,} of {len(ids):,} ids in '{path}' are not in the data: {few}")
-    return ids
+    index = pl.Series(vocabulary.encode(ids).numpy())  # an id can be spelled in several ways
+    return vocabulary.ids.gather(index.unique(maintain_order=True))
 
 
 def _column(path: Path, name: str) -> pl.Series:

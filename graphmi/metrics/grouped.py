@@ -132,7 +132,18 @@ def by_group(
 def resampled_means(
     values: Tensor, group: Tensor, num_groups: int, replicates: int, generator: torch.Generator | None
 ) -> Tensor:
-    """Return the group means of users drawn anew within their group, ``[replicates, num_groups]``; NaN of no users."""
+    """Return the group means of users drawn anew within their group, NaN of no users.
+
+    Args:
+        values: ``[num_users, ...]``.
+        group: ``[num_users]``, from 0 to before ``num_groups``.
+        num_groups: How many groups there are.
+        replicates: How often users are drawn.
+        generator: Source of the draws.
+
+    Returns:
+        ``[replicates, num_groups, ...]``.
+    """
     parts = [_bootstrap(values[group == index], replicates, generator) for index in range(num_groups)]
     return torch.stack(parts, dim=1)
 
@@ -152,9 +163,9 @@ def percentile_interval(sample: Tensor, level: float) -> Interval:
 
 
 def _bootstrap(values: Tensor, replicates: int, generator: torch.Generator | None) -> Tensor:
-    """Return the means of samples with replacement, ``[replicates]``; NaN of no values."""
+    """Return the means of samples with replacement of ``[num, ...]`` values, ``[replicates, ...]``; NaN of none."""
     if not len(values):
-        return values.new_full((replicates,), math.nan)
+        return values.new_full((replicates, *values.shape[1:]), math.nan)
     step = max(1, _DRAWS // len(values))
     parts = []
     for start in range(0, replicates, step):

@@ -39,11 +39,13 @@ def paired_spread(
     The users of each group are drawn anew, once for both models, and the interval holds the middle of the differences.
     What is common to both, such as users who are hard for every model, cancels: intervals of the two spreads can
     overlap widely where that of their difference does not hold zero. The bootstrap leans upwards for the spread of
-    both models, as noise itself spreads the means; in the difference this cancels only as far as both are as noisy.
+    both models, as noise itself spreads the means; in the difference this cancels only as far as both are as noisy: a
+    model of much higher accuracy looks less even by noise alone, and where spreads differ the interval leans towards 0.
+    Of several runs of a model the spreads are averaged, not the values.
 
     Args:
-        first: Values of the first model, ``[num_users]``.
-        second: Values of the second model for the same users in the same order, ``[num_users]``.
+        first: Values of the first model, ``[num_users]``, or of several runs of it, ``[num_runs, num_users]``.
+        second: Those of the second model for the same users in the same order; it may have another number of runs.
         group: The group of each user, ``[num_users]`` int64; ``-1`` leaves a user out.
         replicates: Bootstrap samples, at least 1.
         level: Share of the samples within the interval, between 0 and 1.
@@ -61,16 +63,19 @@ def paired_spread(
         >>> round(paired_spread(even, uneven, group)["gap"].difference, 4)
         -0.4
     """
-    check_same_users(first, second, group)
+    first, second = (values if values.dim() == 2 else values.unsqueeze(0) for values in (first, second))
+    runs = torch.cat([first, second]) if first.shape[1:] == second.shape[1:] else second
+    for values in (first[0], *runs):
+        check_same_users(values, second[0], group)
     at_least(1, replicates=replicates)
-    now = [spreads(by_group(values, group, level=level).mean) for values in (first, second)]
-    both = torch.complex(first.double(), second.double())[group >= 0]  # one draw serves both parts
+    now = spreads(torch.stack([by_group(values, group, level=level).mean for values in runs]))
     present, index = torch.unique(group[group >= 0], return_inverse=True)
-    sample = resampled_means(both, index, len(present), replicates, generator)
-    drawn = [spreads(part) for part in (sample.real, sample.imag)]
+    sample = resampled_means(runs.T.double()[group >= 0], index, len(present), replicates, generator)
+    drawn = spreads(sample.movedim(1, -1))  # [replicates, num_runs]
+
+    def less(found: Tensor) -> Tensor:
+        return found[..., : len(first)].mean(-1) - found[..., len(first) :].mean(-1)
+
     return {
-        name: SpreadDifference(
-            float(now[0][name] - now[1][name]), percentile_interval(drawn[0][name] - drawn[1][name], level)
-        )
-        for name in now[0]
+        name: SpreadDifference(float(less(now[name])), percentile_interval(less(drawn[name]), level)) for name in now
     }

@@ -271,7 +271,8 @@ class InterestGCN(nn.Module):
 
     def _layers(self) -> tuple[list[Tensor], list[Tensor]]:
         """Return what :meth:`propagate` does, of virtual interests those that somebody asks for."""
-        if not self.training and (kept := _KEPT.get({}).get(self, self._kept)) is not None:
+        keep = {} if torch.compiler.is_compiling() else _KEPT.get({})  # Dynamo cannot trace context variables
+        if not self.training and (kept := keep.get(self, self._kept)) is not None:
             return kept
         if not self.users_alone:
             return self.propagate()

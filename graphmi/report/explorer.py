@@ -41,7 +41,7 @@ class Explorer:
     def add(self, run: NamedRun) -> None:
         """Ask the model of a run what it makes of the users and items."""
         restored = restore(run.folder)
-        explainer = Explainer(restored.dataset, restored.model)
+        explainer = Explainer(restored.dataset, restored.model, repeat=restored.experiment.repeat)
         told = []
         with evaluating(restored.model), propagating_once(restored.model):
             for some in torch.split(self.users, _AT_ONCE):

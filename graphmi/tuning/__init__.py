@@ -5,6 +5,15 @@
 
 from graphmi.tuning.finish import finish, mean_and_interval, write_best
 from graphmi.tuning.options import get_option, with_options
-from graphmi.tuning.search import Search, Space
+from graphmi.tuning.search import Search, Space, require_searchable
 
-__all__ = ["Search", "Space", "finish", "get_option", "mean_and_interval", "with_options", "write_best"]
+__all__ = [
+    "Search",
+    "Space",
+    "finish",
+    "get_option",
+    "mean_and_interval",
+    "require_searchable",
+    "with_options",
+    "write_best",
+]

@@ -16,6 +16,7 @@ from graphmi.commands import train
 from graphmi.config import read_config
 from graphmi.ranges import at_least
 from graphmi.run import RunFolder
+from graphmi.tuning.orphans import others_run
 from graphmi.tuning.page import page
 from graphmi.tuning.search import Search
 from graphmi.usage import UsageError
@@ -42,6 +43,9 @@ def finish(search: Search, seeds: int = 3) -> Path:
         ValueError: If no trial is complete, or ``seeds`` is negative.
     """
     at_least(0, seeds=seeds)
+    if seeds and others_run(search.study):
+        Console().print("Other processes still run trials: the last of them tests the best one.", soft_wrap=True)
+        seeds = 0
     best, first = write_best(search), search.values["seed"] + 1
     runs = {seed: _train(search, best, seed) for seed in range(first, first + seeds)}
     tested = ""
@@ -92,7 +96,9 @@ def _train(search: Search, best: FrozenTrial, seed: int) -> dict[str, Any]:
     if folder.exists:
         _require_same(search, folder, {**best.params, "seed": seed})
     if not (folder.path / "result.json").exists():
-        words = ["--config", str(search.out / "best.yaml"), "--out", str(folder.path), "--seed", str(seed)]
+        own = f"trial-{best.number}.yaml"  # another process may find another best one meanwhile
+        RunFolder(search.out).write_text(own, search.config(best.params).text())
+        words = ["--config", str(search.out / own), "--out", str(folder.path), "--seed", str(seed)]
         with redirect_stdout(io.StringIO()):  # the tables of single runs; progress is on standard error
             train.main([*words, "--resume"] if folder.exists else words)
     return folder.read_result()

@@ -6,7 +6,7 @@ import socket
 import optuna
 from optuna.trial import TrialState
 
-__all__ = ["end_orphans", "mark"]
+__all__ = ["end_orphans", "mark", "others_run"]
 
 
 def mark(trial: optuna.Trial) -> None:
@@ -26,6 +26,15 @@ def end_orphans(study: optuna.Study) -> None:
             study._storage.set_trial_user_attr(trial._trial_id, "killed", True)
             study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
             study.enqueue_trial(trial.params)
+
+
+def others_run(study: optuna.Study) -> bool:
+    """Tell whether other processes of this machine still run trials."""
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    return any(
+        trial.user_attrs.get("host") == socket.gethostname() and _alive(trial.user_attrs["process"])
+        for trial in running
+    )
 
 
 def _alive(process: int) -> bool:

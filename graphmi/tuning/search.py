@@ -3,6 +3,7 @@
 import gc
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import yaml
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from graphmi.config import Config, experiment_parser, read_config
+from graphmi.config import Config, completed, experiment_parser, read_config
 from graphmi.data import Dataset
 from graphmi.processes import launched
 from graphmi.ranges import at_least
@@ -23,12 +24,23 @@ from graphmi.tuning.same import require_same, require_same_space
 from graphmi.tuning.storage import open_storage
 from graphmi.usage import UsageError
 
-__all__ = ["Search", "Space"]
+__all__ = ["Search", "Space", "require_searchable"]
 
 Space = Mapping[str, BaseDistribution]
 """Where to search: the distribution of each option, by its name on the command line."""
 
-_DATA = ("data", "columns", "filter", "split", "groups", "k", "seed")  # all trials are compared on the same data
+_DATA = (
+    "data",
+    "columns",
+    "filter",
+    "split",
+    "groups",
+    "k",
+    "repeat",
+    "valid_users",
+    "replicates",
+    "seed",
+)  # all trials are compared on the same data
 _FAILURES = 3  # so many in a row are no accident
 
 
@@ -77,10 +89,7 @@ class Search:
             raise UsageError("a search trains in one process: start it several times instead of with torchrun")
         self.values, self.space, self.out = config.to_dict(), dict(space), Path(out)
         self.metric, self.spread, self.seed = str(self.values["trainer"]["monitor"]), spread, seed
-        for name in self.space:
-            if name.partition(".")[0] in _DATA:
-                raise UsageError(f"'{name}' decides on the data or the measure, which all trials must share")
-            get_option(self.values, name)
+        require_searchable(self.values, self.space)
         self.study = optuna.create_study(
             study_name=self.out.name,
             storage=open_storage(storage or str(self.out / "journal.log")),
@@ -91,7 +100,7 @@ class Search:
         if (kept := len(self.study.directions)) != 1 + spread:
             raise UsageError(f"the search in '{self.out}' has {kept} objectives, and {1 + spread} are asked for")
         self._parser = experiment_parser()
-        require_same(self.study, self.out, "config", self.values, completed=self._completed)
+        require_same(self.study, self.out, "config", self.values, completed=partial(completed, parser=self._parser))
         require_same_space(self.study, self.out, self.space)
         self._dataset: Dataset | None = None
         self._diversity: torch.Tensor | None = None
@@ -147,10 +156,6 @@ class Search:
         """
         text = yaml.safe_dump(with_options(self.values, params), sort_keys=False)
         return read_config(text, parser=self._parser)
-
-    def _completed(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a configuration with the options that it lacks, which are new since it was written."""
-        return read_config(yaml.safe_dump(dict(values)), parser=self._parser).to_dict()
 
     def _load(self) -> Dataset:
         """Return the data of all trials: what is wrong with it is no failure of a trial."""
@@ -225,6 +230,18 @@ def _begun(study: optuna.Study) -> int:
     """Count the trials that are done or being done; what was killed is done again."""
     trials = study.get_trials(deepcopy=False)
     return sum(trial.state != TrialState.WAITING and "killed" not in trial.user_attrs for trial in trials)
+
+
+def require_searchable(values: Mapping[str, Any], space: Space) -> None:
+    """Check that there are such options, and that all trials may differ in them.
+
+    Raises:
+        UsageError: If not.
+    """
+    for name in space:
+        if name.partition(".")[0] in _DATA:
+            raise UsageError(f"'{name}' decides on the data or the measure, which all trials must share")
+        get_option(values, name)
 
 
 def _contains(distribution: BaseDistribution, value: object) -> bool:

@@ -29,6 +29,19 @@ def test_equals_a_loop_over_the_same_draws():
         assert found[name].difference == pytest.approx(one - other)
 
 
+def test_spreads_of_several_runs_are_averaged():
+    """By the same draws for all of them."""
+    first, second = torch.rand(3, 60, generator=torch.Generator().manual_seed(0)), torch.rand(1, 60)
+    group = torch.arange(60) % 3
+    found, *each = (
+        paired_spread(runs, second, group, replicates=1, generator=torch.Generator().manual_seed(1))
+        for runs in (first, *first)
+    )
+    for name in ("std", "gap", "cv"):
+        assert found[name].difference == pytest.approx(mean(one[name].difference for one in each), abs=1e-6)
+        assert found[name].interval.low == pytest.approx(mean(one[name].interval.low for one in each), abs=1e-6)
+
+
 def test_a_model_is_as_even_as_itself():
     values = torch.rand(500, generator=torch.Generator().manual_seed(0))
     for one in paired_spread(values, values, torch.arange(500) % 5).values():

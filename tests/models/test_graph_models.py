@@ -207,3 +207,10 @@ def test_wrong_arguments_are_named(kwargs):
 def test_a_graph_without_interactions_is_refused():
     with pytest.raises(ValueError, match="interacts"):
         InterestGCN(HeteroData({"user": {"num_nodes": 2}, "item": {"num_nodes": 3}}))
+
+
+def test_a_trained_model_compiles_as_one_graph():
+    model, batch = InterestGCN(make_graph(), 2, 4, 1).eval(), Batch(user=torch.tensor([1, 0]))
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    with torch.no_grad():
+        assert torch.equal(compiled(batch).interests, model(batch).interests)

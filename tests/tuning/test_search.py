@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import partialmethod
 from pathlib import Path
 
 import optuna
@@ -19,7 +20,7 @@ from graphmi.experiment import Experiment, Fitted
 from graphmi.history import History
 from graphmi.run import RunFolder
 from graphmi.tuning import Search, finish, get_option, write_best
-from graphmi.tuning.orphans import end_orphans
+from graphmi.tuning.orphans import end_orphans, mark
 from graphmi.tuning.page import page
 from graphmi.tuning.progress import SearchProgress
 from graphmi.usage import UsageError
@@ -304,6 +305,34 @@ def test_the_best_is_tested_with_seeds_that_the_search_did_not_use(tmp_path, mea
     text = finish(search, seeds=1).read_text()
     assert "with seed 6, which the search did not use: ndcg@20 6.0000." in text
     assert "interval" not in capsys.readouterr().out
+
+
+def test_the_last_of_several_processes_tests_the_best(tmp_path, measured, tested, capsys):
+    search = Search(config(), RATE, tmp_path / "s")
+    search.run(trials=1, progress=False)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        trial = search.study.ask()
+        mark(trial)
+        trial.set_user_attr("process", other.pid)
+        assert "Test of trial" not in finish(search, seeds=1).read_text()
+        assert "Other processes still run trials" in capsys.readouterr().out
+        other.communicate(b"\n")
+    assert "Test of trial 0 with seed 1" in finish(search, seeds=1).read_text()
+
+
+def _written_by_another(folder, write, name, text):
+    write(folder, name, "of another process" if name == "best.yaml" else text)
+
+
+def test_the_best_is_trained_as_it_was_found_whatever_is_the_best_by_now(tmp_path, measured, tested, monkeypatch):
+    search = Search(config(), RATE, tmp_path / "s")
+    search.run(trials=2, progress=False)
+    monkeypatch.setattr(RunFolder, "write_text", partialmethod(_written_by_another, RunFolder.write_text))
+    finish(search, seeds=1)
+    number = search.best_trial.number
+    assert RunFolder(tmp_path / "s" / f"trial-{number}-seed1").read_config() == (
+        search.config({**search.best_trial.params, "seed": 1}).text()
+    )
 
 
 def test_runs_of_another_search_are_not_shown_as_those_of_the_best(tmp_path, measured, tested, monkeypatch):

@@ -54,6 +54,7 @@ def test_limits_out_of_range_are_refused(study, capsys, words):
     [
         ("trainer.learning_rate=1e-4:1e-2:log", FloatDistribution(1e-4, 1e-2, log=True)),
         ("trainer.learning_rate=0:1.5", FloatDistribution(0.0, 1.5)),
+        ("trainer.learning_rate=1:4:log", FloatDistribution(1, 4, log=True)),
         ("model.embedding_dim=8:512:log", IntDistribution(8, 512, log=True)),
         ("sampler.num_negatives=1:4", IntDistribution(1, 4)),
         ("model.embedding_dim=8,64", CategoricalDistribution([8, 64])),
@@ -90,8 +91,9 @@ def test_a_grid_is_all_combinations_once_and_nothing_else(study):
         (["--range", "trainer.learning_rate=0:nan"], "is no range"),
         (["--range", "trainer.learning_rate=1:2:lin"], "is no range"),
         (["--range", "model.embedding_dim=0.5:2"], "'--model.embedding_dim' must be int (got 0.5)"),
-        (["--range", "trainer.learnin_rate=1,2"], "did you mean --trainer.learning_rate"),
+        (["--range", "trainer.learnin_rate=1,2"], "did you mean learning_rate"),
         (["--range", "seed=1,2"], "'seed' decides on the data"),
+        (["--range", "k=5,10"], "'k' decides on the data"),
         (["--grid"], "'--grid' goes over lists of values: add --range NAME=VALUE,VALUE"),
         (["--grid", "--range", "trainer.learning_rate=0:1"], "the range of 'trainer.learning_rate' is none"),
     ],
