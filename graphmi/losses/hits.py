@@ -38,8 +38,8 @@ class Matches(NamedTuple):
 Hits = Places | Matches
 
 
-def accidental_hits(positive: Tensor, negatives: Negatives) -> Hits:
-    """Return the positives among the negatives.
+def accidental_hits(positive: Tensor, negatives: Negatives) -> Hits | None:
+    """Return the positives among the negatives that are not invalid anyhow; ``None`` where there are none.
 
     Writing these few is cheaper than masking all scores. On an accelerator their number is known only after waiting for
     the device; there both sides are returned, and :func:`leave_out` compares them.
@@ -48,12 +48,17 @@ def accidental_hits(positive: Tensor, negatives: Negatives) -> Hits:
         positive: Item ids, ``[batch]``.
         negatives: What was drawn.
     """
-    item = negatives.item
-    if negatives.all_items:
-        return Places(torch.arange(len(positive), device=positive.device), positive)
+    item, row = negatives.item, torch.arange(len(positive), device=positive.device)
     if item.device.type != "cpu" or torch.compiler.is_compiling():
-        return Matches(positive, item)
-    return _shared_hits(positive.contiguous(), item) if item.dim() == 1 else _own_hits(positive, item)
+        return Places(row, positive) if negatives.all_items else Matches(positive, item)
+    if negatives.all_items:
+        found = Places(row, positive)
+    else:
+        found = _shared_hits(positive.contiguous(), item) if item.dim() == 1 else _own_hits(positive, item)
+    if negatives.valid is not None:
+        counts = negatives.valid[found.row, found.column]
+        found = Places(found.row[counts], found.column[counts])
+    return found if len(found.row) else None
 
 
 def _shared_hits(positive: Tensor, item: Tensor) -> Places:

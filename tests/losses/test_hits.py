@@ -44,6 +44,16 @@ def test_hits_are_found_where_every_row_has_its_own_negatives():
     ]
 
 
+def test_what_does_not_count_anyhow_is_no_hit():
+    valid = torch.ones(3, 4, dtype=torch.bool)
+    valid[[0, 2], [2, 1]] = False
+    positive = torch.tensor([2, 0, 1])
+    row, column = accidental_hits(positive, Negatives(torch.arange(4), valid=valid, all_items=True))
+    assert (row.tolist(), column.tolist()) == ([1], [0])
+    assert accidental_hits(positive[[0, 2]], Negatives(torch.arange(4), valid=valid[[0, 2]], all_items=True)) is None
+    assert accidental_hits(torch.tensor([7]), Negatives(torch.arange(4))) is None
+
+
 @pytest.mark.parametrize("shape", [(3, 5), (3, 2, 5)])
 @pytest.mark.parametrize("corrected", [False, True])
 def test_a_hit_is_a_correction_of_minus_infinity(shape, corrected):
