@@ -5,6 +5,7 @@ import inspect
 import re
 from argparse import Action
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from pkgutil import resolve_name
 
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace
@@ -19,7 +20,16 @@ _UNFIT = (
 # jsonargparse takes the first argument with a name for the one that graphmi gives.
 _FIRST = "the class needs a first argument with a name of its own, such as 'graph', before '*args'"
 
-__all__ = ["Help", "UsageError", "command_parser", "nearest", "parse", "require_concrete", "require_name"]
+__all__ = [
+    "Help",
+    "UsageError",
+    "command_parser",
+    "nearest",
+    "parse",
+    "require_concrete",
+    "require_file",
+    "require_name",
+]
 
 
 class Help(DefaultHelpFormatter):
@@ -55,6 +65,19 @@ def require_name(name: str, names: Iterable[str], what: str) -> None:
     names = list(names)
     if name not in names:
         raise UsageError(f"no {what} is named '{name}' ({nearest(name, names)})")
+
+
+def require_file(path: Path, endings: Iterable[str]) -> None:
+    """Check that ``--out`` names a file in a known format.
+
+    Raises:
+        UsageError: If its name has another ending, or it is a folder.
+    """
+    *most, last = endings
+    if path.suffix not in (*most, last):
+        raise UsageError(f"'--out' must end with {', '.join(most)} or {last} (got {path})")
+    if path.is_dir():
+        raise UsageError(f"'--out' must name a file, and '{path}' is a folder")
 
 
 def command_parser(command: str, description: str) -> ArgumentParser:

@@ -9,11 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from graphmi.commands.comparing import Comparison, side_by_side
-from graphmi.commands.table_files import require_format, write_comparison
+from graphmi.commands.table_files import FORMATS, write_comparison
 from graphmi.commands.tables import say
 from graphmi.comparison import Model, by_seed, check_comparable, named
 from graphmi.run import RunFolder
-from graphmi.usage import UsageError, command_parser, parse
+from graphmi.usage import UsageError, command_parser, parse, require_file
 
 __all__ = ["compare", "main"]
 
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> None:
     if len(options.runs) < 2:
         raise UsageError("name at least two run folders")
     if options.out:
-        require_format(Path(options.out))
+        require_file(Path(options.out), FORMATS)
     compared = _compared([RunFolder(run) for run in options.runs], options.metric, options.seeds)
     _show(compared)
     if options.out:

@@ -17,7 +17,7 @@ from graphmi.data import Interactions
 from graphmi.data.vocabulary import Values
 from graphmi.progress import counting
 from graphmi.recommender import Recommendation, Recommender
-from graphmi.usage import UsageError, command_parser, parse
+from graphmi.usage import UsageError, command_parser, parse, require_file
 
 __all__ = ["main"]
 
@@ -89,10 +89,8 @@ def _require_sense(options: Namespace) -> None:
         raise UsageError("name users with --user, or in a file with --users, but not with both")
     if options.history and (options.user or options.users or options.out):
         raise UsageError("--history is for somebody else than --user and --users, and is shown, not written to --out")
-    if options.out and Path(options.out).suffix not in TABLES:
-        raise UsageError(f"'--out' must end with {' or '.join(TABLES)} (got {options.out})")
-    if options.out and Path(options.out).is_dir():
-        raise UsageError(f"'--out' must name a file, and '{options.out}' is a folder")
+    if options.out:
+        require_file(Path(options.out), TABLES)
 
 
 def _write(recommender: Recommender, users: Values | None, path: Path) -> None:

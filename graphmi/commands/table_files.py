@@ -10,28 +10,14 @@ import polars as pl
 
 from graphmi.atomic import replacing
 from graphmi.commands.comparing import Comparison
-from graphmi.usage import UsageError
 
-__all__ = ["require_format", "write_comparison"]
+__all__ = ["FORMATS", "write_comparison"]
 
 _LATEX = {
     **{sign: rf"\{sign}" for sign in "&%$#_{}"},
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
     **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "±": r"$\pm$"},
 }
-
-
-def require_format(path: Path) -> None:
-    """Refuse a file that cannot be written.
-
-    Raises:
-        UsageError: If its name has another ending than those known, or it is a folder.
-    """
-    if path.suffix not in _FORMATS:
-        *most, last = _FORMATS
-        raise UsageError(f"'--out' must end with {', '.join(most)} or {last} (got {path})")
-    if path.is_dir():
-        raise UsageError(f"'--out' must name a file, and '{path}' is a folder")
 
 
 def write_comparison(comparison: Comparison, path: Path) -> None:
@@ -44,7 +30,7 @@ def write_comparison(comparison: Comparison, path: Path) -> None:
         OSError: If it cannot be written.
     """
     with replacing(path) as part:
-        part.write_text(_FORMATS[path.suffix](comparison), encoding="utf-8")
+        part.write_text(FORMATS[path.suffix](comparison), encoding="utf-8")
 
 
 def _records(comparison: Comparison) -> list[dict[str, Any]]:
@@ -111,4 +97,4 @@ def _latex_text(text: str) -> str:
     return "".join(_LATEX.get(sign, sign) for sign in text)
 
 
-_FORMATS: dict[str, Callable[[Comparison], str]] = {".csv": _csv, ".md": _markdown, ".tex": _latex, ".json": _json}
+FORMATS: dict[str, Callable[[Comparison], str]] = {".csv": _csv, ".md": _markdown, ".tex": _latex, ".json": _json}

@@ -5,7 +5,8 @@
 
 from graphmi.tuning.finish import finish, mean_and_interval, write_best
 from graphmi.tuning.options import get_option, with_options
-from graphmi.tuning.search import Search, Space, require_searchable
+from graphmi.tuning.same import Space, require_searchable
+from graphmi.tuning.search import Search
 
 __all__ = [
     "Search",

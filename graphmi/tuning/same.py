@@ -9,10 +9,16 @@ import optuna
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.trial import TrialState
 
-from graphmi.tuning.options import difference
+from graphmi.tuning.options import difference, get_option
 from graphmi.usage import UsageError
 
-__all__ = ["require_same", "require_same_space"]
+__all__ = ["Space", "require_same", "require_same_space", "require_searchable"]
+
+Space = Mapping[str, BaseDistribution]
+"""Where to search: the distribution of each option, by its name on the command line."""
+
+# all trials are compared on the same data, by the same measure
+_DATA = ("data", "columns", "filter", "split", "groups", "k", "repeat", "valid_users", "replicates", "seed")
 
 
 def require_same(
@@ -47,7 +53,19 @@ def require_same(
         )
 
 
-def require_same_space(study: optuna.Study, out: Path, space: Mapping[str, BaseDistribution]) -> None:
+def require_searchable(values: Mapping[str, Any], space: Space) -> None:
+    """Check that there are such options, and that all trials may differ in them.
+
+    Raises:
+        UsageError: If not.
+    """
+    for name in space:
+        if name.partition(".")[0] in _DATA:
+            raise UsageError(f"'{name}' decides on the data or the measure, which all trials must share")
+        get_option(values, name)
+
+
+def require_same_space(study: optuna.Study, out: Path, space: Space) -> None:
     """Write down the ranges, or refuse others: Optuna cannot draw from a list of values that has changed.
 
     Raises:
@@ -59,5 +77,5 @@ def require_same_space(study: optuna.Study, out: Path, space: Mapping[str, BaseD
     require_same(study, out, "space", _written(space), "the range of ")
 
 
-def _written(space: Mapping[str, BaseDistribution]) -> dict[str, str]:
+def _written(space: Space) -> dict[str, str]:
     return {name: distribution_to_json(distribution) for name, distribution in space.items()}

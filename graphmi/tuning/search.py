@@ -5,7 +5,6 @@ import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import optuna
 import torch
@@ -20,27 +19,12 @@ from graphmi.ranges import at_least
 from graphmi.tuning.options import get_option, with_options
 from graphmi.tuning.orphans import end_orphans, mark
 from graphmi.tuning.progress import SearchProgress
-from graphmi.tuning.same import require_same, require_same_space
+from graphmi.tuning.same import Space, require_same, require_same_space, require_searchable
 from graphmi.tuning.storage import open_storage
 from graphmi.usage import UsageError
 
-__all__ = ["Search", "Space", "require_searchable"]
+__all__ = ["Search"]
 
-Space = Mapping[str, BaseDistribution]
-"""Where to search: the distribution of each option, by its name on the command line."""
-
-_DATA = (
-    "data",
-    "columns",
-    "filter",
-    "split",
-    "groups",
-    "k",
-    "repeat",
-    "valid_users",
-    "replicates",
-    "seed",
-)  # all trials are compared on the same data
 _FAILURES = 3  # so many in a row are no accident
 
 
@@ -230,18 +214,6 @@ def _begun(study: optuna.Study) -> int:
     """Count the trials that are done or being done; what was killed is done again."""
     trials = study.get_trials(deepcopy=False)
     return sum(trial.state != TrialState.WAITING and "killed" not in trial.user_attrs for trial in trials)
-
-
-def require_searchable(values: Mapping[str, Any], space: Space) -> None:
-    """Check that there are such options, and that all trials may differ in them.
-
-    Raises:
-        UsageError: If not.
-    """
-    for name in space:
-        if name.partition(".")[0] in _DATA:
-            raise UsageError(f"'{name}' decides on the data or the measure, which all trials must share")
-        get_option(values, name)
 
 
 def _contains(distribution: BaseDistribution, value: object) -> bool:
