@@ -22,6 +22,7 @@ _HELP = f"""graphmi {__version__}: multi-interest recommendation on PyTorch and 
 usage: graphmi COMMAND [OPTIONS]
 
   presets                      list the presets: what each is and where it was published
+  parts [CLASS]                list what experiments can be made of, or the options of a class
   train PRESET --data D --out DIR
                                train and evaluate a model; DIR becomes a run folder
   evaluate RUN [--split test] [--k 10 20 50]
@@ -50,7 +51,7 @@ A first run:
 
 'graphmi COMMAND --help' lists the options of a command. GRAPHMI_TRACEBACK=1 shows where an error comes from.
 """
-_COMMANDS = ("presets", "train", "evaluate", "compare", "report", "explain", "recommend", "export", "data")
+_COMMANDS = ("presets", "parts", "train", "evaluate", "compare", "report", "explain", "recommend", "export", "data")
 # What comes with `pip install "graphmi[train]"` and is imported by some command.
 _EXTRA = {
     "jinja2",

@@ -19,13 +19,13 @@ _UNFIT = (
 )
 # jsonargparse takes the first argument with a name for the one that graphmi gives.
 _FIRST = "the class needs a first argument with a name of its own, such as 'graph', before '*args'"
-
 __all__ = [
     "Help",
     "UsageError",
     "command_parser",
     "nearest",
     "parse",
+    "plain",
     "require_concrete",
     "require_file",
     "require_name",
@@ -36,11 +36,19 @@ class Help(DefaultHelpFormatter):
     """Help in which classes have their short names, and only those of graphmi are listed."""
 
     def _expand_help(self, action: Action) -> str:
-        text: str = super()._expand_help(action).replace("``", "")
+        text = plain(super()._expand_help(action))
         text = re.sub(r"\{'class_path': '[\w.]+?(\w+)'\}", r"\1", text)
         return re.sub(
             r", known subclasses: (.*)\)$", lambda found: _own_classes(found[1], action.dest), text, flags=re.S
         )
+
+
+def plain(text: str) -> str:
+    """Return a text of docstrings as people would write it in a terminal: no roles, and formulas without TeX."""
+    text = re.sub(r":math:`([^`]*)`", lambda found: _formula(found[1]), text)
+    text = re.sub(r":\w+:`(?:~[\w.]*\.)?([^`]*)`", r"\1", text)
+    text = re.sub(r"`([^`<]+) <([^>]+)>`_", r"\1, \2", text)
+    return text.replace("``", "")
 
 
 class UsageError(ValueError):
@@ -111,6 +119,13 @@ def require_concrete(values: Namespace) -> None:
     for key, value in values.items():
         if key.endswith("class_path") and inspect.isabstract(resolve_name(value)):
             raise UsageError(_lacks(re.sub(r"\.class_path$|\.init_args", "", key), value))
+
+
+def _formula(tex: str) -> str:
+    """Return a formula of TeX in plain letters: exp(<m_k, e_i> / tau)."""
+    tex = tex.replace(r"\langle ", "<").replace(r" \rangle", ">").replace(r"\,", " ")
+    tex = re.sub(r"(?<=\w)\\", " ", tex)
+    return re.sub(r"\\(?:text|operatorname)?", "", tex).translate(str.maketrans("{}", "()"))
 
 
 def _own_classes(text: str, option: str) -> str:

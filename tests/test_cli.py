@@ -114,6 +114,57 @@ def test_help_and_presets_do_not_load_torch():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60).returncode == 0
 
 
+def test_parts_are_listed_by_the_option_that_takes_them(graphmi):
+    status, out, _ = graphmi("parts")
+    assert status == 0
+    after = out[out.index("--loss.objective") :]
+    objectives = after[: after.index("--loss.weighting")]
+    assert all(name in objectives for name in ("BPRLoss", "GBCELoss", "TripletLoss"))
+    assert "Objective " not in objectives  # nobody can choose an interface
+    assert graphmi("train", "bam", "--loss.objective.help")[1] in out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["parts", "RandomSplit"],
+        ["train", "bam", "--split.help", "RandomSplit"],
+        ["train", "--split.help=graphmi.data.RandomSplit"],
+    ],
+)
+def test_options_of_a_part(graphmi, words):
+    status, out, _ = graphmi(*words)
+    assert status == 0
+    assert "--split.ratios" in out
+    assert "--split.seed" in out
+    assert "--model" not in out
+
+
+def test_options_leave_out_what_the_experiment_gives_and_read_as_text(graphmi):
+    out = graphmi("parts", "EASE")[1]
+    assert "--model.graph" not in out
+    assert "lambda, positive" in out
+    out = graphmi("train", "--trainer.optimizer.help", "torch.optim.SGD")[1]
+    assert "--trainer.optimizer.momentum" in out
+    assert "--trainer.optimizer.params" not in out
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["parts", "BPRLos"], "no class is named 'BPRLos' (did you mean BPRLoss"),
+        (["parts", "xyz"], "no class is named 'xyz' (see 'graphmi parts')"),
+        (["parts", "MultiInterestConv"], "no option is known to take 'MultiInterestConv'"),
+        (["train", "bam", "--loss.nothing.help"], "'--loss.nothing.help' needs a class: see 'graphmi parts'"),
+    ],
+)
+def test_parts_that_are_not_there(graphmi, words, sentence):
+    status, _, err = graphmi(*words)
+    assert status == 2
+    assert err.startswith(f"graphmi: {sentence}")
+    assert err.count("\n") == 1
+
+
 def test_presets_are_listed(graphmi):
     status, out, _ = graphmi("presets")
     assert status == 0

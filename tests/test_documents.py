@@ -1,8 +1,10 @@
 """The code of the README and the examples run as they are shown."""
 
 import re
+import runpy
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -82,3 +84,18 @@ def test_all_results_and_images_are_shown():
     files = [*(ROOT / "docs" / "results").glob("*"), *(ROOT / "docs" / "images").rglob("*.png")]
     assert files
     assert not [file.name for file in files if file.resolve() not in shown]
+
+
+def test_the_page_of_parts_is_that_of_the_docstrings():
+    namespace = runpy.run_path(str(ROOT / "docs" / "parts.py"))
+    assert (ROOT / "docs" / "parts.md").read_text(encoding="utf-8") == namespace["page"](), "run: python docs/parts.py"
+
+
+@pytest.mark.parametrize("package", ["models", "nn", "losses", "samplers", "data", "neighbors", "metrics", "retrieval"])
+def test_all_public_parts_are_on_the_page(package):
+    module = import_module(f"graphmi.{package}")
+    page = (ROOT / "docs" / "parts.md").read_text(encoding="utf-8")
+    parts = [(name, getattr(module, name)) for name in module.__all__]
+    own = [name for name, part in parts if getattr(part, "__module__", "").startswith("graphmi.")]
+    assert own
+    assert not [name for name in own if f"[`{name}`]" not in page]

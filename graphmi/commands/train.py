@@ -12,6 +12,7 @@ from jsonargparse import ArgumentParser
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from rich.console import Console
 
+from graphmi.commands.parts import help_asked, show_help
 from graphmi.commands.resuming import check_epochs, check_options
 from graphmi.commands.tables import metrics_table, result_tables, say
 from graphmi.config import Config, config_text, experiment_parser, preset_texts, read_config
@@ -31,7 +32,7 @@ _DESCRIPTION = (
     "Train a model and evaluate it. PRESET is a name of 'graphmi presets'; every option of it can be changed, "
     "nested ones too: --model.num_interests 8, --loss.objective SampledSoftmaxLoss, --split RandomSplit "
     "--split.seed 1. Any class on the import path can be named, classes of graphmi without their module. "
-    "--model.help CLASS lists the options of a class."
+    "'graphmi parts' lists the classes, and --model.help CLASS the options of one."
 )
 
 
@@ -50,6 +51,9 @@ def main(arguments: Sequence[str]) -> None:
     parser = _parser()
     if {"-h", "--help"} & set(arguments):
         parser.print_help()
+        return
+    if asked := help_asked(arguments):
+        show_help(*asked)
         return
     request = _request(arguments)
     config = _config(request, parser)

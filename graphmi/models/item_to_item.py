@@ -101,7 +101,7 @@ class EASE(ItemToItem):
     Args:
         graph: The training graph.
         regularization: :math:`\lambda`, positive; the more, the less rare items say.
-        max_length: As in :class:`ItemToItem`.
+        max_length: Most items that a user is read by, at least 1, the latest; all training items when omitted.
 
     Raises:
         ValueError: An argument is out of range, or there are more than 20,000 items.
@@ -132,7 +132,7 @@ class ItemKNN(ItemToItem):
         graph: The training graph.
         neighbors: How many neighbours an item has, at least 1.
         shrinkage: :math:`h`, at least 0; takes weight from pairs with few users.
-        max_length: As in :class:`ItemToItem`.
+        max_length: Most items that a user is read by, at least 1, the latest; all training items when omitted.
 
     Raises:
         ValueError: An argument is out of range, or there are more than 20,000 items.
