@@ -8,7 +8,8 @@ import torch
 from scipy import stats
 
 from graphmi import cli
-from graphmi.comparison import by_seed, mean_interval, named, seed_interval
+from graphmi.commands.paper_table import without_shared_end
+from graphmi.comparison import Model, by_seed, mean_interval, named, seed_interval
 from graphmi.metrics import holm, paired_spread
 from graphmi.report.summary import Summary
 from graphmi.run import RunFolder
@@ -218,3 +219,106 @@ def test_files_that_cannot_be_are_refused_in_a_sentence(compare, tmp_path, monke
     (tmp_path / "d.md").mkdir()
     status, shown, err = compare("popular", "k1/seeds/0", "--out", out)
     assert (status, shown, told in err) == (2, "", True)
+
+
+LAST, RANDOM = f"{WORLD}, leave-one-out", f"{WORLD}, random"
+
+
+@pytest.fixture(scope="module")
+def splits(runs, tmp_path_factory):
+    """Return the run folders of two splits: of three models, two of them with two seeds, and of two models."""
+    place = tmp_path_factory.mktemp("splits")
+    for name, preset in (("popular", "popularity"), ("knn", "item-knn")):
+        words = ["--data", WORLD, "--split", "RandomSplit", "--replicates", "20", "--out", str(place / "random" / name)]
+        assert cli.main(["train", preset, *words]) == 0
+    copies = [shutil.copytree(runs[name], place / "last" / name.replace("/seeds", "")) for name in runs]
+    return [copies.pop(), *copies, place / "random" / "popular", place / "random" / "knn"]
+
+
+@pytest.fixture
+def table(splits, compare, tmp_path):
+    """Return what a file with the table of both splits has, and what was printed."""
+
+    def run(ending):
+        path = tmp_path / f"t.{ending}"
+        status, out, err = compare(*splits, "--seeds", "--table", "mrr@10", "ndcg@20", "--out", path)
+        assert (status, err) == (0, "")
+        return path.read_text(), out
+
+    return run
+
+
+def test_tests_of_several_data_sets_are_corrected_over_all(splits, table, tmp_path):
+    table("csv")
+    found = {
+        (row["data"], row["part"] or "", row["row"], row["run"]): row
+        for row in pl.read_csv(tmp_path / "t.csv").to_dicts()
+    }
+    popular, *seeds, popular_at_random, knn = (users(folder, "mrr@10").double() for folder in splits)
+    differences = [sum(seeds[:2]) / 2 - popular, sum(seeds[2:]) / 2 - popular, knn - popular_at_random]
+    expected = holm([stats.wilcoxon(one.numpy().round(6)).pvalue for one in differences])
+    models = ((LAST, "k1"), (LAST, "k2"), (RANDOM, "knn"))
+    assert [found[data, "", "mrr@10", run]["p"] for data, run in models] == pytest.approx(expected)
+    part = "ndcg@20 by diversity"
+    pairs = [(users(splits[-1]) - users(splits[-2]), users(splits[-1], "group/diversity"))]
+    pairs += [
+        (sum(map(users, splits[i : i + 2])) / 2 - users(splits[0]), users(splits[0], "group/diversity")) for i in (1, 3)
+    ]
+    inside = [
+        stats.wilcoxon(one[group == n].double().numpy().round(6)).pvalue for one, group in pairs for n in range(5)
+    ]
+    shown = [found[data, part, f"group {n + 1}", run]["p"] for data, run in (models[2], *models[:2]) for n in range(5)]
+    assert shown == pytest.approx(holm(inside), rel=1e-3)
+
+
+def test_best_and_second_of_a_column_stand_out_and_models_that_were_not_run_have_a_dash(splits, table):
+    text = table("md")[0]
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if re.match(r"\| [pk]", line)]
+    assert [row[0] for row in rows] == ["popular", "k1", "k2", "knn"]
+    for column, metric in enumerate(("mrr@10", "ndcg@20"), 1):
+        popular, *seeds, popular_at_random, knn = (RunFolder(one).read_result()["metrics"][metric] for one in splits)
+        means = [popular, sum(seeds[:2]) / 2, sum(seeds[2:]) / 2]
+        for value, row in zip(means, rows, strict=False):
+            around = ("**", "<u>", "")[sorted(means, reverse=True).index(value)]
+            assert row[column].startswith(f"{around}{value:.4f}")
+            assert ("†" in row[column], row[column + 2]) == (False, "\N{EN DASH}") or row is rows[0]
+        assert rows[0][column + 2] == f"<u>{popular_at_random:.4f}</u>"
+        assert (rows[3][column], rows[3][column + 2]) == ("\N{EN DASH}", f"**{knn:.4f}†**")
+    assert "better than popular (p < 0.05" in text
+
+
+def test_the_table_in_latex_and_on_the_terminal_is_that_in_markdown(table):
+    (markdown, out), (latex, _) = table("md"), table("tex")
+    rows = markdown.splitlines()[4:8]
+    for told, sign in (("†", r"$^{\dagger}$"), ("±", r"$\pm$"), (" | ", " & "), ("\N{EN DASH}", "--")):
+        rows = [row.replace(told, sign) for row in rows]
+    for told, sign in (
+        (r"\*\*(.*?)\*\*", r"\\textbf{\1}"),
+        ("<u>(.*?)</u>", r"\\underline{\1}"),
+        (r"\| (.*) \|", r"\1 \\\\"),
+    ):
+        rows = [re.sub(told, sign, row) for row in rows]
+    assert [line for line in latex.splitlines() if re.match("[pk].* &", line)] == rows
+    above = r"leave-one-out} & \multicolumn{2}{c}{planted:num\_users=60,num\_items=40,num\_clusters=4, random} \\"
+    assert f"{above}\n" + r"\cmidrule(lr){2-3}\cmidrule(lr){4-5}" + "\n & mrr@10 & ndcg@20 & mrr@10" in latex
+    numbers = r"\d\.\d{4}[^*<|]*"
+    assert all(number.strip() in out for number in re.findall(numbers, markdown.split("Bold")[0]))
+
+
+@pytest.mark.parametrize(
+    "paths", [("ml-1m/mf", "ml-1m/ease"), ("mf/ml-1m", "ease/ml-1m"), ("mf/ml-1m/0", "ease/ml-1m/0")]
+)
+def test_models_are_named_by_the_part_of_the_path_that_differs(tmp_path, paths):
+    runs = named([RunFolder(tmp_path / path) for path in paths])
+    assert [model.name for model in without_shared_end([Model(run.name, [run]) for run in runs])] == ["mf", "ease"]
+
+
+def test_tables_refuse_runs_of_one_data_set_that_differ_in_protocol_and_runs_alone(splits, compare, tmp_path):
+    status, _, err = compare(*splits[:-1], "--table", "mrr@10")
+    assert (status, f"two run folders of each data set (got '{splits[-2]}' alone)" in err) == (2, True)
+    words = ["--data", WORLD, "--replicates", "20", "--repeat", "true", "--out", str(tmp_path / "run")]
+    assert cli.main(["train", "popularity", *words]) == 0
+    status, _, err = compare(splits[0], tmp_path / "run", "--table", "mrr@10")
+    assert (status, "their protocols differ in 'seen items'" in err) == (1, True)
+    status, _, err = compare(*splits, "--table", "mmr@10")
+    assert (status, "did you mean mrr@10" in err) == (2, True)

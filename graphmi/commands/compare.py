@@ -2,6 +2,8 @@
 
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import starmap
 from pathlib import Path
 
 from rich.console import Console
@@ -9,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from graphmi.commands.comparing import Comparison, side_by_side
-from graphmi.commands.table_files import FORMATS, write_comparison
+from graphmi.commands.paper_table import PaperTable, by_data, corrected_together, without_shared_end
+from graphmi.commands.table_files import FORMATS, write_table
 from graphmi.commands.tables import say
 from graphmi.comparison import Model, by_seed, check_comparable, named
 from graphmi.run import RunFolder
@@ -42,17 +45,29 @@ def main(arguments: Sequence[str]) -> None:
         "--seeds", action="store_true", help="Runs whose configurations differ in nothing but the seed are one model."
     )
     parser.add_argument(
+        "--table",
+        type=str,
+        nargs="+",
+        metavar="METRIC",
+        help="Show the table of a paper: a row for each model, a column for each of these metrics on each data set. "
+        "The runs may be of several data sets or splits; on each, the first is what the others are compared to. Models "
+        "of one name are one row: keep runs in DATA/MODEL or MODEL/DATA, and seeds in folders below.",
+    )
+    parser.add_argument(
         "--out", type=str, help="File for the table: .md or .tex as it is shown; .csv or .json with all digits."
     )
     options = parse(parser, arguments)
-    if len(options.runs) < 2:
-        raise UsageError("name at least two run folders")
     if options.out:
         require_file(Path(options.out), FORMATS)
-    compared = _compared([RunFolder(run) for run in options.runs], options.metric, options.seeds)
+    runs = [RunFolder(run) for run in options.runs]
+    compared: Comparison | PaperTable
+    if options.table:
+        compared = _paper_table(runs, options.metric, options.seeds, options.table)
+    else:
+        compared = side_by_side(_models(runs, options.seeds), options.metric)
     _show(compared)
     if options.out:
-        write_comparison(compared, Path(options.out))
+        write_table(compared, Path(options.out))
         say(f"table: {options.out}")
 
 
@@ -69,25 +84,33 @@ def compare(folders: Sequence[RunFolder], metric: str | None = None, *, seeds: b
         UsageError: If the metric is unknown, or there is one model only.
         ValueError: If the runs differ in data or protocol.
     """
-    compared = _compared(folders, metric, seeds)
-    return _table(compared, range(1, len(compared.models)))
+    return _table(side_by_side(_models(folders, seeds), metric))
 
 
-def _compared(folders: Sequence[RunFolder], metric: str | None, seeds: bool) -> Comparison:
+def _paper_table(folders: Sequence[RunFolder], metric: str | None, seeds: bool, columns: Sequence[str]) -> PaperTable:
+    compared = [
+        replace(side_by_side(without_shared_end(_models(runs, seeds)), metric, columns), title=data)
+        for data, runs in by_data(folders).items()
+    ]
+    return PaperTable(corrected_together(compared), columns)
+
+
+def _models(folders: Sequence[RunFolder], seeds: bool) -> list[Model]:
+    if len(folders) < 2:
+        raise UsageError(f"name at least two run folders of each data set (got '{folders[0].path}' alone)")
     runs = named(folders)
     check_comparable(runs)
     models = by_seed(runs) if seeds else [Model(run.name, [run]) for run in runs]
     if len(models) < 2:
         raise UsageError(f"all {len(runs)} runs differ in nothing but the seed: leave out --seeds, or name others")
-    return side_by_side(models, metric)
+    return models
 
 
-def _show(compared: Comparison) -> None:
-    """Print one table, or one per compared model where the terminal is too narrow; no number is cut."""
-    console, others = Console(), range(1, len(compared.models))
-    tables = [_table(compared, others)]
+def _show(compared: Comparison | PaperTable) -> None:
+    """Print one table, or several where the terminal is too narrow; no number is cut."""
+    console, tables = Console(), [_table(compared)]
     if console.is_terminal and _width(console, tables[0]) > console.width:
-        tables = [_table(compared, [place]) for place in others]
+        tables = [_table(part) for part in compared.narrow()]
     console.width = max(console.width, *(_width(console, table) for table in tables))
     console.print(*tables, sep="\n")
 
@@ -96,16 +119,16 @@ def _width(console: Console, table: Table) -> int:
     return console.measure(table, options=console.options.update(max_width=10_000)).maximum
 
 
-def _table(compared: Comparison, others: Sequence[int]) -> Table:
+def _table(compared: Comparison | PaperTable) -> Table:
     table = Table(title=Text(compared.title, "table.title"), caption=Text(compared.caption, "table.caption"))
-    for number, name in enumerate(compared.header(others)):
-        wide = number > len(others) + 1  # differences
-        table.add_column(_broken(name, 22 if wide else 12), justify="right" if number else "left", overflow="fold")
-    for part, rows in compared.parts().items():
+    for number, (above, name) in enumerate(compared.columns()):
+        head = _broken(f"{above} {name}", 22 if " less " in name else 12)
+        table.add_column(head, justify="right" if number else "left", overflow="fold")
+    for part, rows in compared.grid():
         if part:
             table.add_row(Text(part.replace("by ", "by\n").replace("-", "\n"), "bold"))
         for row in rows:
-            table.add_row(*map(_dimmed, row.cells(others)))
+            table.add_row(*starmap(_styled, row))
         table.add_section()
     return table
 
@@ -115,7 +138,7 @@ def _broken(name: str, width: int) -> Text:
     return Text("\n".join(textwrap.wrap(name, width)))
 
 
-def _dimmed(cell: str) -> Text:
-    text = Text(cell)
+def _styled(cell: str, place: int) -> Text:
+    text = Text(cell, ("bold", "underline", "")[place])
     text.highlight_regex(r"\[.*\]", "dim")
     return text

@@ -1,7 +1,8 @@
 """What ``graphmi compare`` shows: numbers of models side by side, and how each differs from the first."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 from graphmi.commands.tables import group_names, number
@@ -16,7 +17,9 @@ from graphmi.comparison import (
 )
 from graphmi.metrics import PairedResult, SpreadDifference
 
-__all__ = ["Comparison", "Row", "side_by_side"]
+__all__ = ["Cell", "Comparison", "Row", "side_by_side"]
+
+Cell = tuple[str, int]  # its text; 0 where it is the best of its column, 1 where the second, 2 otherwise
 
 _SEEDS = (
     "Means over seeds ± 95 % t intervals; differences are of users' means over these seeds and say nothing of others. "
@@ -39,14 +42,17 @@ class Row:
     values: Sequence[Sequence[float | None]]
     differences: Sequence[PairedResult | SpreadDifference | None]
 
-    def cells(self, others: Sequence[int]) -> list[str]:
-        """Return the row as text: its name, the values, then difference and p-value of each.
+    def cells(self) -> list[str]:
+        """Return the row as text: its name, the values, then difference and p-value of each."""
+        return [
+            self.name,
+            *map(_value, self.values),
+            *(text for test in self.differences for text in _difference(test)),
+        ]
 
-        Args:
-            others: The models that stand beside the first, by their place.
-        """
-        values = [_value(self.values[place]) for place in (0, *others)]
-        return [self.name, *values, *(text for place in others for text in _difference(self.differences[place - 1]))]
+    def of(self, place: int) -> "Row":
+        """Return the row for the first model and that in a place."""
+        return replace(self, values=[self.values[0], self.values[place]], differences=[self.differences[place - 1]])
 
     def numbers(self) -> Iterator[dict[str, Any]]:
         """Yield the row as numbers, for each model."""
@@ -79,33 +85,54 @@ class Comparison:
     rows: Sequence[Row]
     caption: str
 
-    def header(self, others: Sequence[int]) -> list[str]:
-        """Return the names of the columns of :meth:`Row.cells`."""
-        first, names = self.models[0], [self.models[place] for place in others]
-        return ["", first, *names, *(text for name in names for text in (f"{name} less {first}", "p"))]
+    @property
+    def compared_to(self) -> str:
+        """The model that the others are compared to."""
+        return self.models[0]
 
-    def parts(self) -> dict[str, list[Row]]:
-        """Return the rows by what stands above them."""
-        found: dict[str, list[Row]] = {}
-        for row in self.rows:
-            found.setdefault(row.part, []).append(row)
-        return found
+    def columns(self) -> list[tuple[str, str]]:
+        """Return what stands above each column of :meth:`grid`, here nothing, and its name."""
+        first, *others = self.models
+        differences = [text for name in others for text in (f"{name} less {first}", "p")]
+        return [("", name) for name in ("", first, *others, *differences)]
+
+    def grid(self) -> Iterator[tuple[str, list[list[Cell]]]]:
+        """Yield the rows as text, by what stands above them."""
+        for part, rows in groupby(self.rows, lambda row: row.part):
+            yield part, [[(text, 2) for text in row.cells()] for row in rows]
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return the numbers of each row and model, not rounded."""
+        return [
+            {"part": row.part, "row": row.name, "run": name, **numbers}
+            for row in self.rows
+            for name, numbers in zip(self.models, row.numbers(), strict=True)
+        ]
+
+    def narrow(self) -> list["Comparison"]:
+        """Return narrower tables: each model beside the first."""
+        return [
+            replace(self, models=[self.models[0], name], rows=[row.of(place) for row in self.rows])
+            for place, name in enumerate(self.models[1:], 1)
+        ]
 
 
-def side_by_side(models: Sequence[Model], metric: str | None = None) -> Comparison:
+def side_by_side(models: Sequence[Model], metric: str | None = None, also: Sequence[str] = ()) -> Comparison:
     """Compare models on the same data and protocol.
 
     Args:
         models: At least two.
         metric: The metric of groups and tests; the one that the first run monitored when omitted.
+        also: Metrics that are shown beside it, NDCG and recall.
 
     Raises:
         FileNotFoundError: If a run has no result.
-        UsageError: If the metric is unknown.
+        UsageError: If a metric is unknown.
     """
     runs = [run for model in models for run in model.runs]
     metric, first = choose_metric(runs, metric), runs[0].result
-    shown = [name for name in shared_metrics(runs) if name == metric or name.startswith(("ndcg@", "recall@"))]
+    wanted = {metric, *(choose_metric(runs, name) for name in also)}
+    shown = [name for name in shared_metrics(runs) if name in wanted or name.startswith(("ndcg@", "recall@"))]
     rows = [_accuracy(models, name) for name in shown]
     for kind in _kinds(runs):
         rows += _fairness(models, kind, metric)
