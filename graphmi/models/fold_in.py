@@ -32,7 +32,7 @@ class Readers:
 
 def fold_in(
     convs: Iterable[MultiInterestConv], centers: Sequence[Tensor], degree: Tensor, readers: Readers
-) -> tuple[list[Tensor], list[Tensor], Adjacency]:
+) -> tuple[list[Tensor], list[Tensor], Tensor, Adjacency]:
     r"""Return the virtual interests and centers that layers give to users, for each layer from 0 on.
 
     A user :math:`u` hears from the :math:`n` items that it is read by as it would in the graph; items do not hear from
@@ -46,7 +46,8 @@ def fold_in(
         readers: The users.
 
     Returns:
-        ``[batch, num_interests, dim]`` and ``[batch, dim]`` for each layer, and the edges from items to users.
+        ``[batch, num_interests, dim]`` and ``[batch, dim]`` for each layer, the items that are read, ascending, and the
+        edges from these to users.
     """
     num_items, batch = len(degree), len(readers.history)
     row = torch.arange(batch, device=degree.device).unsqueeze(1)
@@ -54,13 +55,14 @@ def fold_in(
     number = user.bincount(minlength=batch)
     stands_for = torch.where(readers.degree > 0, readers.degree, number)
     weight = (stands_for[user] / degree[item].clamp_min(1)).sqrt() / number[user]
-    adjacency = Adjacency.from_sorted(item, user, weight.to(centers[0]), size=(num_items, batch))
+    read, place = torch.unique(item, return_inverse=True)
+    adjacency = Adjacency.from_sorted(place, user, weight.to(centers[0]), size=(len(read), batch))
     virtuals, own = list[Tensor](), [readers.center]
     for conv, center in zip(convs, centers, strict=False):
-        virtual, next_own = conv((center, own[-1]), adjacency)
+        virtual, next_own = conv((center[read], own[-1]), adjacency)
         virtuals.append(virtual)
         own.append(next_own)
-    return [readers.center.unsqueeze(1).expand_as(virtuals[0]), *virtuals], own, adjacency
+    return [readers.center.unsqueeze(1).expand_as(virtuals[0]), *virtuals], own, read, adjacency
 
 
 def latest(model: nn.Module, history: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

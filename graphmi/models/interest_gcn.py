@@ -225,14 +225,16 @@ class InterestGCN(nn.Module):
     def _by_items(self, readers: Readers) -> Representations:
         require_readable(len(self.convs), self.lightgcn, self.center)
         virtuals, centers = self._layers()
-        found_virtuals, found_centers, _ = self._read(readers, centers)
+        found_virtuals, found_centers, *_ = self._read(readers, centers)
         return Representations(
             interests=self.arrangement.users(found_virtuals, found_centers, slice(None)),
             items=self.arrangement.items(virtuals, centers, slice(self.num_users, None)),
             interest_mask=self.arrangement.active(found_virtuals, slice(None)),
         )
 
-    def _read(self, readers: Readers, centers: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor], Adjacency]:
+    def _read(
+        self, readers: Readers, centers: Sequence[Tensor]
+    ) -> tuple[list[Tensor], list[Tensor], Tensor, Adjacency]:
         items, degree = slice(self.num_users, None), self.edges().rowptr.diff()
         return fold_in(self._convs(), [center[items] for center in centers], degree[items], readers)
 
@@ -327,10 +329,11 @@ class InterestGCN(nn.Module):
         convs = self._convs()
         if self.by_latest:
             readers = self._readers(batch)
-            found, own, adjacency = self._read(readers, centers)
-            pairs = [(center[self.num_users :], each) for center, each in zip(centers, own, strict=True)]
+            found, own, read, adjacency = self._read(readers, centers)
+            pairs = [(center[self.num_users + read], each) for center, each in zip(centers, own, strict=True)]
             everyone = torch.arange(len(batch.user), device=batch.user.device)
-            virtual, center, row, item = carried_to(everyone, convs, found, pairs, adjacency)
+            virtual, center, row, place = carried_to(everyone, convs, found, pairs, adjacency)
+            item = read[place]
             ego = readers.center
         else:
             virtual, center, row, node = carried_to(batch.user, convs, virtuals, centers, self.edges())

@@ -41,20 +41,32 @@ class ItemBlock:
         dim: Size of a query.
         block_size: Scores held at once.
         buffers: Where they are held; one for all blocks.
+        grouped: Make groups, for which the vectors are copied; else each item is a group.
     """
 
     def __init__(
-        self, vectors: Tensor, start: int, k: int, num_interests: int, dim: int, block_size: int, buffers: Buffers
+        self,
+        vectors: Tensor,
+        start: int,
+        k: int,
+        num_interests: int,
+        dim: int,
+        block_size: int,
+        buffers: Buffers,
+        *,
+        grouped: bool = True,
     ) -> None:
         num_items, width = vectors.shape
         self.num_items, self.start, self.k, self.dim = num_items, start, k, dim
         # To look at an item of the best groups costs about twice as much as to look at a group.
-        self.size = max(1, round(math.sqrt(num_items / (2 * k))))
+        self.size = max(1, round(math.sqrt(num_items / (2 * k)))) if grouped else 1
         self.groups = math.ceil(num_items / self.size)
         # The vectors of the first item of each group, of the second, ...: [groups, dim] each, contiguous. Zeros fill up
         # the last group, so that all products have one shape and lie without gaps.
-        full = torch.nn.functional.pad(vectors, (0, 0, 0, self.groups * self.size - num_items))
-        planes = full.view(self.groups, self.size, -1, dim).permute(1, 2, 0, 3).contiguous()
+        missing = self.groups * self.size - num_items
+        full = torch.nn.functional.pad(vectors, (0, 0, 0, missing)) if missing else vectors
+        planes = full.view(self.groups, self.size, -1, dim).permute(1, 2, 0, 3)
+        planes = planes.contiguous() if grouped else planes
         self.planes = [plane.unbind() for plane in planes]
         self.num_pairs = num_interests * (width // dim)
         self.num_rows = max(1, block_size // ((self.size + self.num_pairs) * self.groups))

@@ -86,6 +86,14 @@ def test_of_longer_histories_the_latest_are_read(dataset):
     torch.testing.assert_close(found, expected)
 
 
+def test_layers_see_the_items_that_are_read_and_no_others(dataset):
+    made, seen = model(dataset), []
+    for conv in made.convs:
+        conv.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0][0].size(0)))
+    made.fold_in(torch.tensor([[3, 30, 3], [30, 7, 0]]), torch.tensor([[1, 1, 1], [1, 1, 0]]).bool())
+    assert seen[-2:] == [3, 3]  # 3, 7 and 30
+
+
 def test_who_says_so_reads_histories(dataset):
     assert isinstance(model(dataset, max_length=2), HistoryReader)
     assert not isinstance(model(dataset), HistoryReader)

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from graphmi.retrieval import TopK, rank, top_k
+from graphmi.retrieval import TopK, rank, top_k, topk
+from graphmi.retrieval.blocks import ItemBlock
 
 
 def full_sort(queries, items, k, excluded=None, mask=None):
@@ -44,18 +45,19 @@ def integers(*shape, high=2, seed=0):
     num_items=st.integers(1, 60),
     num_interests=st.integers(1, 4),
     num_vectors=st.integers(1, 3),
+    dim=st.sampled_from([3, 40]),  # few rows of wide vectors are ranked without groups
     k=st.integers(1, 70),
-    high=st.sampled_from([0, 1, 1000]),
+    high=st.sampled_from([0, 1, 300]),
     item_block=st.sampled_from([1, 7, 20, 16384]),
     block_size=st.sampled_from([1, 100, 2**20]),
     share=st.sampled_from([0.0, 0.3, 1.0]),
     seed=st.integers(0, 10**6),
 )
 def test_equals_full_stable_sort(
-    rows, num_items, num_interests, num_vectors, k, high, item_block, block_size, share, seed
+    rows, num_items, num_interests, num_vectors, dim, k, high, item_block, block_size, share, seed
 ):
-    queries = integers(rows, num_interests, 3, high=high, seed=seed)
-    items = integers(num_items, 3 * num_vectors, high=high, seed=seed + 1)
+    queries = integers(rows, num_interests, dim, high=high, seed=seed)
+    items = integers(num_items, dim * num_vectors, high=high, seed=seed + 1)
     generator = torch.Generator().manual_seed(seed)
     drop = torch.rand(rows, num_items, generator=generator) < share
     excluded = [torch.nonzero(row).flatten().tolist() for row in drop]
@@ -150,6 +152,17 @@ def test_memory_is_bounded_by_the_block(monkeypatch):
     finally:
         torch.set_num_threads(before)
     assert largest.numbers <= 4000 < rows * num_items / 100
+
+
+@pytest.mark.parametrize(("rows", "copied"), [(16, False), (17, True)])
+def test_vectors_are_copied_for_many_rows_only(monkeypatch, rows, copied):
+    made = []
+    monkeypatch.setattr(
+        topk, "ItemBlock", lambda *args, **options: made.append(ItemBlock(*args, **options)) or made[-1]
+    )
+    items = integers(100, 64)
+    rank(integers(rows, 2, 64), items, 10)
+    assert [block.planes[0][0].data_ptr() != items.data_ptr() for block in made] == [copied]
 
 
 class Table:
