@@ -53,12 +53,21 @@ class Arrangement:
             )
 
     def represent(
-        self, virtuals: Layers, centers: Layers, ego: Tensor, user: Tensor | slice, item: slice
+        self,
+        virtuals: Layers,
+        centers: Layers,
+        ego: Tensor,
+        user: Tensor | slice,
+        item: slice,
+        items: Tensor | None = None,
     ) -> Representations:
-        """Return some nodes as users and some as items, with the parameters ``ego [num_nodes, dim]`` behind both."""
+        """Return some nodes as users and some as items, with the parameters ``ego [num_nodes, dim]`` behind both.
+
+        ``items`` are the vectors of the items where they are at hand.
+        """
         return Representations(
             interests=self.users(virtuals, centers, user),
-            items=self.items(virtuals, centers, item),
+            items=self.items(virtuals, centers, item) if items is None else items,
             interest_mask=self.active(virtuals, user),
             ego_users=_rows(ego, user),
             ego_items=ego[item],

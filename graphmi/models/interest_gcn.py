@@ -102,6 +102,7 @@ class InterestGCN(nn.Module):
     """
 
     _kept: tuple[list[Tensor], list[Tensor]] | None = None
+    _kept_items: Tensor | None = None
 
     def __init__(
         self,
@@ -166,9 +167,9 @@ class InterestGCN(nn.Module):
         if self.by_latest and not self.training:
             return self._by_items(self._readers(batch))
         virtuals, centers = self._layers()
-        return self.arrangement.represent(
-            virtuals, centers, self.embedding.weight, batch.user, slice(self.num_users, None)
-        )
+        ego, items = self.embedding.weight, slice(self.num_users, None)
+        vectors = self._vectors(virtuals, centers)
+        return self.arrangement.represent(virtuals, centers, ego, batch.user, items, vectors)
 
     def on_sample(self, data: HeteroData) -> Representations:
         """Return what a batch of PyG's ``LinkLoader`` or ``NodeLoader`` says of its seeds, in the numbers of the batch.
@@ -228,7 +229,7 @@ class InterestGCN(nn.Module):
         found_virtuals, found_centers, *_ = self._read(readers, centers)
         return Representations(
             interests=self.arrangement.users(found_virtuals, found_centers, slice(None)),
-            items=self.arrangement.items(virtuals, centers, slice(self.num_users, None)),
+            items=self._vectors(virtuals, centers),
             interest_mask=self.arrangement.active(found_virtuals, slice(None)),
         )
 
@@ -269,6 +270,8 @@ class InterestGCN(nn.Module):
         other = deepcopy(self, {id(self.edges): self.edges})
         other._kept = None
         other._kept = other._layers()
+        other._kept_items = None
+        other._kept_items = other._vectors(*other._kept)
         return other
 
     def _layers(self) -> tuple[list[Tensor], list[Tensor]]:
@@ -280,6 +283,12 @@ class InterestGCN(nn.Module):
             return self.propagate()
         halves = self.edges().halves(self.num_users, self.num_pairs)
         return stacked_for_users(self._convs(), self.embedding.weight, self.num_interests, *halves)
+
+    def _vectors(self, virtuals: list[Tensor], centers: list[Tensor]) -> Tensor:
+        """Return the vectors of all items; in evaluation mode those that were kept."""
+        if self._kept_items is not None and not self.training:
+            return self._kept_items
+        return self.arrangement.items(virtuals, centers, slice(self.num_users, None))
 
     def _convs(self) -> list[MultiInterestConv]:
         return cast(list[MultiInterestConv], list(self.convs))

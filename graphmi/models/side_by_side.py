@@ -57,6 +57,9 @@ class SideBySide(nn.Module):
         torch.Size([2, 1, 24])
     """
 
+    _keeps = False
+    _items: Tensor | None = None
+
     def __init__(
         self,
         models: Sequence[nn.Module],
@@ -90,9 +93,14 @@ class SideBySide(nn.Module):
         return self._together([_folded_in(model, history, mask) for model in self.models])
 
     def propagated(self) -> "SideBySide":
-        """Return the same of models that have propagated over their graphs, as InterestGCN's ``propagated`` does."""
+        """Return the same of models that have propagated over their graphs, as InterestGCN's ``propagated`` does.
+
+        The vectors of the items are put together at the first request, and kept.
+        """
         ready = [model.propagated() if isinstance(model, Propagates) else model for model in self.models]
-        return SideBySide(ready, self.reading, self.weights)
+        other = SideBySide(ready, self.reading, self.weights)
+        other._keeps = True
+        return other
 
     @torch.no_grad()
     def contributions(self) -> Callable[[Batch], Contributions | None]:
@@ -108,7 +116,10 @@ class SideBySide(nn.Module):
         interests = torch.cat(
             [weight * place @ out.interests for weight, place, out in zip(self.weights, places, outs, strict=True)], -1
         )
-        items = torch.cat([out.items[:] for out in outs], -1)
+        items = self._items
+        if items is None or self.training:
+            items = torch.cat([out.items[:] for out in outs], -1)
+            self._items = items if self._keeps and not self.training else None
         idle = [
             place @ (~out.interest_mask).to(place).unsqueeze(-1)  # [batch, num_interests, 1]
             for place, out in zip(places, outs, strict=True)

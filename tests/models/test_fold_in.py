@@ -177,8 +177,8 @@ def test_a_model_that_has_propagated_does_so_once_and_trains_like_any(dataset, m
     ready, users = model(dataset).propagated(), Batch(torch.tensor([5]))
     asked = []
     monkeypatch.setattr(InterestGCN, "propagate", lambda self: asked.append(self))
-    ready(users)
-    ready.fold_in(torch.tensor([[3]]), torch.tensor([[True]]))
+    folded = ready.fold_in(torch.tensor([[3]]), torch.tensor([[True]]))
+    assert folded.items is ready(users).items  # they are at hand, too
     assert not asked
     monkeypatch.undo()
     ready.train()(users).items.sum().backward()

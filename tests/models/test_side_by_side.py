@@ -63,10 +63,13 @@ def test_histories_are_read_where_one_of_the_models_does(models):
 def test_models_of_graphs_propagate_once_where_they_have_propagated(data, models, reading, monkeypatch):
     together = SideBySide(models, reading, (2.0, 0.5, 1.0))
     expected, ready = asked(together, data), together.propagated().eval()
-    monkeypatch.setattr(InterestGCN, "propagate", lambda self: pytest.fail("it propagates again"))
-    found = asked(ready, data)
+    with monkeypatch.context() as patch:
+        patch.setattr(InterestGCN, "propagate", lambda self: pytest.fail("it propagates again"))
+        found = asked(ready, data)
     assert torch.equal(found.interests, expected.interests)
     assert torch.equal(found.items, expected.items)
+    assert asked(ready, data).items is found.items  # put together once
+    assert asked(together, data).items is not expected.items
 
 
 def test_beginnings_of_histories_are_refused(models):
