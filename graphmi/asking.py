@@ -2,10 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import chain
 from threading import Lock
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -75,14 +74,9 @@ def propagating_once(model: nn.Module) -> Iterator[None]:
     """
     with ExitStack() as stack:
         for part in model.modules():
-            if isinstance(part, _PropagatesOnce):
-                stack.enter_context(part.propagating_once())
+            if propagating := getattr(part, "propagating_once", None):
+                stack.enter_context(propagating())
         yield
-
-
-@runtime_checkable
-class _PropagatesOnce(Protocol):
-    def propagating_once(self) -> AbstractContextManager[None]: ...
 
 
 def require_items(items: Tensor | ItemTable, num_items: int) -> None:
