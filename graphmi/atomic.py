@@ -2,11 +2,14 @@
 
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 __all__ = ["replacing"]
+
+_PATIENCE = 1.0  # seconds
 
 
 @contextmanager
@@ -19,7 +22,8 @@ def replacing(path: Path) -> Iterator[Path]:
         path: The name of the file; its folder is made where it is missing.
 
     Raises:
-        OSError: If it cannot be written; the error names this file, and what was written beside it is removed.
+        OSError: If it cannot be written, or another program has it open for longer than a second where that matters;
+            the error names this file, and what was written beside it is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
@@ -27,9 +31,23 @@ def replacing(path: Path) -> Iterator[Path]:
         yield part
         with part.open("rb+") as file:
             os.fsync(file.fileno())
-        part.replace(path)
+        _rename(part, path)
     except OSError as error:
         error.filename = os.fspath(path)  # the other name means nothing to anybody
         raise
     finally:
         part.unlink(missing_ok=True)
+
+
+def _rename(part: Path, path: Path) -> None:
+    """Give a file its name; Windows refuses while another program has the old one open, mostly for a moment."""
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            part.replace(path)
+            return
+        except PermissionError as error:
+            if time.monotonic() > until:
+                error.strerror = f"{error.strerror} (close the program that holds it; a run goes on with --resume)"
+                raise
+        time.sleep(0.05)

@@ -4,6 +4,7 @@ Commands are imported when they are asked for, so that help is there at once.
 """
 
 import difflib
+import io
 import logging
 import os
 import sys
@@ -95,6 +96,8 @@ def answer(run: Callable[[], int | None]) -> int:
     """
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)  # it repeats the configuration
     try:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")  # not every encoding has the bars and marks of the tables
         return run() or 0
     except KeyboardInterrupt as error:
         return _say(str(error) or "interrupted", 130)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import islice
+from threading import Lock
 from typing import NamedTuple
 
 import polars as pl
@@ -97,12 +98,19 @@ class Recommender:
         self.k, self.repeat, self.quota, self.variety = k, repeat, quota, variety
         self.make_index = index
         self.index: Index | None = None
+        self._making = Lock()  # of what is made once, at the first request
         self.history = Histories(interactions).to(self.device)
         allowed = _allowed(interactions, among, without)
         self.allowed = None if allowed is None else allowed.to(self.device)
         self.categories = None
         if variety and interactions.categories is not None:
             self.categories = interactions.categories.lists(interactions.num_items).to(self.device)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: value for name, value in vars(self).items() if name != "_making"}  # a lock cannot be copied
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        vars(self).update(state, _making=Lock())
 
     def __call__(self, users: Values) -> list[list[Recommendation]]:
         """Return the list of each user, best first.
@@ -123,12 +131,15 @@ class Recommender:
         Models that read histories read these; graph models fold them in (:meth:`InterestGCN.fold_in
         <graphmi.models.InterestGCN.fold_in>`).
 
+        An item that came after the training is unknown, and the call fails for all: leave such items out before, by
+        ``interactions.items.contains(history)``, which tells of each whether it is known.
+
         Args:
             histories: Item ids of each user, the latest last.
 
         Raises:
             ValueError: If a history is empty, or the model knows the users of its training only.
-            DataError: If an item is unknown.
+            DataError: If an item is unknown; the message names the first few.
         """
         if not isinstance(self.model, HistoryReader | FoldsIn):
             raise ValueError(
@@ -188,7 +199,9 @@ class Recommender:
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
-        with evaluating(self._asked), propagating_once(self._asked), torch.no_grad():
+        with self._making:  # several threads may ask first
+            asked = self._asked
+        with evaluating(asked), propagating_once(asked), torch.no_grad():
             yield
 
     @cached_property
@@ -235,9 +248,10 @@ class Recommender:
         require_items(items, self.interactions.num_items)
         if self.make_index is None:
             return ExactIndex(items if self.allowed is None else items[self.allowed])
-        if self.index is None:
-            self.index = self.make_index(items[:] if self.allowed is None else items[self.allowed])
-        return self.index
+        with self._making:
+            if self.index is None:
+                self.index = self.make_index(items[:] if self.allowed is None else items[self.allowed])
+            return self.index
 
     def _excluded(self, rowptr: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:
         """Return compressed rows of those items that are allowed, by their numbers among them."""

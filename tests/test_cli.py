@@ -670,6 +670,19 @@ def test_a_reader_who_has_seen_enough_is_no_mistake(command):
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_what_the_encoding_of_the_output_lacks_is_replaced(monkeypatch, encoding):
+    def said(encoding):
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding))
+        assert cli.main(["data", "stats", WORLD]) == 0
+        sys.stdout.seek(0)
+        return sys.stdout.read()
+
+    whole, some = said("utf-8"), said(encoding)
+    assert some.count("?") == sum(whole.count(sign) for sign in "█▏▎▍▌▋▊▉") > 0
+    assert len(some.splitlines()) == len(whole.splitlines())
+
+
 def test_a_missing_dependency_says_what_to_install(graphmi, monkeypatch):
     monkeypatch.setitem(sys.modules, "yaml", None)
     monkeypatch.delitem(sys.modules, "graphmi.commands.presets", raising=False)

@@ -1,6 +1,9 @@
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from functools import partial
+from threading import Barrier
+from time import sleep
 
 import pandas as pd
 import polars as pl
@@ -180,6 +183,26 @@ def test_with_an_index_a_model_stays_as_it_was_at_the_first_request(data, graph_
     assert moment(users) != before
 
 
+def test_threads_that_ask_first_propagate_and_make_the_index_once(data, graph_model, monkeypatch):
+    propagated, made, users = InterestGCN.propagated, [], data.users.ids[:8]
+    exact, start = Recommender(data, graph_model, K), Barrier(len(users))
+
+    def slowly(make, given):
+        made.append(make)
+        sleep(0.1)  # all others ask meanwhile
+        return make(given)
+
+    def ask(user):
+        start.wait(10)
+        return recommender([user])
+
+    recommender = Recommender(data, graph_model, K, index=partial(slowly, ExactIndex))
+    monkeypatch.setattr(InterestGCN, "propagated", lambda model: slowly(propagated, model))
+    with ThreadPoolExecutor(len(users)) as pool:
+        assert list(pool.map(ask, users)) == [exact([user]) for user in users]
+    assert made == [propagated, ExactIndex]
+
+
 def test_an_approximate_index(data, graph_model):
     pytest.importorskip("faiss")
     users = data.users.ids
@@ -203,6 +226,15 @@ def test_somebody_new_is_served_by_a_history(data, graph_model):
         assert [each.item for each in one] == data.items.decode(found.ids[0])
         assert len(other) == K
         assert not {each.item for each in other} & set(history[:1])
+
+
+def test_items_newer_than_the_model_are_found_and_left_out(data, graph_model):
+    recommender, old = Recommender(data, graph_model, K), data.items.ids[:3].to_list()
+    history = [*old[:2], 99_999, old[2]]
+    with pytest.raises(DataError, match="99999"):
+        recommender.for_histories([old, history])
+    left = [item for item, known in zip(history, data.items.contains(history), strict=True) if known]
+    assert recommender.for_histories([left]) == recommender.for_histories([old])
 
 
 def test_a_table_of_all_users(data, graph_model, monkeypatch):

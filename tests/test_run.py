@@ -4,11 +4,15 @@ import csv
 import json
 import math
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
 
+from graphmi import atomic
 from graphmi.atomic import replacing
+from graphmi.cli import answer
 from graphmi.run import RunFolder
 
 
@@ -138,6 +142,39 @@ def test_what_cannot_be_replaced_is_named_and_nothing_is_left(tmp_path):
         part.write_text("content")
     assert caught.value.filename == str(tmp_path / "folder")
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_file_that_another_program_reads_is_replaced_when_it_is_done(tmp_path, monkeypatch):
+    rename, refusals = Path.replace, [PermissionError(13, "Access is denied")] * 2
+
+    def replace(part, path):
+        if refusals:
+            raise refusals.pop()
+        return rename(part, path)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with replacing(tmp_path / "file") as part:
+        part.write_text("new")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("file", "new")]
+
+
+def test_a_file_that_another_program_keeps_open_is_named_with_the_remedy(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("old")
+    refuse = Mock(side_effect=PermissionError(13, "Access is denied"))
+    monkeypatch.setattr(Path, "replace", refuse)
+    monkeypatch.setattr(atomic, "_PATIENCE", 0.1)
+
+    def run():
+        with replacing(tmp_path / "file") as part:
+            part.write_text("new")
+
+    assert answer(run) == 1
+    assert capsys.readouterr().err == (
+        f"graphmi: '{tmp_path / 'file'}': Access is denied (close the program that holds it; a run goes on with "
+        "--resume)\n"
+    )
+    assert refuse.call_count > 1
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("file", "old")]
 
 
 def test_a_failed_write_leaves_the_old_file(folder):

@@ -4,7 +4,7 @@ import os
 import socket
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 __all__ = ["end_orphans", "mark", "others_run"]
 
@@ -18,10 +18,11 @@ def mark(trial: optuna.Trial) -> None:
 def end_orphans(study: optuna.Study) -> None:
     """End the running trials of processes that were killed on this machine, and enqueue their options.
 
-    Trials of other machines are left alone: whether they still run cannot be seen from here.
+    Trials of other machines, and on Windows those of other processes, are left alone: whether they still run cannot be
+    seen from here.
     """
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if trial.user_attrs.get("host") == socket.gethostname() and not _alive(trial.user_attrs["process"]):
+    for trial in _running(study):
+        if _alive(trial) is False:
             # A RUNNING trial of the storage takes attributes through its id; it has no handle here.
             study._storage.set_trial_user_attr(trial._trial_id, "killed", True)
             study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
@@ -29,19 +30,26 @@ def end_orphans(study: optuna.Study) -> None:
 
 
 def others_run(study: optuna.Study) -> bool:
-    """Tell whether other processes of this machine still run trials."""
-    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    return any(
-        trial.user_attrs.get("host") == socket.gethostname() and _alive(trial.user_attrs["process"])
-        for trial in running
-    )
+    """Tell whether other processes of this machine still run trials, where that can be seen."""
+    return any(_alive(trial) for trial in _running(study))
 
 
-def _alive(process: int) -> bool:
+def _running(study: optuna.Study) -> list[FrozenTrial]:
+    return study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+
+
+def _alive(trial: FrozenTrial) -> bool | None:
+    """Tell whether another process works on a trial; ``None`` where that cannot be seen from here."""
+    if trial.user_attrs.get("host") != socket.gethostname():
+        return None
+    if (process := trial.user_attrs["process"]) == os.getpid():
+        return False  # whoever had this number before is no more
+    if os.name == "nt":  # os.kill would not ask the process there but end it
+        return None
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return process != os.getpid()
+    return True

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from functools import partialmethod
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import optuna
 import pytest
@@ -19,8 +21,8 @@ from graphmi.data import Dataset
 from graphmi.experiment import Experiment, Fitted
 from graphmi.history import History
 from graphmi.run import RunFolder
-from graphmi.tuning import Search, finish, get_option, write_best
-from graphmi.tuning.orphans import end_orphans, mark
+from graphmi.tuning import Search, finish, get_option, orphans, write_best
+from graphmi.tuning.orphans import end_orphans, mark, others_run
 from graphmi.tuning.page import page
 from graphmi.tuning.progress import SearchProgress
 from graphmi.usage import UsageError
@@ -118,6 +120,21 @@ def test_trials_of_killed_processes_are_tried_again_and_others_left_alone(tmp_pa
     search.run(trials=3, progress=False)  # the one of the killed process, and two that others work on
     assert search.study.trials[3].params == search.study.trials[0].params
     assert len(measured) == 1
+
+
+def test_on_windows_no_other_process_is_asked_whether_it_runs(tmp_path, measured, monkeypatch):
+    """There os.kill ends a process, or fails in ways of its own."""
+    search, kill = Search(config(), RATE, tmp_path / "s"), Mock(side_effect=OSError(87, "The parameter is incorrect"))
+    windows = SimpleNamespace(name="nt", getpid=lambda: 7, kill=kill)
+    monkeypatch.setattr(orphans, "os", windows)
+    for process in (7, 8):
+        trial = search.study.ask(search.space)
+        mark(trial)
+        trial.set_user_attr("process", process)
+    end_orphans(search.study)
+    assert [trial.state for trial in search.study.trials[:2]] == [TrialState.FAIL, TrialState.RUNNING]
+    assert not others_run(search.study)
+    kill.assert_not_called()
 
 
 def test_bad_trials_end_early(tmp_path, monkeypatch):
