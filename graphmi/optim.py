@@ -28,7 +28,7 @@ class LazyAdam(Adam):
 
     where row :math:`i` is touched for the :math:`n_i`-th time. While :math:`n_i` is small this is row-wise Adagrad
     (`Mudigere et al., ISCA 2022 <https://arxiv.org/abs/2104.05158>`_) times :math:`\sqrt{n_i}`, so that the learning
-    rate means what it means to Adam.
+    rate means what it means to Adam. Once a table has been updated so, its gradients must stay sparse.
 
     **Memory** beside a table ``[num_rows, dim]``: twice the table, or with ``row_wise`` two numbers per row.
     **Time:** sorting the ids of a batch, and a few passes over its rows; nothing waits for the device.
@@ -128,7 +128,7 @@ class LazyAdam(Adam):
                 f"'row_wise' counts steps in the table's own numbers, for which {table.dtype} is too small"
             )
         if "row_step" not in state:
-            state["step"] = torch.tensor(0.0)  # of no use here; Adam wants one when a state is put back
+            state.setdefault("step", torch.tensor(0.0))  # of no use here; Adam wants one when a state is put back
             state["row_step"], state["row_square"] = table.new_zeros(len(table)), table.new_zeros(len(table))
         beta, rows = group["betas"][1], table.index_select(0, row)
         grad = grad.add(rows, alpha=group["weight_decay"])

@@ -27,6 +27,7 @@ from graphmi.commands.ids import read_ids
 from graphmi.data import Vocabulary
 from graphmi.losses import MultiInterestLoss
 from graphmi.processes import make_fabric
+from graphmi.restore import restore
 from graphmi.run import RunFolder
 
 WORLD = "planted:num_users=60,num_items=80,num_clusters=4,interactions_per_user=10"
@@ -724,6 +725,12 @@ def test_a_run_from_elsewhere_is_evaluated_here(graphmi, trained, monkeypatch):
     config.write_text(text)
     assert graphmi("evaluate", config.parent)[::2] == (0, "")
     assert result(config.parent, "evaluation-test.json")["metrics"] == result(config.parent)["metrics"]
+
+
+def test_a_run_is_restored_for_questions_not_for_training(trained):
+    restored = restore(RunFolder(trained("run", "popularity", "--trainer.compile", "default")))
+    assert not restored.model.training
+    assert restored.experiment.trainer.compile is None
 
 
 def test_a_run_from_before_options_were_there_is_evaluated_as_it_was(graphmi, trained):

@@ -1,4 +1,5 @@
 import json
+import math
 import re
 import shutil
 
@@ -8,9 +9,19 @@ import torch
 from scipy import stats
 
 from graphmi import cli
+from graphmi.commands.comparing import Row
 from graphmi.commands.paper_table import without_shared_end
-from graphmi.comparison import Model, by_seed, mean_interval, named, seed_interval
-from graphmi.metrics import holm, paired_spread
+from graphmi.comparison import (
+    Model,
+    by_seed,
+    check_comparable,
+    mean_interval,
+    named,
+    paired,
+    paired_spreads,
+    seed_interval,
+)
+from graphmi.metrics import Interval, PairedResult, holm, paired_spread
 from graphmi.report.summary import Summary
 from graphmi.run import RunFolder
 
@@ -118,6 +129,53 @@ def test_several_models_of_one_folder_have_names_of_their_own(runs, tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("one-seed0", "one"), ("one_Seed_0", "one"), ("one 0", "one"), ("one10", "one10"), ("one-v1.0", "one-v1.0")],
+)
+def test_a_model_is_named_after_a_folder_without_its_seed(runs, tmp_path, folder, name):
+    copied = RunFolder(shutil.copytree(runs["k1/seeds/0"], tmp_path / folder))
+    assert [model.name for model in by_seed(named([copied]))] == [name]
+
+
+def test_runs_that_do_not_mean_the_same_are_refused(runs, tmp_path):
+    one, other = RunFolder(runs["popular"]), RunFolder(shutil.copytree(runs["popular"], tmp_path / "other"))
+    result, tensors = other.read_result(), other.read_tensors("per_user")
+    other.write_result({**result, "protocol": {**result["protocol"], "candidates": "100 drawn", "draws": "by seed"}})
+    for pair, told in (((one, other), "all items and 100 drawn"), ((other, one), "100 drawn and all items")):
+        with pytest.raises(ValueError, match=rf"their protocols differ in 'candidates' \({told}\)"):
+            check_comparable(named(pair))
+    for pair in ((one, other), (other, one)):
+        other.write_result({**result, "protocol": {**result["protocol"], "draws": "by seed"}})
+        with pytest.raises(ValueError, match="their protocols differ in 'draws'"):  # only one of them has it
+            check_comparable(named(pair))
+    other.write_result(result)
+    check_comparable(named((one, other)))
+    other.write_tensors("per_user", {**tensors, "user": tensors["user"] + 1})
+    with pytest.raises(ValueError, match="they evaluated different users"):
+        check_comparable(named((one, other)))
+
+
+def test_intervals_are_the_same_whatever_was_drawn_before():
+    values, group = torch.rand(2, 40), torch.arange(40) % 2
+
+    def intervals(seed):
+        torch.manual_seed(seed)
+        return paired(values)[0]["all"].interval, paired_spreads(values, group)[0]["std"].interval
+
+    assert intervals(1) == intervals(2)
+
+
+def test_a_row_says_what_is_known_after_correction():
+    def tested(p):
+        return PairedResult(9, 0.1, Interval(-0.25, 10.5), t=0.5, wilcoxon=0.0, t_holm=0.5, wilcoxon_holm=p)
+
+    row = Row("", "ndcg@20", [[0.5]] * 4, [tested(0.002), tested(0.0002), tested(math.nan)])  # the last of one user
+    told = "+.1000 [-.2500,+10.5000]"
+    assert row.cells() == ["ndcg@20", *["0.5000"] * 4, told, "0.002", told, "<0.001", told, "-"]
+    assert [numbers["p"] for numbers in row.numbers()] == [None, 0.002, 0.0002, None]
+
+
 def test_the_interval_over_seeds_is_that_of_scipy():
     values = [0.31, 0.35, 0.3, 0.38]
     center, half = seed_interval(values)
@@ -208,6 +266,17 @@ def test_tables_in_files_hold_what_is_shown(runs, compare, tmp_path):
     for row in records:
         assert f"{row['value']:.4f}" in texts["md"]
         assert f"{row['value']:.4f}" in texts["tex"]
+
+
+def test_a_latex_table_of_seeds_has_signs_in_formulas(runs, compare, tmp_path):
+    status, out, _ = compare(*["popular", "k1/seeds/0", "k1/seeds/11"], "--seeds", "--metric", "mrr@10",
+                             "--out", tmp_path / "t.tex")  # fmt: skip
+    assert (status, "Means over seeds" in out) == (0, True)
+    lines = [line for line in (tmp_path / "t.tex").read_text().splitlines() if line.endswith(r"\\")]
+    row = next(line for line in lines if line.startswith("mrr@10"))
+    formula = r"\$[-+]\d?\.\d{4}\$"
+    assert re.search(rf"& \d\.\d{{4}} \$\\pm\$ \d\.\d{{4}} & {formula} \[{formula},{formula}\] & ", row)
+    assert "±" not in "".join(lines)
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,19 @@ def test_a_table_may_have_dense_gradients_at_times():
     torch.testing.assert_close(ours.detach(), theirs.detach())
 
 
+def test_a_row_wise_step_between_dense_ones_does_not_set_them_back():
+    ours, theirs = table(), table()
+    optimizer, adam = LazyAdam([ours], lr=0.1, row_wise=True), torch.optim.Adam([theirs], lr=0.1)
+    train(ours, optimizer, [EVERY] * 3, sparse=False)
+    train(theirs, adam, [EVERY] * 3, sparse=False)
+    train(ours, optimizer, [EVERY], sparse=True)
+    before = ours.detach().clone(), theirs.detach().clone()
+    for weight, either in ((ours, optimizer), (theirs, adam)):
+        weight.grad = torch.ones_like(weight)
+        either.step()
+    torch.testing.assert_close(ours - before[0], theirs - before[1])
+
+
 @pytest.mark.parametrize("row_wise", [False, True])
 def test_state_that_is_put_back_goes_on_exactly(row_wise, tmp_path):
     batches = [torch.tensor(visited) for visited in VISITS]

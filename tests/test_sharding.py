@@ -131,6 +131,9 @@ def test_targets_of_prefixes_are_shared_out_evenly():
     sizes = [len(shard(batch, rank, 3).row) for rank in range(3)]
     assert sum(sizes) == len(batch.user)
     assert max(sizes) - min(sizes) <= 2 * 9  # a user has nine targets
+    user, history = torch.tensor([0] * 6 + [1, 2, 3, 4, 5, 6]), torch.zeros(7, 6, dtype=torch.int64)
+    one_has_half = Batch(user, positive=user, history=history, mask=history == 0, prefix=6 * user)
+    assert [len(shard(one_has_half, rank, 2).row) for rank in range(2)] == [6, 6]
 
 
 def test_who_gets_nothing_has_a_share_of_nothing():

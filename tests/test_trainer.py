@@ -228,9 +228,10 @@ class Breaks(Loss):
         return terms
 
 
-def test_a_loss_that_is_not_finite_names_the_term_that_broke_first(tmp_path):
+@pytest.mark.parametrize("clip", [None, 1.0])
+def test_a_loss_that_is_not_finite_names_the_term_that_broke_first(tmp_path, clip):
     with pytest.raises(FloatingPointError, match=r"^the loss term 'norm' is not finite at step 2 of epoch 3"):
-        fit(5, loss=Breaks(at=4 * 2 + 2), folder=RunFolder(tmp_path))
+        fit(5, loss=Breaks(at=4 * 2 + 2), folder=RunFolder(tmp_path), settings={"gradient_clip": clip})
     assert RunFolder(tmp_path).read_state()["history"]["epochs"] == 2  # the last good epoch
 
 
@@ -297,6 +298,22 @@ def test_what_torch_refuses_is_named(option, kind, said):
         fit(1, settings={option: kind})
 
 
+class Breaking(torch.optim.SGD):
+    def step(self, closure=None):
+        raise RuntimeError("the device is gone")
+
+
+def test_what_options_cannot_help_is_said_as_it_is():
+    def without_room(*_, **__):
+        raise MemoryError("no room")
+
+    for option in ("optimizer", "scheduler"):
+        with pytest.raises(MemoryError, match="no room"):
+            fit(1, settings={option: without_room})
+    with pytest.raises(RuntimeError, match="the device is gone"):
+        fit(1, settings={"optimizer": Breaking})
+
+
 def test_seeds_that_no_generator_takes_are_refused():
     assert generator(2**63 - 1, "sampler").initial_seed() != generator(0, "sampler").initial_seed()
     for seed in (2**63, 2**64, -1):
@@ -357,6 +374,18 @@ def test_the_average_of_the_weights_is_validated_and_kept():
     assert history.rows[0]["loss"] == after.rows[0]["loss"] == plain.rows[0]["loss"]  # it changes no step
 
 
+def test_the_trained_weights_are_back_after_a_validation_that_was_interrupted():
+    model = Factors()
+
+    def validate(_):
+        raise KeyboardInterrupt
+
+    plain, _ = fit(1, Factors())
+    with pytest.raises(KeyboardInterrupt):
+        fit(1, model, validate=validate, settings={"weight_average": 0.9})
+    assert torch.equal(model.items, plain.items)
+
+
 def test_the_average_survives_a_resume(tmp_path):
     settings = {"weight_average": 0.9}
     whole, through = fit(4, settings=settings)
@@ -393,6 +422,14 @@ def test_an_average_and_a_schedule_may_begin_with_a_resume(tmp_path):
     fit(2, folder=RunFolder(tmp_path))
     settings = {"weight_average": 0.9, "scheduler": partial(torch.optim.lr_scheduler.StepLR, step_size=1)}
     _, history = fit(3, folder=RunFolder(tmp_path), settings=settings, resume=True)
+    assert history.epochs == 3
+
+
+def test_more_processes_may_go_on_than_began(tmp_path):
+    fit(2, folder=RunFolder(tmp_path))
+    state = RunFolder(tmp_path).read_state()
+    RunFolder(tmp_path).write_state({**state, "noise": []})  # this process was not there
+    _, history = fit(3, folder=RunFolder(tmp_path), resume=True)
     assert history.epochs == 3
 
 
@@ -486,6 +523,15 @@ def test_metrics_file_and_loggers(tmp_path):
 def test_progress_is_silent_away_from_a_terminal(capfd):
     fit(2)
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_loss_that_is_shown_is_the_mean_so_far(monkeypatch):
+    shown = []
+    monkeypatch.setattr("graphmi.session._CHECK_EVERY", 2)
+    monkeypatch.setattr(TrainingProgress, "step", lambda _, *told: shown.append(told))
+    _, history = fit(1)
+    assert [steps for steps, _ in shown] == [2, 4]
+    assert shown[1][1] == pytest.approx(history.rows[0]["loss"])
 
 
 def test_progress_on_a_terminal_shows_what_matters():

@@ -7,7 +7,7 @@ from pathlib import Path
 from ask import folder_of, given_options
 from question import Options, Study
 from runs import Runs
-from tuned import TunedComparison
+from tuned import SEED, TunedComparison
 
 from graphmi.usage import UsageError
 
@@ -22,7 +22,8 @@ def parser(description: str, arms: Iterable[str], trials: int) -> argparse.Argum
     made.add_argument("--data", default="ml-100k", help="name of 'graphmi data list', or a file")
     made.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="an option of every arm")
     made.add_argument("--trials", type=int, default=trials)
-    made.add_argument("--seeds", type=int, default=5)
+    made.add_argument("--seeds", type=int, default=5, help="number of seeds that an arm is tested with")
+    made.add_argument("--first-seed", type=int, default=SEED + 1, help=f"the first of them; the search uses {SEED}")
     made.add_argument("--out", type=Path, help="folder of trials and runs, runs/COMPARISON/DATA if omitted")
     return made
 
@@ -43,5 +44,5 @@ def step(comparison: TunedComparison, arguments: argparse.Namespace) -> int:
     elif arguments.step == "tune":
         comparison.tune(arguments.arm, arguments.trials)
     else:
-        comparison.test(arguments.arm, arguments.seeds)
+        comparison.test(arguments.arm, arguments.seeds, arguments.first_seed)
     return 0

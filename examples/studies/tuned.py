@@ -24,6 +24,7 @@ from graphmi.tuning.storage import open_storage
 from graphmi.usage import UsageError
 
 Space = Callable[[optuna.Trial], Options]
+SEED = 0  # of every trial
 MEASURES = {"std": "spread, plain", "std, controlled": "spread", "seconds": "seconds"}  # as :func:`value` names them
 
 
@@ -69,34 +70,39 @@ class TunedComparison:
         arm = self.arms[name]
         if arm.space is None:
             raise UsageError(f"'{name}' is tested as it is, nothing is searched in it")
-        search, dataset = self._search(name), self.runs.config(Cell(arm.preset), seed=0).experiment().dataset()
+        search, dataset = self._search(name), self.runs.config(Cell(arm.preset), SEED).experiment().dataset()
 
         def objective(trial: optuna.Trial) -> float:
             options = arm.space(trial)
             cell = Cell(arm.preset, {**options, "trainer__progress": False})
-            fitted = self.runs.config(cell, seed=0).experiment().fit(dataset)
+            fitted = self.runs.config(cell, SEED).experiment().fit(dataset)
             trial.set_user_attr("options", options)
             trial.set_user_attr("seconds", fitted.history.seconds)
             trial.set_user_attr("best_epoch", fitted.history.best_epoch)
             return fitted.valid[METRIC]
 
         missing = trials - _completed(search)
-        if missing > 0 and self.runs.path(name, 0).exists():
+        if missing > 0 and self.runs.path(name, SEED).parent.exists():
             raise UsageError(f"'{name}' was tested, which ended its search: name another folder with --out")
         if not search.trials:
             search.enqueue_trial(first_values(arm))
         search.optimize(objective, n_trials=max(0, missing), catch=(FloatingPointError,))
         Console().print(f"{name}: validation {METRIC} {search.best_value:.4f}", search.best_trial.user_attrs)
 
-    def test(self, name: str, seeds: int) -> None:
-        """Train the best configuration of an arm with every seed and test it.
+    def test(self, name: str, seeds: int, first: int = SEED + 1) -> None:
+        """Train the best configuration of an arm with several seeds and test it.
+
+        Args:
+            name: The arm.
+            seeds: How many seeds.
+            first: The first of them. With that of the trials the best was also lucky, so it is left out.
 
         Raises:
             UsageError: If the arm has no trial yet.
         """
         if (cell := self.found(name)) is None:
             raise UsageError(f"'{name}' has no trial yet: tune it first")
-        for seed in range(seeds):
+        for seed in range(first, first + seeds):
             outcome = self.runs.train(name, cell, seed)
             Console().print(f"{name}, seed {seed}: {outcome}", markup=False, highlight=False)
 

@@ -196,4 +196,5 @@ def _p(test: PairedResult | SpreadDifference) -> str:
 
 def _signed(value: float) -> str:
     """Return a difference in few characters, so that a table of two runs fits on a narrow terminal."""
-    return f"{value:+.4f}".replace("0.", ".", 1)
+    text = f"{value:+.4f}"
+    return text[0] + text[1:].removeprefix("0")

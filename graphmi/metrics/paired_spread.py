@@ -64,9 +64,8 @@ def paired_spread(
         -0.4
     """
     first, second = (values if values.dim() == 2 else values.unsqueeze(0) for values in (first, second))
-    runs = torch.cat([first, second]) if first.shape[1:] == second.shape[1:] else second
-    for values in (first[0], *runs):
-        check_same_users(values, second[0], group)
+    check_same_users(first[0], second[0], group)
+    runs = torch.cat([first, second])
     at_least(1, replicates=replicates)
     now = spreads(torch.stack([by_group(values, group, level=level).mean for values in runs]))
     present, index = torch.unique(group[group >= 0], return_inverse=True)

@@ -1,8 +1,7 @@
 """LightGCN and CAGCN* with several virtual interests per user."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from copy import deepcopy
 from functools import partial
 from typing import Literal, cast
@@ -15,9 +14,10 @@ from graphmi.models.arrangement import Arrangement, Score
 from graphmi.models.carried import carried_to
 from graphmi.models.fold_in import Readers, fold_in, latest, require_readable
 from graphmi.models.graph import EdgeBuffers, user_item_adjacency
+from graphmi.models.kept import keeping, kept
 from graphmi.models.lookup import Lookup
 from graphmi.models.sampled import as_layers, per_hop, read_hops
-from graphmi.models.stacked import stacked, stacked_for_users
+from graphmi.models.stacked import Layers, stacked, stacked_for_users
 from graphmi.neighbors import Hops, sample_hops
 from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.conv import EdgeWeight, LightGCNWeight, MultiInterestConv
@@ -26,8 +26,6 @@ from graphmi.typing import Batch, Contributions, Representations
 
 __all__ = ["InterestGCN"]
 
-# By model, what one thread has propagated: another one may change the parameters before it asks.
-_KEPT = ContextVar[dict[nn.Module, tuple[list[Tensor], list[Tensor]]]]("_KEPT")
 _EDGE_DOT = "center='edge_dot' reads the neighbours' virtual interests, which are not there for drawn neighbourhoods"
 
 
@@ -101,7 +99,7 @@ class InterestGCN(nn.Module):
         (torch.Size([2, 4, 64]), torch.Size([3, 64]))
     """
 
-    _kept: tuple[list[Tensor], list[Tensor]] | None = None
+    _kept: Layers | None = None
     _kept_items: Tensor | None = None
 
     def __init__(
@@ -239,7 +237,7 @@ class InterestGCN(nn.Module):
         items, degree = slice(self.num_users, None), self.edges().rowptr.diff()
         return fold_in(self._convs(), [center[items] for center in centers], degree[items], readers)
 
-    def propagate(self) -> tuple[list[Tensor], list[Tensor]]:
+    def propagate(self) -> Layers:
         """Return, for each layer from 0 on, virtual interests ``[num_nodes, num_interests, dim]`` and centers.
 
         Centers are ``[num_nodes, dim]``; users come first among the nodes. Layer 0 has the center as every interest.
@@ -247,18 +245,13 @@ class InterestGCN(nn.Module):
         layers = [self.edges()] * len(self.convs)
         return stacked(self._convs(), self.embedding.weight, self.num_interests, layers)
 
-    @contextmanager
-    def propagating_once(self) -> Iterator[None]:
+    @torch.no_grad()
+    def propagating_once(self) -> AbstractContextManager[None]:
         """Propagate now, and no more for what this thread asks in evaluation mode until the context ends.
 
         The parameters must stay as they are meanwhile. What evaluation holds is kept, without gradients.
         """
-        with torch.no_grad():
-            token = _KEPT.set({**_KEPT.get({}), self: self._layers()})
-        try:
-            yield
-        finally:
-            _KEPT.reset(token)
+        return keeping(self, self._layers())
 
     @torch.no_grad()
     def propagated(self) -> "InterestGCN":
@@ -274,11 +267,10 @@ class InterestGCN(nn.Module):
         other._kept_items = other._vectors(*other._kept)
         return other
 
-    def _layers(self) -> tuple[list[Tensor], list[Tensor]]:
+    def _layers(self) -> Layers:
         """Return what :meth:`propagate` does, of virtual interests those that somebody asks for."""
-        keep = {} if torch.compiler.is_compiling() else _KEPT.get({})  # Dynamo cannot trace context variables
-        if not self.training and (kept := keep.get(self, self._kept)) is not None:
-            return kept
+        if (layers := kept(self, self._kept)) is not None:
+            return layers
         if not self.users_alone:
             return self.propagate()
         halves = self.edges().halves(self.num_users, self.num_pairs)
@@ -293,7 +285,7 @@ class InterestGCN(nn.Module):
     def _convs(self) -> list[MultiInterestConv]:
         return cast(list[MultiInterestConv], list(self.convs))
 
-    def _over(self, drawn: Hops) -> tuple[list[Tensor], list[Tensor]]:
+    def _over(self, drawn: Hops) -> Layers:
         """Return virtual interests and centers of each layer; the seeds come first."""
         # a softmax over the neighbours drawn is normalised as it is
         layers = as_layers(self.edges(), drawn, rescale=self.attention != "neighbor")

@@ -47,6 +47,11 @@ class ItemToItem(nn.Module):
         if max_length is not None:
             self.max_length = max_length  # only then it reads histories
 
+    @property
+    def num_users(self) -> int | None:
+        """How many users it knows, those of the graph; ``None`` with ``max_length``, as histories can be anybody's."""
+        return None if hasattr(self, "max_length") else self.edges().size[1]
+
     def forward(self, batch: Batch) -> Representations:
         """Return which items each user had, and the weights to them."""
         return self._of(*self._had(batch), len(batch.user))

@@ -1,6 +1,8 @@
 """The control for parameter sharing: every node has its own vector for each interest."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from copy import deepcopy
 from functools import partial
 
 import torch
@@ -9,6 +11,8 @@ from torch_geometric.data import HeteroData
 
 from graphmi.models.arrangement import Arrangement, Score
 from graphmi.models.graph import EdgeBuffers, user_item_adjacency
+from graphmi.models.kept import keeping, kept
+from graphmi.models.stacked import Layers
 from graphmi.nn.conv import EdgeWeight, LightGCNWeight
 from graphmi.nn.sparse import propagate
 from graphmi.ranges import at_least
@@ -38,6 +42,8 @@ class SeparateInterestGCN(nn.Module):
         ValueError: If an argument is out of range or the graph has no user-item edges.
     """
 
+    _kept: Layers | None = None
+
     def __init__(
         self,
         graph: HeteroData,
@@ -62,6 +68,27 @@ class SeparateInterestGCN(nn.Module):
 
     def forward(self, batch: Batch) -> Representations:
         """Return the interests of the users of the batch and the vectors of all items."""
+        virtuals, centers = self._layers()
+        ego = self.embedding.transpose(0, 1).flatten(1)  # [num_nodes, (1 + num_interests) * dim]
+        return self.arrangement.represent(virtuals, centers, ego, batch.user, slice(self.num_users, None))
+
+    @torch.no_grad()
+    def propagating_once(self) -> AbstractContextManager[None]:
+        """Propagate now, and no more for what this thread asks in evaluation mode in this context, as InterestGCN's."""
+        return keeping(self, self._layers())
+
+    @torch.no_grad()
+    def propagated(self) -> "SeparateInterestGCN":
+        """Return a copy that has propagated over the graph, so that a request costs less, as InterestGCN's."""
+        other = deepcopy(self, {id(self.edges): self.edges})
+        other._kept = None
+        other._kept = other._layers()
+        return other
+
+    def _layers(self) -> Layers:
+        """Return layer means of the virtual interests, ``[num_nodes, num_interests, dim]``, and centers: one each."""
+        if (layers := kept(self, self._kept)) is not None:
+            return layers
         adjacency = self.edges()
         x: Tensor = self.embedding  # [1 + num_interests, num_nodes, dim], the center first
         total = x
@@ -69,9 +96,7 @@ class SeparateInterestGCN(nn.Module):
             x = propagate(adjacency, x)
             total = total + x
         center, *virtual = (total / (self.num_layers + 1)).unbind(0)
-        ego = self.embedding.transpose(0, 1).flatten(1)  # [num_nodes, (1 + num_interests) * dim]
-        virtuals = [torch.stack(virtual, dim=1)]
-        return self.arrangement.represent(virtuals, [center], ego, batch.user, slice(self.num_users, None))
+        return [torch.stack(virtual, dim=1)], [center]
 
     @torch.no_grad()
     def contributions(self) -> Callable[[Batch], Contributions]:

@@ -81,7 +81,9 @@ def _find(values: Mapping[str, Any], name: str, *, new: bool = False) -> tuple[d
 def _step(part: Any, key: str, name: str) -> Any:
     if isinstance(part, list):
         found = [entry for entry in part if key in _classes(entry)]
-        if len(found) != 1:
+        if len(found) > 1:
+            raise UsageError(f"the configuration has no option '{name}': {len(found)} entries are named '{key}'")
+        if not found:
             raise _unknown({short: None for entry in part for short in _classes(entry)}, key, name)
         return found[0]
     part = _arguments(part)

@@ -221,6 +221,14 @@ def test_windows_of_similar_length_lie_together():
     assert widths not in (sorted(widths), sorted(widths, reverse=True))
 
 
+@pytest.mark.parametrize("bucket", [1, 1000])
+def test_others_are_in_a_batch_in_every_epoch(bucket):
+    made = loader(PrefixLoader, train([3] * 60), batch_size=10, max_length=5, bucket=bucket)
+    first, second = ({frozenset(batch.user.tolist()) for batch in made} for _ in range(2))
+    assert {len(users) for users in first} == {5}
+    assert not first & second
+
+
 def test_no_long_window_of_one_bucket_is_in_a_batch_of_the_next():
     data = train([3] * 600 + [61] * 60)
     for seed in range(3):

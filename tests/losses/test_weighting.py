@@ -60,6 +60,11 @@ def test_log_q_corrects_negatives_and_positive():
     assert loss.item() == pytest.approx(expected.item())
 
 
+def test_nothing_is_corrected_on_request():
+    log_q, pos_log_q = torch.tensor([0.2, 0.5, 0.3]).log(), torch.tensor([[0.1]]).log()
+    assert UniformWeighting(log_q=False)(NEG, log_q, None, pos_log_q) is None
+
+
 def test_the_positive_alone_can_be_corrected():
     pos_log_q = torch.tensor([[0.1]]).double().log()
     loss = SampledSoftmaxLoss()(POS, NEG, UniformWeighting()(NEG, None, None, pos_log_q))

@@ -70,6 +70,7 @@ def test_items_share_their_weight_among_their_categories():
     assert found[2].isnan().all()
     rows = category_distribution(torch.tensor([0, 1, 3, 4, 2]), share, torch.tensor([0, 3, 5, 5]))
     assert torch.allclose(rows, found.nan_to_num(nan=math.nan), equal_nan=True)
+    assert Catalogue(torch.ones(1), torch.tensor([[0.2, 0.0, 3.0]])).share.tolist() == [[0.5, 0.0, 0.5]]
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -120,6 +121,12 @@ def test_calibration_by_hand():
             calibration(half, one, alpha)
 
 
+def test_rounding_takes_no_calibration_below_zero():
+    listed = torch.rand(200, 7, generator=torch.Generator().manual_seed(0))
+    listed /= listed.sum(dim=1, keepdim=True)
+    assert calibration(listed, listed).min() >= 0
+
+
 weights = st.lists(st.integers(0, 5), min_size=4, max_size=4).filter(any)
 
 
@@ -141,6 +148,7 @@ def test_novelty_counts_bits():
     found = novelty(torch.tensor([[0, 1], [3, -1], [-1, -1]]), catalogue.information)
     assert found[:2].tolist() == [1.5, 4.0]
     assert found[2].isnan()
+    assert Catalogue(torch.zeros(2)).information.tolist() == [0.0, 0.0]  # nobody had anything: nothing is surprising
 
 
 def test_gini_equals_the_mean_difference_of_all_pairs():

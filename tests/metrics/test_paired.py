@@ -46,6 +46,13 @@ def test_equal_differences_share_their_rank_whatever_they_are_between():
         assert paired_tests(ranks[0] * unit, ranks[1] * unit)["all"].wilcoxon == pytest.approx(exact)
 
 
+def test_it_does_not_matter_which_model_comes_first():
+    generator = torch.Generator().manual_seed(0)
+    low = torch.rand(200, generator=generator)
+    high = low + 30 * torch.randint(-3, 4, (200,), generator=generator)  # what is rounded away is that of the highest
+    assert paired_tests(low, high)["all"].wilcoxon == paired_tests(high, low)["all"].wilcoxon
+
+
 def test_finds_a_difference_in_one_group_only():
     generator = torch.Generator().manual_seed(0)
     first = torch.rand(400, generator=generator)
@@ -75,6 +82,8 @@ def test_equal_and_constant_differences():
     same = paired_tests(values, values)["all"]
     assert (same.t, same.wilcoxon, same.difference) == (1.0, 1.0, 0.0)
     assert paired_tests(torch.ones(10), torch.zeros(10))["all"].t == 0.0
+    nothing = paired_tests(torch.zeros(10), torch.zeros(10))["all"]  # two models that find nothing for anybody
+    assert (nothing.t, nothing.wilcoxon) == (1.0, 1.0)
 
 
 def test_a_single_user_cannot_be_tested():

@@ -42,6 +42,17 @@ def test_spreads_of_several_runs_are_averaged():
         assert found[name].interval.low == pytest.approx(mean(one[name].interval.low for one in each), abs=1e-6)
 
 
+def test_the_interval_is_that_of_its_level():
+    first, second = torch.rand(2, 60, generator=torch.Generator().manual_seed(0))
+
+    def interval(level):
+        draws = torch.Generator().manual_seed(1)
+        return paired_spread(first, second, torch.arange(60) % 3, level=level, generator=draws)["gap"].interval
+
+    narrow, wide = interval(0.5), interval(0.95)
+    assert wide.low < narrow.low < narrow.high < wide.high
+
+
 def test_a_model_is_as_even_as_itself():
     values = torch.rand(500, generator=torch.Generator().manual_seed(0))
     for one in paired_spread(values, values, torch.arange(500) % 5).values():

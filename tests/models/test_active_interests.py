@@ -54,6 +54,11 @@ def test_as_many_as_the_exponential_of_the_entropy(lengths, kept):
     assert active_interests(layers(*lengths), torch.tensor([0])).tolist() == [kept]
 
 
+def test_lengths_beyond_half_precision_count():
+    halves = [layer.half() for layer in layers(4e4, 0.0, 4e4, 4e4)]  # a mass of 120,000, and there is none over 65,504
+    assert active_interests(halves, torch.tensor([0])).tolist() == [[True, False, True, True]]
+
+
 def test_the_longest_of_all_layers_together_stay():
     model = build()
     kept = model(ALL).interest_mask

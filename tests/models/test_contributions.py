@@ -8,6 +8,7 @@ from torch import nn
 from torch_geometric.data import HeteroData
 
 from graphmi.models import InterestGCN, Popularity, SeparateInterestGCN, SequenceModel
+from graphmi.models.arrangement import Arrangement
 from graphmi.nn import (
     Adjacency,
     DynamicRoutingExtractor,
@@ -104,6 +105,13 @@ def test_scores_are_sums_of_what_neighbours_bring():
     summed = (found.rest @ out.items.t()).index_add(0, found.row, terms)
     torch.testing.assert_close(summed, (out.interests @ out.items.t()), rtol=1e-12, atol=1e-12)
     assert (terms < 0).any()  # some speak against
+
+
+def test_nothing_adds_up_to_nothing_of_length_one():
+    nothing, none, nobody = torch.zeros(1, 2, 4), torch.zeros(0, 2, 4), torch.zeros(0, dtype=torch.int64)
+    arrangement = Arrangement("symmetric", normalize=True)
+    found = arrangement.decompose((none, nothing), (none[:, 0], nothing[:, 0]), nobody, nobody)
+    assert found.rest.tolist() == torch.zeros(1, 2, 8).tolist()
 
 
 def test_entries_are_the_edges_of_the_nodes_asked_for():

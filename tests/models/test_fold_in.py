@@ -79,10 +79,21 @@ def test_padding_repetitions_and_nothing_known(dataset):
     assert (interests[2] == 0).all()
 
 
+def test_an_item_that_training_did_not_have_counts_as_had_once(dataset):
+    graph, items = dataset.graph(), ("user", "interacts", "item")
+    edges = graph[items].edge_index
+    graph[items].edge_index = edges[:, edges[1] != 9]
+    made = InterestGCN(graph, num_interests=1, embedding_dim=8, num_layers=1).double().eval()
+    found = made.fold_in(torch.tensor([[9]]), torch.tensor([[True]])).interests[0, 0]
+    torch.testing.assert_close(found, made.propagate()[1][0][60 + 9] / 2)  # of degree 1, over layers 0 and 1
+
+
 def test_of_longer_histories_the_latest_are_read(dataset):
-    history, mask = torch.tensor([[3, 9, 1, 5], [7, 2, 4, 0]]), torch.tensor([[True] * 4, [True] * 3 + [False]])
+    history = torch.tensor([[3, 9, 1, 5], [7, 2, 4, 0], [6, 0, 0, 0]])
+    mask = torch.arange(4) < torch.tensor([[4], [3], [1]])
     found = model(dataset, max_length=2).fold_in(history, mask).interests
-    expected = model(dataset).fold_in(torch.tensor([[1, 5], [2, 4]]), torch.ones(2, 2).bool()).interests
+    real = torch.tensor([[True, True], [True, True], [True, False]])
+    expected = model(dataset).fold_in(torch.tensor([[1, 5], [2, 4], [6, 0]]), real).interests
     torch.testing.assert_close(found, expected)
 
 

@@ -1,10 +1,14 @@
 import pytest
 import torch
+from torch import nn
 from torch_geometric.data import HeteroData
 from torch_geometric.nn import LightGCN
 
-from graphmi.models import InterestGCN, Popularity, SeparateInterestGCN
+from graphmi.data import LeaveOneOut, planted
+from graphmi.evaluator import Evaluator
+from graphmi.models import InterestGCN, Popularity, SeparateInterestGCN, separate_gcn
 from graphmi.nn import CAGCNWeight
+from graphmi.nn.sparse import propagate
 from graphmi.typing import Batch
 
 DTYPES = [torch.float32, torch.float64]
@@ -31,6 +35,17 @@ def scores(out):
     """Best inner product over interests and item vectors, pair by pair."""
     items = out.items.unflatten(1, (-1, out.interests.size(-1)))
     return torch.einsum("ukd,ijd->uikj", out.interests, items).flatten(2).amax(-1)
+
+
+class Hidden(nn.Module):
+    """A model of which nothing is known but its answers."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = [model]  # a list hides it
+
+    def forward(self, batch):
+        return self.model[0](batch)
 
 
 ALL = Batch(user=torch.arange(8))
@@ -175,6 +190,32 @@ def test_separate_interests_are_backbones_of_their_own():
             torch.testing.assert_close(out.interests[:, k - 1], expected.interests[:, 0])
 
 
+def test_separate_interests_are_propagated_once_and_evaluated_as_batch_by_batch(monkeypatch):
+    dataset, layers = LeaveOneOut()(planted(num_users=40, num_items=50, interactions_per_user=8)), []
+    model = SeparateInterestGCN(dataset.graph(), num_layers=2)
+    monkeypatch.setattr(separate_gcn, "propagate", lambda *words: layers.append(None) or propagate(*words))
+    evaluator = Evaluator(dataset.test, dataset.known("test"), batch_size=7)
+    once = evaluator(model)
+    assert len(layers) == 2
+    batch_by_batch = evaluator(Hidden(model.eval()))
+    assert len(layers) == 2 + 6 * 2
+    assert once.to_dict() == batch_by_batch.to_dict()
+    assert all(torch.equal(once.per_user[name], values) for name, values in batch_by_batch.per_user.items())
+
+
+@pytest.mark.parametrize("score", ["user_virtual", "pair_max", "symmetric", "center"])
+def test_separate_interests_that_were_propagated_stay_as_they_are_until_they_are_trained(score, monkeypatch):
+    model = SeparateInterestGCN(larger_graph(), 2, 8, 3, score=score, normalize=True).eval()
+    before, ready = model(ALL), model.propagated()
+    model.embedding.data += 1.0
+    monkeypatch.setattr(separate_gcn, "propagate", lambda *_: pytest.fail("it propagates again"))
+    assert torch.equal(ready(ALL).interests, before.interests)
+    assert torch.equal(ready(ALL).items, before.items)
+    monkeypatch.undo()
+    assert ready.train()(ALL).items.requires_grad
+    assert torch.equal(model.propagated()(ALL).items, model(ALL).items)
+
+
 @pytest.mark.parametrize("make", [InterestGCN, SeparateInterestGCN])
 @pytest.mark.parametrize("score", ["user_virtual", "pair_max", "symmetric", "center"])
 def test_every_parameter_learns(make, score):
@@ -209,8 +250,9 @@ def test_a_graph_without_interactions_is_refused():
         InterestGCN(HeteroData({"user": {"num_nodes": 2}, "item": {"num_nodes": 3}}))
 
 
-def test_a_trained_model_compiles_as_one_graph():
-    model, batch = InterestGCN(make_graph(), 2, 4, 1).eval(), Batch(user=torch.tensor([1, 0]))
+@pytest.mark.parametrize("make", [InterestGCN, SeparateInterestGCN])
+def test_a_trained_model_compiles_as_one_graph(make):
+    model, batch = make(make_graph(), 2, 4, 1).eval(), Batch(user=torch.tensor([1, 0]))
     compiled = torch.compile(model, backend="eager", fullgraph=True)
     with torch.no_grad():
         assert torch.equal(compiled(batch).interests, model(batch).interests)

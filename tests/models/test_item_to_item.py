@@ -8,6 +8,7 @@ from graphmi.config import preset_config
 from graphmi.data import Histories, planted
 from graphmi.data.graph import to_graph
 from graphmi.models import EASE, ItemKNN, item_to_item
+from graphmi.recommender import Recommender
 from graphmi.typing import Batch
 
 DATA = "planted:num_users=60,num_items=30,interactions_per_user=6"
@@ -109,6 +110,14 @@ class TestScores:
     def test_need_histories_where_they_are_read(self, train):
         with pytest.raises(ValueError, match="users are read by their histories, and the batch has none"):
             EASE(to_graph(train), max_length=2)(Batch(user=torch.tensor([0])))
+
+    @pytest.mark.parametrize("make", [EASE, ItemKNN])
+    def test_are_of_users_of_the_graph_where_no_histories_are_read(self, train, make):
+        more, model = planted(num_users=90, num_items=30, interactions_per_user=6), make(to_graph(train))
+        assert len(Recommender(more, model)([59])[0]) == 10
+        with pytest.raises(ValueError, match="has 60 users and the data one with the number 89, counted from 0"):
+            Recommender(more, model)([3, 89])
+        assert len(Recommender(more, model.reading(5))([89])[0]) == 10
 
     def test_what_is_read_can_be_changed(self, train):
         model = ItemKNN(to_graph(train))

@@ -153,6 +153,7 @@ def test_more_combinations_than_can_be_ranked(data):
     with pytest.raises(ValueError, match=r"models of \[17, 16\] interests added up have 272, all combinations"):
         asked(SideBySide(models), data)
     assert asked(SideBySide(models, "best"), data).interests.size(1) == 33
+    assert asked(SideBySide(models[1:] * 2), data).interests.size(1) == 256  # as many as can be
 
 
 def test_somebody_new_is_served_where_all_models_can(data, models):
@@ -165,6 +166,7 @@ def test_somebody_new_is_served_where_all_models_can(data, models):
         models[1].fold_in(history[:, 7:], mask[:, 7:]),
         models[2].fold_in(history, mask),
     ]
+    assert not SideBySide(models).fold_in(history, mask).interests.requires_grad
     scores = sum(out.interests[0, 0] @ out.items[:].T for out in outs)
     scores[:9] = -torch.inf
     best = scores.topk(5)

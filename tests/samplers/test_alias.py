@@ -20,7 +20,7 @@ def test_every_item_has_its_share_exactly(width):
 
 
 @pytest.mark.parametrize(
-    "width", [[1], [3, 3, 3], [0, 0, 7, 0], [5, 0, 0, 0, 1, 9], [2**40 - 3, 1, 1, 1], [1] * 1000 + [10**9]]
+    "width", [[1], [3, 3, 3], [0, 0, 7, 0], [5, 0, 0, 0, 1, 9], [2**40 - 3, 1, 1, 1], [3, 1, 2], [1] * 1000 + [10**9]]
 )
 def test_equal_single_and_extreme_widths(width):
     assert shares(width) == [each * len(width) for each in width]

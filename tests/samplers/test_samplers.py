@@ -161,6 +161,24 @@ def test_known_items_by_table_and_by_search(monkeypatch, graph, largest):
     assert known.contains(users, items).equal(expected[users].gather(1, items))
 
 
+@pytest.mark.parametrize("largest", [0, 64 * 1024 * 1024])
+def test_nothing_is_known_behind_the_last_known_item(monkeypatch, make_graph, largest):
+    monkeypatch.setattr(sampler_base, "_MAX_TABLE", largest)
+    known = sampler_base.KnownItems(make_graph([[1], []], 3))
+    assert known.contains(torch.tensor([0, 1]), torch.arange(3)).tolist() == [[False, True, False], [False] * 3]
+    assert known.rows(torch.tensor([1, 0])).tolist() == [[False] * 3, [False, True, False]]
+
+
+def test_no_draw_gives_an_item_without_weight(monkeypatch, make_graph):
+    sampler = PopularitySampler(make_graph([[1, 3], [3]], 4), 4, shared=True, reject_known=False)
+
+    def columns_at_their_foot(high, shape, device, generator):
+        return torch.arange(4) if high == 4 else torch.zeros(shape, dtype=torch.int64)
+
+    monkeypatch.setattr("graphmi.samplers.proposal.integers", columns_at_their_foot)
+    assert set(sampler(USERS[:2], torch.tensor([1, 3])).item.tolist()) == {1, 3}
+
+
 def test_repeated_and_unsorted_edges_do_not_matter(make_graph, graph):
     messy = make_graph(KNOWN, 6)
     edge_index = messy["user", "interacts", "item"].edge_index
@@ -184,6 +202,12 @@ def test_an_item_drawn_by_popularity_keeps_its_share_among_millions(make_graph):
     last = sampler.log_prob(torch.tensor([0]), torch.tensor([[1_999_999]])).item()
     total = math.log(2_000_001) - math.log(2)  # the known item 0 is left out
     assert last == pytest.approx(math.log(math.log1p(1 / 2_000_000) / total), abs=1e-4)
+
+
+def test_what_is_left_is_drawn_however_steep_the_law(make_graph):
+    drawn = PopularitySampler(make_graph([[0]] * 100 + [[1]], 2), 5, power=9)(torch.tensor([0]), torch.tensor([0]))
+    assert drawn.item.tolist() == [[1] * 5]
+    assert drawn.valid is None or drawn.valid.all()
 
 
 def test_no_interactions_means_no_popularity(make_graph):
@@ -255,6 +279,11 @@ class TestMixed:
         mixed = MixedSampler(graph, [lambda g: UniformSampler(g, shared=True), InBatchSampler])
         even = [0.5 / 6 + 0.5 * degree / sum(DEGREE) for degree in DEGREE]
         assert mixed.log_prob(USERS, torch.arange(6)).exp().tolist() == pytest.approx(even)
+
+    def test_blocks_are_not_mixed(self, graph):
+        mixed = MixedSampler(graph, [InBatchSampler, lambda g: AllItemsSampler(g, block_size=2)])
+        with pytest.raises(ValueError, match="cannot mix negatives in blocks: use AllItemsSampler without"):
+            mixed(USERS, POSITIVES)
 
     def test_needs_a_sampler(self, graph):
         with pytest.raises(ValueError, match="at least one sampler"):

@@ -58,11 +58,11 @@ def test_the_best_trial_is_tested(run, tmp_path, capsys):
     found = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert set(found) == {"single", "popularity"}
     assert found["single"]["options"] == best
-    assert found["single"]["ndcg@20"][1] == pytest.approx(trained.test.metrics["ndcg@20"])
-    assert found["single"]["valid"][1] == pytest.approx(trained.valid["ndcg@20"])
+    assert found["single"]["ndcg@20"][0] == pytest.approx(trained.test.metrics["ndcg@20"])
+    assert found["single"]["valid"][0] == pytest.approx(trained.valid["ndcg@20"])
     groups = trained.test.to_dict()["groups"]
-    assert found["single"]["std"][1] == pytest.approx(groups["diversity/ndcg@20"]["std"])
-    assert found["single"]["std, controlled"][1] == pytest.approx(groups["diversity-controlled/ndcg@20"]["std"])
+    assert found["single"]["std"][0] == pytest.approx(groups["diversity/ndcg@20"]["std"])
+    assert found["single"]["std, controlled"][0] == pytest.approx(groups["diversity-controlled/ndcg@20"]["std"])
 
 
 def test_arms_are_compared_user_by_user(run, tmp_path, capsys):
@@ -75,6 +75,13 @@ def test_arms_are_compared_user_by_user(run, tmp_path, capsys):
     assert low <= difference <= high
     assert 0 <= p <= 1
     assert f"repelled less single, per user, mean of the seeds: {difference:+.4f}" in capsys.readouterr().out
+
+
+def test_the_seed_of_the_search_is_left_out_unless_it_is_asked_for(run, tmp_path):
+    assert run("test", "popularity", "--seeds", "2") == 0
+    assert {path.name for path in (tmp_path / "out" / "popularity").iterdir()} == {"seed1", "seed2"}
+    assert run("test", "popularity", "--seeds", "1", "--first-seed", "0") == 0
+    assert (tmp_path / "out" / "popularity" / "seed0" / "result.json").exists()
 
 
 def test_the_test_ends_the_search(run, capsys):

@@ -1,6 +1,7 @@
 import pytest
 
 from graphmi.tuning import get_option, with_options
+from graphmi.tuning.options import difference
 from graphmi.usage import UsageError
 
 
@@ -64,3 +65,28 @@ def test_a_class_takes_its_own_options_and_drops_those_of_the_other():
 def test_unknown_options_get_the_nearest_name(name, hint):
     with pytest.raises(UsageError, match=hint):
         get_option(values(), name)
+
+
+def test_a_class_that_is_there_twice_has_no_name_of_its_own():
+    twice = values()
+    twice["loss"]["init_args"]["regularizers"] *= 2
+    with pytest.raises(UsageError, match=r"'loss\.regularizers\.Norm\.weight': 2 entries are named 'Norm'"):
+        get_option(twice, "loss.regularizers.Norm.weight")
+
+
+@pytest.mark.parametrize(
+    ("now", "name"),
+    [
+        ({}, None),
+        ({"trainer": {"epochs": 6}}, "trainer.epochs"),
+        ({"model": {"class_path": "somewhere.Model", "init_args": {"dim": 9}}}, "model.dim"),
+        ({"model": {"class_path": "somewhere.Other", "init_args": {"dim": 8}}}, "model"),
+        ({"trainer": {"epochs": 5, "patience": 2}}, "trainer.patience"),
+        ({"seed": 1}, "seed"),
+        ({"columns": {"num_users": "80"}}, None),  # once it was a number
+        ({"columns": {"num_users": "90"}}, "columns.num_users"),
+    ],
+)
+def test_the_first_option_that_differs_is_named(now, name):
+    before = {**values(), "columns": {"num_users": 80}}
+    assert difference(before, {**before, **now}) == name

@@ -71,9 +71,40 @@ def test_the_first_trial_has_the_values_of_the_configuration(tmp_path, measured)
     search.run(trials=4, progress=False)
     assert search.study.trials[0].params == {"trainer.learning_rate": 1e-3, "model.embedding_dim": 64}
     assert len(measured) == 4
+    assert {trial.user_attrs["process"] for trial in search.study.trials} == {os.getpid()}
     best = max(search.study.trials, key=lambda trial: trial.value)
     assert search.best_trial.number == best.number
     assert best.value == pytest.approx(1 - abs(math.log10(best.params["trainer.learning_rate"]) + 2))
+
+
+def test_values_of_the_configuration_outside_of_their_ranges_are_not_tried(tmp_path, measured):
+    space = {
+        "trainer.learning_rate": FloatDistribution(0.01, 0.1),
+        "trainer.epochs": IntDistribution(1, 5),
+        "model.embedding_dim": CategoricalDistribution([8, 16]),
+    }
+    search = Search(config(), space, tmp_path / "s")
+    assert search.first == {"trainer.epochs": 2}
+    search.run(trials=1, progress=False)
+    assert 0.01 <= measured[0] <= 0.1
+
+
+def test_trials_show_no_bars_of_their_own(tmp_path, monkeypatch):
+    def fit(self, dataset, **_):
+        assert not self.trainer.progress
+        return Fitted(torch.nn.Identity(), History(), {"ndcg@20": 0.5})
+
+    monkeypatch.setattr(Experiment, "fit", fit)
+    search = Search(config("mf", "--trainer.progress", "true"), RATE, tmp_path / "s")
+    search.run(trials=1, progress=False)
+    assert search.best_trial is not None
+
+
+def test_the_front_is_in_the_order_of_the_metric(tmp_path):
+    search = Search(config(), RATE, tmp_path / "s", spread=True)
+    for values in ([0.1, 0.1], [0.3, 0.3], [0.2, 0.4], [0.2, 0.2]):
+        search.study.add_trial(optuna.trial.create_trial(values=values))
+    assert [trial.number for trial in search.front] == [1, 3, 0]
 
 
 def test_a_search_in_parts_is_the_search_at_once(tmp_path, measured):
@@ -83,6 +114,7 @@ def test_a_search_in_parts_is_the_search_at_once(tmp_path, measured):
         parts = Search(config(), RATE, tmp_path / "parts")
         parts.run(trials=trials, progress=False)
     assert params(parts) == params(whole)
+    assert len({trial["trainer.learning_rate"] for trial in params(whole)}) == 6  # no trial is tried twice
     other = Search(config(), RATE, tmp_path / "other", seed=5)
     other.run(trials=3, progress=False)
     assert params(other)[1:] != params(whole)[1:3]
@@ -106,11 +138,42 @@ def test_an_interrupted_trial_is_tried_again(tmp_path, measured, monkeypatch):
     assert done == params(whole)
 
 
+def test_the_first_trial_is_the_first_also_after_an_interruption(tmp_path, measured, monkeypatch):
+    search = Search(config(), RATE, tmp_path / "s")
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(Experiment, "fit", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            search.run(trials=1, progress=False)
+    Search(config(), RATE, tmp_path / "s").run(trials=1, progress=False)
+    assert measured == [1e-3]
+
+
+def test_a_process_of_the_same_number_is_no_other_and_one_of_somebody_else_is_alive(tmp_path, monkeypatch):
+    search = Search(config(), RATE, tmp_path / "s")
+    mark(search.study.ask())  # of a process before this one
+    assert not others_run(search.study)
+    trial = search.study.ask()
+    mark(trial)
+    trial.set_user_attr("process", 1)
+
+    def refuse(process, _):
+        raise PermissionError
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr("graphmi.tuning.orphans.os.kill", refuse)
+        assert others_run(search.study)
+    trial.set_user_attr("host", "elsewhere")
+    assert not others_run(search.study)
+    end_orphans(search.study)
+    assert [trial.state for trial in search.study.trials] == [TrialState.FAIL, TrialState.RUNNING, TrialState.WAITING]
+
+
 def test_trials_of_killed_processes_are_tried_again_and_others_left_alone(tmp_path, measured):
     search = Search(config(), RATE, tmp_path / "s")
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    for host, process in ((os.uname().nodename, dead.pid), (os.uname().nodename, os.getppid()), ("elsewhere", 1)):
+    here = os.uname().nodename
+    for host, process in ((here, dead.pid), (here, os.getppid()), ("elsewhere", dead.pid)):
         trial = search.study.ask(search.space)
         trial.set_user_attr("host", host)
         trial.set_user_attr("process", process)
@@ -138,7 +201,7 @@ def test_on_windows_no_other_process_is_asked_whether_it_runs(tmp_path, measured
 
 
 def test_bad_trials_end_early(tmp_path, monkeypatch):
-    values = iter([0.5] * 6 + [0.1, 0.9])
+    values = iter([0.5, 0.4, 0.3, 0.5, 0.5, 0.5, 0.1, 0.9])  # of few others the median says little
 
     def fit(self, dataset, *, on_epoch=None, **_):
         value = next(values)
@@ -149,7 +212,8 @@ def test_bad_trials_end_early(tmp_path, monkeypatch):
     monkeypatch.setattr(Experiment, "fit", fit)
     search = Search(config(), RATE, tmp_path / "s")
     search.run(trials=8, progress=False)
-    assert [trial.state for trial in search.study.trials[6:]] == [TrialState.PRUNED, TrialState.COMPLETE]
+    complete, pruned = TrialState.COMPLETE, TrialState.PRUNED
+    assert [trial.state for trial in search.study.trials] == [*[complete] * 6, pruned, complete]
     assert search.best_trial.number == 7
 
 
@@ -179,8 +243,26 @@ def test_the_time_budget_leaves_one_trial(tmp_path, measured):
     assert [trial.state for trial in search.study.trials] == [TrialState.COMPLETE]
 
 
+def test_the_time_budget_is_in_minutes(tmp_path, monkeypatch):
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr("graphmi.tuning.search.time", SimpleNamespace(monotonic=lambda: clock.now))
+
+    def fit(self, dataset, *, on_epoch, **_):
+        clock.now += 25
+        on_epoch(1, {"ndcg@20": 0.5})
+        return Fitted(torch.nn.Identity(), History(), {"ndcg@20": 0.5})
+
+    monkeypatch.setattr(Experiment, "fit", fit)
+    search = Search(config(), RATE, tmp_path / "s")
+    search.run(trials=9, minutes=1, progress=False)  # the third ends at its validation after 75 seconds
+    complete, pruned = TrialState.COMPLETE, TrialState.PRUNED
+    assert [trial.state for trial in search.study.trials] == [complete, complete, pruned]
+
+
 def test_what_cannot_be_searched_is_refused(tmp_path):
-    for name, message in (("trainer.learnin_rate", "did you mean learning_rate"), ("split.seed", "must share")):
+    measure = ("data", "columns.num_users", "filter", "split.seed", "groups.by", "k", "repeat", "replicates", "seed")
+    unknown = ("trainer.learnin_rate", "did you mean learning_rate")
+    for name, message in (unknown, *((name, f"'{name}' decides on the data or the measure") for name in measure)):
         with pytest.raises(UsageError, match=message):
             Search(config(), {name: FloatDistribution(0, 1)}, tmp_path / "s")
     with pytest.raises(ValueError, match="'trials' must be at least 1"):
@@ -333,8 +415,29 @@ def test_the_last_of_several_processes_tests_the_best(tmp_path, measured, tested
         trial.set_user_attr("process", other.pid)
         assert "Test of trial" not in finish(search, seeds=1).read_text()
         assert "Other processes still run trials" in capsys.readouterr().out
+        finish(search, seeds=0)
+        assert "Other processes" not in capsys.readouterr().out  # nobody waits for a test
         other.communicate(b"\n")
     assert "Test of trial 0 with seed 1" in finish(search, seeds=1).read_text()
+
+
+def test_a_test_that_was_interrupted_is_resumed(tmp_path, measured, tested, monkeypatch):
+    search = Search(config(), RATE, tmp_path / "s")
+    search.run(trials=1, progress=False)
+    finish(search, seeds=1)
+    folder, asked = tmp_path / "s" / "trial-0-seed1", []
+    result = RunFolder(folder).read_result()
+    (folder / "result.json").unlink()
+
+    def main(words):
+        asked.append(words)
+        RunFolder(folder).write_result(result)
+
+    monkeypatch.setattr("graphmi.commands.train.main", main)
+    finish(search, seeds=1)
+    assert [words[-1] for words in asked] == ["--resume"]
+    with pytest.raises(ValueError, match=r"'seeds' must be at least 0 \(got -1\)"):
+        finish(search, seeds=-1)
 
 
 def _written_by_another(folder, write, name, text):
