@@ -84,7 +84,8 @@ class InteractionLoader(BatchLoader):
         source = "cpu" if self.generator is None else self.generator.device
         order = torch.randperm(len(self.user), generator=self.generator, device=source).to(self.device)
         for rows in torch.split(order, self.batch_size):
-            yield Batch(user=self.user[rows], positive=self.item[rows])
+            # index_select takes a quarter of the time of plain indexing on the CPU
+            yield Batch(user=self.user.index_select(0, rows), positive=self.item.index_select(0, rows))
 
 
 class UserLoader(BatchLoader):
@@ -139,7 +140,7 @@ class UserLoader(BatchLoader):
             first = lengths.cumsum(0) - lengths
             index = torch.arange(len(row)) + (self.starts[chosen] - first)[row]
             index, row = to_device(torch.stack([index, row]), device)
-            yield Batch(user=to_device(self.users[chosen], device), positive=self.item[index], row=row)
+            yield Batch(user=to_device(self.users[chosen], device), positive=self.item.index_select(0, index), row=row)
 
 
 def _pairs(train: Union[Interactions, "HeteroData"]) -> tuple[Tensor, Tensor]:

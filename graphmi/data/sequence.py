@@ -105,7 +105,8 @@ class Histories:
         start, stop = to_device(torch.stack([start, stop]), device).unsqueeze(2)
         index = start + torch.arange(length, device=device)  # [batch, length]
         mask = index < stop
-        return self._padded[index.where(mask, len(self._padded) - 1)], mask
+        index = index.where(mask, len(self._padded) - 1)
+        return self._padded.index_select(0, index.flatten()).view_as(index), mask  # plain indexing takes twice as long
 
 
 def check_length(max_length: int | None) -> int:

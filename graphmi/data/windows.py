@@ -81,4 +81,6 @@ class Windows:
         target = self.stop[row] - following
         prefix = row * history.size(1) + target - 1 - self.start[row]
         user, target, prefix = to_device(torch.stack([self.user[row], target, prefix]), history.device)
-        return Batch(user=user, positive=histories.item[target], history=history, mask=mask, prefix=prefix)
+        return Batch(
+            user=user, positive=histories.item.index_select(0, target), history=history, mask=mask, prefix=prefix
+        )

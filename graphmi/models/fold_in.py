@@ -59,7 +59,7 @@ def fold_in(
     adjacency = Adjacency.from_sorted(place, user, weight.to(centers[0]), size=(len(read), batch))
     virtuals, own = list[Tensor](), [readers.center]
     for conv, center in zip(convs, centers, strict=False):
-        virtual, next_own = conv((center[read], own[-1]), adjacency)
+        virtual, next_own = conv((center.index_select(0, read), own[-1]), adjacency)
         virtuals.append(virtual)
         own.append(next_own)
     return [readers.center.unsqueeze(1).expand_as(virtuals[0]), *virtuals], own, read, adjacency

@@ -3,7 +3,7 @@
 from torch import Generator, Tensor
 from torch_geometric.data import HeteroData
 
-from graphmi.samplers.base import KnownItems, Sampler, item_degrees, one_positive_each
+from graphmi.samplers.base import KnownItems, Sampler, item_degrees, one_positive_each, pick
 from graphmi.typing import Negatives
 
 __all__ = ["InBatchSampler"]
@@ -45,9 +45,9 @@ class InBatchSampler(Sampler):
         valid = positive != positive.unsqueeze(-1)  # [batch, batch]
         if self.known is not None:
             valid = valid & ~self.known.contains(user, positive)
-        log_q = self.log_popularity[positive]
+        log_q = pick(self.log_popularity, positive)
         return Negatives(positive, log_q, pos_log_q=log_q, valid=valid, excludes_known=self.known is not None)
 
     def log_prob(self, user: Tensor, item: Tensor) -> Tensor:
         """Return the log share of each item in the training interactions, of the shape of ``item``."""
-        return self.log_popularity[item]
+        return pick(self.log_popularity, item)

@@ -111,7 +111,7 @@ class Proposal(nn.Module):
             item.view(-1)[place] = self._unknown(pick(user, place // self.num_negatives), generator)
         else:
             item = self._unknown(user.unsqueeze(-1).expand(-1, self.num_negatives), generator)
-        return item, (self.free[user] > 0).unsqueeze(-1).expand_as(item) if self.saturated else None
+        return item, (pick(self.free, user) > 0).unsqueeze(-1).expand_as(item) if self.saturated else None
 
     def _any(self, shape: tuple[int, ...], device: torch.device, generator: Generator | None) -> Tensor:
         """Return items drawn by their weights."""
@@ -124,16 +124,16 @@ class Proposal(nn.Module):
     def _unknown(self, user: Tensor, generator: Generator | None) -> Tensor:
         """Return an item for each user, of the shape of ``user``, drawn by their weights from what it does not know."""
         assert self.known is not None  # noqa: S101 (for the type checker)
-        free = self.free[user]
+        free = pick(self.free, user)
         rank = torch.randint(_RANGE, user.shape, device=user.device, generator=generator) % free.clamp_min(1)
         passed = torch.searchsorted(self.skip_key, user * (self.total + 1) + rank, right=True)
-        return self._at(rank + self.skip_width[passed] - self.skip_width[self.known.rowptr[user]])
+        return self._at(rank + pick(self.skip_width, passed) - pick(self.skip_width, pick(self.known.rowptr, user)))
 
     def log_prob(self, user: Tensor, item: Tensor) -> Tensor:
         """Return the log probability of each item, of the shape of ``item``."""
         if self.shared or self.known is None:
             return pick(self.log_weight, item) - self.cdf[-1].log()
-        free = self.free[user].unsqueeze(-1)
+        free = pick(self.free, user).unsqueeze(-1)
         return pick(self.log_weight, item) - torch.where(free > 0, free, self.total).log()
 
     def _at(self, position: Tensor) -> Tensor:
