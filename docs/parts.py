@@ -28,7 +28,8 @@ def page() -> str:
 
 def _table(title: str) -> str:
     section = SECTIONS[title]
-    where = f"`graphmi.{section.package}`" + (f", `{section.option}`" if section.option else "")
+    where = ", ".join(f"`graphmi.{package}`" for package in section.packages)
+    where += f", `{section.option}`" if section.option else ""
     rows = [f"| [`{name}`](../{_file(part)}) | {_markdown(sentence(part))} |" for name, part in members(title)]
     return "\n".join([where, "", "| | |", "|---|---|", *rows]) + "\n"
 

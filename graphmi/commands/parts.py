@@ -22,41 +22,53 @@ class Section(NamedTuple):
     """Parts of a kind.
 
     Attributes:
-        package: Where they are public.
+        packages: Where they are public.
         modules: Where they are defined.
         option: The option of ``graphmi train`` that takes one; none for what the command does not choose.
         given: So many first arguments come from the experiment, such as the training graph.
     """
 
-    package: str
+    packages: tuple[str, ...]
     modules: tuple[str, ...]
     option: str | None = None
     given: int = 0
 
 
 SECTIONS = {
-    "Models": Section("models", ("models",), "--model", 1),
-    "Edge weights": Section("nn", ("nn.conv.weights",), "--model.weight"),
-    "Encoders of histories": Section("nn", ("nn.encode",), "--model.encoder", 2),
-    "Extractors of interests": Section("nn", ("nn.extract",), "--model.extractor", 2),
-    "Graph convolutions": Section("nn", ("nn.conv",)),
-    "Item towers, tables and sparse products": Section("nn", ("nn",)),
-    "Losses": Section("losses", ("losses",), "--loss"),
-    "Readouts: scores from several interests": Section("nn", ("nn.readout",), "--loss.readout"),
-    "Selectors: which interest answers": Section("nn", ("nn.select",), "--loss.readout.selector"),
-    "Similarities": Section("nn", ("nn.similarity",), "--loss.readout.similarity"),
-    "Objectives": Section("losses", ("losses.objectives", "losses.gbce"), "--loss.objective"),
-    "Weightings of negatives": Section("losses", ("losses.weighting",), "--loss.weighting"),
-    "Regularizers": Section("losses", ("losses.regularizers",), "--loss.regularizers.regularizer"),
-    "Samplers of negatives": Section("samplers", ("samplers",), "--sampler", 1),
-    "Splits": Section("data", ("data.split", "data.given_split"), "--split"),
-    "Batches": Section("data", ("data.loader", "data.prefix_loader", "data.target_loader"), "--loader", 1),
-    "Optimizers, besides those of torch": Section("optim", ("optim",), "--trainer.optimizer", 1),
-    "Diversity and groups of users": Section("data", ("data.diversity", "data.groups", "data.communities", "data.ego")),
-    "Data": Section("data", ("data",)),
-    "Sampled neighbourhoods": Section("neighbors", ("neighbors",)),
-    "Metrics, besides those of PyG": Section("metrics", ("metrics",)),
-    "Retrieval": Section("retrieval", ("retrieval",)),
+    "What parts exchange": Section(("typing",), ("typing",)),
+    "Models": Section(("models",), ("models",), "--model", 1),
+    "Edge weights": Section(("nn",), ("nn.conv.weights",), "--model.weight"),
+    "Encoders of histories": Section(("nn",), ("nn.encode",), "--model.encoder", 2),
+    "Extractors of interests": Section(("nn",), ("nn.extract",), "--model.extractor", 2),
+    "Graph convolutions": Section(("nn",), ("nn.conv",)),
+    "Item towers, tables and sparse products": Section(("nn",), ("nn",)),
+    "Losses": Section(("losses",), ("losses",), "--loss"),
+    "Readouts: scores from several interests": Section(("nn",), ("nn.readout",), "--loss.readout"),
+    "Selectors: which interest answers": Section(("nn",), ("nn.select",), "--loss.readout.selector"),
+    "Similarities": Section(("nn",), ("nn.similarity",), "--loss.readout.similarity"),
+    "Objectives": Section(("losses",), ("losses.objectives", "losses.gbce"), "--loss.objective"),
+    "Weightings of negatives": Section(("losses",), ("losses.weighting",), "--loss.weighting"),
+    "Regularizers": Section(("losses",), ("losses.regularizers",), "--loss.regularizers.regularizer"),
+    "Samplers of negatives": Section(("samplers",), ("samplers",), "--sampler", 1),
+    "Splits": Section(("data",), ("data.split", "data.given_split"), "--split"),
+    "Batches": Section(("data",), ("data.loader", "data.prefix_loader", "data.target_loader"), "--loader", 1),
+    "Optimizers, besides those of torch": Section(("optim",), ("optim",), "--trainer.optimizer", 1),
+    "Diversity and groups of users": Section(
+        ("data",), ("data.diversity", "data.groups", "data.communities", "data.ego")
+    ),
+    "Data": Section(("data",), ("data",)),
+    "Sampled neighbourhoods": Section(("neighbors",), ("neighbors",)),
+    "Metrics, besides those of PyG": Section(("metrics",), ("metrics",)),
+    "Retrieval": Section(("retrieval",), ("retrieval",)),
+    "Experiments and runs": Section(
+        ("config", "experiment", "trainer", "run", "restore"),
+        ("config", "experiment", "trainer", "history", "run", "restore"),
+    ),
+    "Evaluation, explanation, serving": Section(
+        ("evaluator", "explain", "recommender", "vectors"),
+        ("evaluator", "evaluation", "explain", "attribution", "recommender", "vectors"),
+    ),
+    "Reports and searches": Section(("report", "tuning"), ("report", "tuning")),
 }
 
 
@@ -103,12 +115,14 @@ def help_asked(arguments: Sequence[str]) -> tuple[str, str | None] | None:
 
 
 def members(title: str) -> Iterator[tuple[str, Any]]:
-    """Yield the public classes and functions of a section with their names."""
-    module = import_module(f"graphmi.{SECTIONS[title].package}")
-    for name in module.__all__:
-        part = getattr(module, name)
-        if (inspect.isclass(part) or inspect.isfunction(part)) and _section(part) == title:
-            yield name, part
+    """Yield the public classes and functions of a section with their names, and packages where there are several."""
+    packages = SECTIONS[title].packages
+    for package in packages:
+        module = import_module(f"graphmi.{package}")
+        for name in module.__all__:
+            part = getattr(module, name)
+            if (inspect.isclass(part) or inspect.isfunction(part)) and _section(part) == title:
+                yield name if len(packages) == 1 else f"{package}.{name}", part
 
 
 def sentence(part: Any) -> str:
@@ -142,7 +156,7 @@ def _print_section(title: str) -> None:
 def _print_options(option: str | None, part: type) -> None:
     titles = [title for title, section in SECTIONS.items() if option and section.option == option]
     titles += [title for kind in part.__mro__ if (title := _section(kind))]
-    section = SECTIONS[titles[0]] if titles else Section("", ())
+    section = SECTIONS[titles[0]] if titles else Section((), ())
     option = option or section.option
     if option is None:
         raise UsageError(f"no option is known to take '{part.__name__}': name one, graphmi train --OPTION.help CLASS")
