@@ -143,7 +143,9 @@ def say(text: str) -> None:
 
 
 def bar(share: float, width: int) -> str:
-    """Return a bar of block characters, ``width`` wide for a share of 1, in steps of an eighth."""
+    """Return a bar of block characters, ``width`` wide for a share of 1, in steps of an eighth, or of #."""
+    if Console().options.ascii_only:
+        return "#" * round(share * width)
     full, eighths = divmod(round(share * width * 8), 8)
     return "█" * full + (_EIGHTHS[eighths] if eighths else "")
 
