@@ -14,7 +14,12 @@ from graphmi.run import RunFolder
 __all__ = ["Restored", "restore", "restore_model"]
 
 # A run that was trained elsewhere is asked on the device that is here, and what made its steps fast is not needed.
-_HERE = ("--trainer.accelerator=auto", "--trainer.kernels=torch", "--trainer.compile=null")
+_HERE = (
+    "--trainer.accelerator=auto",
+    "--trainer.precision=32-true",
+    "--trainer.kernels=torch",
+    "--trainer.compile=null",
+)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from typing import Any
+from zlib import crc32
 
 import torch
 from lightning_fabric import Fabric
@@ -194,7 +195,7 @@ class Session:
             self.average.load_state_dict(state["average"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         for source, saved in zip(self._generators(), state["generators"], strict=True):
-            source.set_state(saved)
+            _put_back(source, saved)
         if self.fabric.global_rank < len(state["noise"]):  # else there were fewer processes, and this one is new
             load_rng_state(state["noise"][self.fabric.global_rank], self.fabric.device)
         self.history = History(**state["history"])
@@ -207,6 +208,14 @@ class Session:
             return meter.means()
         except FloatingPointError as error:
             raise FloatingPointError(f"{error} of epoch {self.history.epochs + 1}") from None
+
+
+def _put_back(source: torch.Generator, state: Tensor) -> None:
+    """Put back the state of a generator; one of another kind of device can only be a seed."""
+    if state.numel() == source.get_state().numel():
+        source.set_state(state)
+    else:
+        source.manual_seed(crc32(state.numpy().tobytes()))
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """One training step as one module: negatives, model and loss."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -23,7 +23,7 @@ class Step(nn.Module):
         super().__init__()
         self.model, self.sampler, self.loss = model, sampler, loss
         self.draws = draws
-        self.terms = self._terms if mode is None else torch.compile(self._terms, mode=mode)
+        self.terms = self._terms if mode is None else _compiled(self._terms, mode)
 
     def forward(
         self,
@@ -55,6 +55,13 @@ class Step(nn.Module):
             self.model(batch), batch.positive, negatives, batch.row, owners(batch)
         )
         return terms
+
+
+def _compiled(terms: Callable[..., dict[str, Tensor]], mode: CompileMode) -> Callable[..., dict[str, Tensor]]:
+    if mode != "reduce-overhead":
+        return torch.compile(terms, mode=mode)
+    # A CUDA graph has one size. Most batches differ, and each would have one recorded, in more time than it takes.
+    return torch.compile(terms, options={"triton.cudagraphs": True, "triton.cudagraph_skip_dynamic_graphs": True})
 
 
 def entries(batch: Batch) -> dict[str, Tensor | None]:

@@ -36,7 +36,7 @@ OPTIONS = {
 
 
 class Lists(TorchFunctionMode):
-    """Notes tensors that are made of lists of numbers, which are copied to the device."""
+    """Notes what is copied to the device: tensors made of lists of numbers, and numbers at places of tensors."""
 
     def __init__(self, found):
         super().__init__()
@@ -46,6 +46,10 @@ class Lists(TorchFunctionMode):
         out = func(*args, **(kwargs or {}))
         if func in (torch.tensor, torch.as_tensor) and out.device.type == "meta":
             self.found.append(func)
+        if func is torch.Tensor.__setitem__ and args[0].device.type == "meta":
+            _, places, value = args
+            if not isinstance(value, torch.Tensor) and any(isinstance(each, torch.Tensor) for each in places):
+                self.found.append(func)  # a number that is written where tensors say is copied
         return out
 
 
@@ -143,6 +147,7 @@ def test_nor_does_it_with_options(monkeypatch, name, options):
 
 
 @pytest.mark.gpu
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
 @pytest.mark.parametrize("name", MODELS)
 def test_nor_does_it_on_a_gpu(monkeypatch, name):
     try:

@@ -18,7 +18,7 @@ from rich.console import Console
 from torch import nn
 from torch.nn.functional import softplus
 
-from graphmi import run
+from graphmi import run, session
 from graphmi.atomic import replacing
 from graphmi.progress import TrainingProgress, counting
 from graphmi.run import RunFolder
@@ -384,6 +384,18 @@ def test_the_trained_weights_are_back_after_a_validation_that_was_interrupted():
     with pytest.raises(KeyboardInterrupt):
         fit(1, model, validate=validate, settings={"weight_average": 0.9})
     assert torch.equal(model.items, plain.items)
+
+
+def test_a_generator_of_another_device_goes_on_with_draws_of_its_own():
+    def drawn(state):
+        source = torch.Generator()
+        session._put_back(source, state)
+        return torch.rand(3, generator=source)
+
+    own, other = torch.Generator().manual_seed(5), torch.arange(16, dtype=torch.uint8)  # as CUDA's, of 16 bytes
+    assert torch.equal(drawn(own.get_state()), torch.rand(3, generator=own))
+    assert torch.equal(drawn(other), drawn(other))
+    assert not torch.equal(drawn(other), drawn(other + 1))
 
 
 def test_the_average_survives_a_resume(tmp_path):

@@ -32,7 +32,7 @@ def partition_in_blocks(
         negatives: All items as negatives, with a block size.
     """
 
-    def block(start: int, part: Tensor | ItemTable) -> Tensor:
+    def block(start: int, part: Tensor | ItemTable, _: Tensor) -> Tensor:
         neg = score(part if isinstance(part, Tensor) else part[start : start + size])
         return reduce(neg, _valid(negatives, positive, start, neg.size(-1)))
 
@@ -42,8 +42,10 @@ def partition_in_blocks(
     parts: Sequence[Tensor | ItemTable] = (
         torch.split(items, size) if isinstance(items, Tensor) else [items] * len(starts)
     )
+    # checkpoint repeats the draws of devices on which an argument lies, and a table that draws neighbours is no tensor
+    device = negatives.item
     pairs = zip(starts, parts, strict=True)
-    return log_partition(torch.stack([checkpoint(block, *pair, use_reentrant=False) for pair in pairs], -1))
+    return log_partition(torch.stack([checkpoint(block, *pair, device, use_reentrant=False) for pair in pairs], -1))
 
 
 def _valid(negatives: Negatives, positive: Tensor | None, start: int, width: int) -> Tensor | None:

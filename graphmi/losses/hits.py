@@ -82,4 +82,4 @@ def leave_out(logits: Tensor, hits: Hits | None) -> None:
         same = hits.item == hits.positive.unsqueeze(-1)  # [batch, num_negatives]
         logits.masked_fill_(same.view(len(same), *[1] * (logits.dim() - 2), -1), -torch.inf)
     elif hits is not None:
-        logits[hits.row, ..., hits.column] = -torch.inf
+        logits[hits.row, ..., hits.column] = logits.new_full((), -torch.inf)  # a number would be copied to a GPU

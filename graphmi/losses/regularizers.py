@@ -108,7 +108,7 @@ class RoutingVariance(Regularizer):
 def _mean_square(items: Tensor | ItemTable, index: Tensor) -> Tensor:
     """Return the mean squared norm of the vectors of these items: of each item once, where few items come often."""
     if isinstance(items, Tensor) and items.size(0) < index.numel():
-        # index_select, because the gradient of plain indexing adds up in no fixed order where an item occurs twice
+        # index_select: on the CPU the gradient of plain indexing adds up in no fixed order where an item occurs twice
         return items.square().sum(-1).index_select(0, index.flatten()).mean()
     return gather(items, index).square().sum(-1).mean()
 

@@ -135,5 +135,5 @@ class Arrangement:
 
 
 def _rows(matrix: Tensor, index: Tensor | slice) -> Tensor:
-    # index_select, because the gradient of plain indexing adds up in no fixed order where a user occurs twice
+    # index_select: on the CPU the gradient of plain indexing adds up in no fixed order where a user occurs twice
     return matrix[index] if isinstance(index, slice) else matrix.index_select(0, index)

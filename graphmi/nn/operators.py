@@ -31,7 +31,10 @@ def spmm(
     # One product per interest, and some columns at a time: they stay in the cache where all do not.
     for vectors, results in zip(x.unbind(), out.unbind(), strict=True) if x.dim() == 3 else [(x, out)]:
         for part, result in zip(torch.split(vectors, width, 1), torch.split(results, width, 1), strict=True):
-            torch.mm(matrix, part.contiguous(), out=result)
+            if x.is_cpu:  # torch.mm would fill a matrix with zeros first, and copy it
+                torch.addmm(result, matrix, part.contiguous(), beta=0, out=result)
+            else:
+                torch.mm(matrix, part.contiguous(), out=result)
     return out.to(dtype)
 
 
@@ -56,10 +59,11 @@ def _width(num_edges: int, x: Tensor) -> int:
 @torch.library.custom_op("graphmi::sddmm", mutates_args=())
 def sddmm(rowptr: Tensor, col: Tensor, dst: Tensor, src: Tensor) -> Tensor:
     """Return the inner products of ``dst`` and ``src`` at the entries of a CSR pattern, ``[num_edges]``."""
-    left, right = _computable(dst), _computable(src)
+    left, right = widened(dst), widened(src)
     zeros = left.new_zeros(col.numel())
     pattern = torch.sparse_csr_tensor(rowptr, col, zeros, (dst.size(0), src.size(0)), check_invariants=False)
-    out: Tensor = torch.sparse.sampled_addmm(pattern, left.contiguous(), right.t(), beta=0.0).values()
+    # without a place for the result, which the pattern is, the indices would be copied as 64 bits
+    out: Tensor = torch.sparse.sampled_addmm(pattern, left.contiguous(), right.t(), beta=0.0, out=pattern).values()
     return out.to(dst.dtype, copy=True)
 
 

@@ -1,7 +1,9 @@
 """A recurrent network over histories."""
 
+import torch
 from torch import Tensor, nn
 
+from graphmi.nn.autocast import autocast_dtype, widened, without_autocast
 from graphmi.nn.dropout import Dropout
 from graphmi.nn.encode.base import Encoder
 from graphmi.ranges import at_least, is_share
@@ -45,5 +47,10 @@ class GRUEncoder(Encoder):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return the encoded history, ``[batch, length, dim]``."""
-        encoded: Tensor = self.output(self.dropout(self.gru(x)[0]))
+        if x.is_cuda and autocast_dtype(x) == torch.bfloat16:
+            with without_autocast(x):  # which takes GRUs of CUDA in float16 whatever it is asked for
+                states = self.gru(widened(x))[0]
+        else:
+            states = self.gru(x)[0]
+        encoded: Tensor = self.output(self.dropout(states))
         return encoded
