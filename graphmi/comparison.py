@@ -34,6 +34,7 @@ __all__ = [
     "by_seed",
     "check_comparable",
     "choose_metric",
+    "has_seeds",
     "mean_interval",
     "named",
     "paired",
@@ -127,6 +128,12 @@ def by_seed(runs: Sequence[NamedRun]) -> list[Model]:
     return [Model(name, same) for name, same in zip(_unique_tails(paths), models.values(), strict=True)]
 
 
+def has_seeds(runs: Sequence[NamedRun]) -> bool:
+    """Tell whether some of the runs differ in nothing but the seed."""
+    parser = experiment_parser()
+    return len({_config_but_seed(run, parser) for run in runs}) < len(runs)
+
+
 def check_comparable(runs: Sequence[NamedRun]) -> None:
     """Refuse runs whose numbers mean different things.
 
@@ -211,7 +218,9 @@ def _config_but_seed(run: NamedRun, parser: ArgumentParser) -> str:
 def _path_but_seed(run: NamedRun) -> Path:
     path = run.folder.path.resolve()
     name = re.sub(rf"(^|[^\w.]+|_+)(seed)?[\W_]*{run.result['seed']}$", "", path.name, flags=re.IGNORECASE)
-    return path.with_name(name) if name else path.parent
+    path = path.with_name(name) if name else path.parent
+    # The best trial of a search has the name of the search: which one it was differs from data set to data set.
+    return path.parent if re.fullmatch(r"trial-\d+", path.name) else path
 
 
 def _unique_tails(paths: Sequence[Path]) -> list[str]:

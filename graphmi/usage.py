@@ -124,6 +124,7 @@ def require_concrete(values: Namespace) -> None:
 def _formula(tex: str) -> str:
     """Return a formula of TeX in plain letters: exp(<m_k, e_i> / tau)."""
     tex = tex.replace(r"\langle ", "<").replace(r" \rangle", ">").replace(r"\,", " ")
+    tex = tex.replace(r"\dots", "...").replace(r"\propto", "proportional to")
     tex = re.sub(r"(?<=\w)\\", " ", tex)
     return re.sub(r"\\(?:text|operatorname)?", "", tex).translate(str.maketrans("{}", "()"))
 

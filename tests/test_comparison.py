@@ -131,7 +131,10 @@ def test_several_models_of_one_folder_have_names_of_their_own(runs, tmp_path):
 
 @pytest.mark.parametrize(
     ("folder", "name"),
-    [("one-seed0", "one"), ("one_Seed_0", "one"), ("one 0", "one"), ("one10", "one10"), ("one-v1.0", "one-v1.0")],
+    [
+        *[("one-seed0", "one"), ("one_Seed_0", "one"), ("one 0", "one"), ("one10", "one10"), ("one-v1.0", "one-v1.0")],
+        ("mine/trial-3-seed0", "mine"),  # the best of a search
+    ],
 )
 def test_a_model_is_named_after_a_folder_without_its_seed(runs, tmp_path, folder, name):
     copied = RunFolder(shutil.copytree(runs["k1/seeds/0"], tmp_path / folder))

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from contextlib import suppress
 from typing import Any
 
 import yaml
@@ -50,6 +51,19 @@ def fitting(config: Config, space: Space) -> dict[str, BaseDistribution]:
         else found
         for name, found in space.items()
     }
+
+
+def there(config: Config, space: Space) -> Space:
+    """Return the ranges of options that the configuration has: those of a preset whose parts may be others now."""
+    values = config.to_dict()
+
+    def has(name: str) -> bool:
+        with suppress(UsageError):
+            get_option(values, name)
+            return True
+        return False
+
+    return {name: found for name, found in space.items() if has(name)}
 
 
 def require_values(config: Config, space: Space) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from ranges import combinations, fitting, read_range, require_values
+from ranges import combinations, fitting, read_range, require_values, there
 from rich.console import Console
 from space import SPACES, space_of
 
@@ -31,7 +31,11 @@ from graphmi.usage import UsageError
 def parser() -> argparse.ArgumentParser:
     """Return the parser of what is not an option of ``graphmi train``."""
     made = argparse.ArgumentParser(
-        prog="study.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        prog="study.py",
+        usage="study.py PRESET --data DATA [OPTIONS]",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     made.add_argument("preset", help=f"one of {', '.join(SPACES)}")
     made.add_argument("--data", required=True, help="a name of 'graphmi data list', or a file")
@@ -74,7 +78,7 @@ def searched(arguments: argparse.Namespace, config: Config) -> Space:
     if arguments.grid and not given:
         raise UsageError("'--grid' goes over lists of values: add --range NAME=VALUE,VALUE")
     require_values(config, given)
-    return given if arguments.grid else {**space_of(arguments.preset), **given}
+    return given if arguments.grid else {**there(config, space_of(arguments.preset)), **given}
 
 
 def enqueue(study: optuna.Study, points: Sequence[dict[str, Any]]) -> int:

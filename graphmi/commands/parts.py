@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pkgutil import resolve_name
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from jsonargparse import ArgumentParser
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from torch import nn
 
 from graphmi.class_names import short_names
 from graphmi.usage import Help, UsageError, command_parser, nearest, parse, plain
@@ -25,23 +27,24 @@ class Section(NamedTuple):
         packages: Where they are public.
         modules: Where they are defined.
         option: The option of ``graphmi train`` that takes one; none for what the command does not choose.
-        given: So many first arguments come from the experiment, such as the training graph.
+        given: Arguments that come from the experiment, such as the training graph: names, or how many of the first.
     """
 
     packages: tuple[str, ...]
     modules: tuple[str, ...]
     option: str | None = None
-    given: int = 0
+    given: tuple[str | int, ...] = ()
 
 
 SECTIONS = {
     "What parts exchange": Section(("typing",), ("typing",)),
-    "Models": Section(("models",), ("models",), "--model", 1),
+    "Models": Section(("models",), ("models",), "--model", (1,)),
     "Edge weights": Section(("nn",), ("nn.conv.weights",), "--model.weight"),
-    "Encoders of histories": Section(("nn",), ("nn.encode",), "--model.encoder", 2),
-    "Extractors of interests": Section(("nn",), ("nn.extract",), "--model.extractor", 2),
+    "Encoders of histories": Section(("nn",), ("nn.encode",), "--model.encoder", (2,)),
+    "Extractors of interests": Section(("nn",), ("nn.extract",), "--model.extractor", (2,)),
+    "Item towers": Section(("nn",), ("nn.item_tower",), "--model.item_tower", (2,)),
     "Graph convolutions": Section(("nn",), ("nn.conv",)),
-    "Item towers, tables and sparse products": Section(("nn",), ("nn",)),
+    "Tables and sparse products": Section(("nn",), ("nn",)),
     "Losses": Section(("losses",), ("losses",), "--loss"),
     "Readouts: scores from several interests": Section(("nn",), ("nn.readout",), "--loss.readout"),
     "Selectors: which interest answers": Section(("nn",), ("nn.select",), "--loss.readout.selector"),
@@ -49,10 +52,14 @@ SECTIONS = {
     "Objectives": Section(("losses",), ("losses.objectives", "losses.gbce"), "--loss.objective"),
     "Weightings of negatives": Section(("losses",), ("losses.weighting",), "--loss.weighting"),
     "Regularizers": Section(("losses",), ("losses.regularizers",), "--loss.regularizers.regularizer"),
-    "Samplers of negatives": Section(("samplers",), ("samplers",), "--sampler", 1),
+    "Samplers of negatives": Section(("samplers",), ("samplers",), "--sampler", (1,)),
     "Splits": Section(("data",), ("data.split", "data.given_split"), "--split"),
-    "Batches": Section(("data",), ("data.loader", "data.prefix_loader", "data.target_loader"), "--loader", 1),
-    "Optimizers, besides those of torch": Section(("optim",), ("optim",), "--trainer.optimizer", 1),
+    "Batches": Section(
+        ("data",), ("data.loader", "data.prefix_loader", "data.target_loader"), "--loader", (1, "generator", "device")
+    ),
+    "Optimizers, besides those of torch": Section(
+        ("optim",), ("optim",), "--trainer.optimizer", ("params", "lr", "weight_decay")
+    ),
     "Diversity and groups of users": Section(
         ("data",), ("data.diversity", "data.groups", "data.communities", "data.ego")
     ),
@@ -70,6 +77,7 @@ SECTIONS = {
     ),
     "Reports and searches": Section(("report", "tuning"), ("report", "tuning")),
 }
+_MADE_OTHERWISE = {"SideBySide", "TowerTable", "Weighted"}
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -148,31 +156,40 @@ def _print_section(title: str) -> None:
     table.add_column(no_wrap=True)
     table.add_column(ratio=1, overflow="fold")
     for name, part in members(title):
-        if inspect.isclass(part) and not inspect.isabstract(part) and not issubclass(part, tuple):
+        if inspect.isclass(part) and _can_be_chosen(part):
             table.add_row(name, escape(plain(sentence(part))))
     Console().print(table)
+
+
+def _can_be_chosen(part: type) -> bool:
+    return not (inspect.isabstract(part) or issubclass(part, tuple) or part.__name__ in _MADE_OTHERWISE)
 
 
 def _print_options(option: str | None, part: type) -> None:
     titles = [title for title, section in SECTIONS.items() if option and section.option == option]
     titles += [title for kind in part.__mro__ if (title := _section(kind))]
+    titles += ["Models"] if issubclass(part, nn.Module) else []  # of somebody else
     section = SECTIONS[titles[0]] if titles else Section((), ())
     option = option or section.option
-    if option is None:
+    if option is None or not _can_be_chosen(part):
         raise UsageError(f"no option is known to take '{part.__name__}': name one, graphmi train --OPTION.help CLASS")
+    short = short_names().get(part.__name__, "").rpartition(".")[0]
+    name = part.__name__ if short and part.__module__.startswith(short) else f"{part.__module__}.{part.__qualname__}"
     parser = ArgumentParser(description=plain(sentence(part)), add_help=False, formatter_class=Help)
-    parser.usage = f"graphmi train ... {option} {part.__name__} [OPTIONS]"
-    given = {section.given} if section.given else set()
+    parser.usage = f"graphmi train ... {option} {name} [OPTIONS]"
+    taken = inspect.signature(part).parameters
+    given = {each for each in (*section.given, "optimizer") if isinstance(each, int) or each in taken}
     parser.add_class_arguments(part, option.removeprefix("--"), as_group=False, skip=given)
     parser.print_help()
 
 
 def _resolve(name: str) -> type:
     names = short_names()
-    try:
-        part = resolve_name(names.get(name, name))
-    except (ImportError, AttributeError, ValueError):
-        part = None
+    part = None
+    for path in (names.get(name, name), f"torch.optim.{name}", f"torch.optim.lr_scheduler.{name}"):
+        with suppress(ImportError, AttributeError, ValueError):
+            part = resolve_name(path)
+            break
     if not inspect.isclass(part):
         hint = nearest(name, names).replace("--help", "'graphmi parts'")
         raise UsageError(f"no class is named '{name}' ({hint})")

@@ -67,6 +67,8 @@ class SideBySide(nn.Module):
         weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
+        if not isinstance(models, Sequence | nn.ModuleList):
+            raise ValueError(f"'models' must be a list of trained models (got {type(models).__name__})")
         self.weights = [1.0] * len(models) if weights is None else list(weights)
         if not models or len(self.weights) != len(models) or not all(weight > 0 for weight in self.weights):
             raise ValueError(f"give each model a positive weight (got {len(models)} models and weights {weights})")

@@ -88,7 +88,10 @@ def _caption(runs: Sequence[NamedRun]) -> str:
             f"p: Wilcoxon signed-rank test against {runs[0].name} on the same users, after Holm's correction for the "
             "number of runs; significant where p < 0.05 and the interval does not hold zero. "
         )
-    text += "Spread: standard deviation between diversity groups, less is more even."
+    text += (
+        "Spread: standard deviation between diversity groups, less is more even; its interval leans upwards in small "
+        "groups and may lie above it."
+    )
     return text if len(runs) == 1 else f"{text} Best is the best number, whether or not it is significantly so."
 
 

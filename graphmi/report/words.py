@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from graphmi.comparison import NamedRun, mean_interval
+from graphmi.comparison import NamedRun, has_seeds, mean_interval
 from graphmi.metrics import PairedResult
 from graphmi.report.summary import Summary, bracketed, excludes_zero, in_use, is_significant, p_text, signed
 
@@ -14,6 +14,11 @@ def findings(summary: Summary) -> Iterator[str]:
     """Yield what stands out, a sentence each."""
     yield from _groups(summary)
     yield from _interests(summary)
+    if has_seeds(summary.runs):
+        yield (
+            "Some runs differ in nothing but the seed, and are taken for models of their own here, in tests, in "
+            "corrections and in what is called best: graphmi compare --seeds takes them together."
+        )
     yield ("Every run is one training with one seed: the intervals say how much depends on the users, not on the seed.")
 
 

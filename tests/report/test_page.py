@@ -258,6 +258,13 @@ class TestWords:
         assert "does not differ significantly from lightgcn-softmax" in lead(summary)
         assert any("no clear difference" in sentence for sentence in findings(summary))
 
+    def test_seeds_of_one_model_are_said_to_be_taken_for_models(self, trained, copy):
+        other = copy("popularity", "other", seed=1)
+        told = [list(findings(Summary(named(runs), "ndcg@20"))) for runs in (
+            [trained["popularity"], other], [trained["popularity"], trained["lightgcn-softmax"]]
+        )]  # fmt: skip
+        assert [any("compare --seeds" in sentence for sentence in each) for each in told] == [True, False]
+
     @pytest.mark.parametrize(("shift", "word"), [(0.1, "better"), (-0.1, "worse")])
     def test_a_difference_is(self, trained, copy, shift, word):
         other = copy("popularity", "other")

@@ -43,6 +43,17 @@ def test_options_stand_over_a_file(study, tmp_path, words, seed):
     assert (search.values["trainer"]["epochs"], search.values["trainer"]["patience"]) == (2, 9)
 
 
+def test_ranges_of_parts_that_were_replaced_are_left_out(study):
+    status, [whole] = study()
+    assert status == 0
+    _, [_, less] = study("--out", "other", "--loss.regularizers", "[]")
+    assert (
+        {*whole.space} - {*less.space}
+        == {name for name in whole.space if name.startswith("loss.regularizers")}
+        != set()
+    )
+
+
 @pytest.mark.parametrize("words", [["--seeds", "-1"], ["--minutes", "nan"], ["--minutes", "-1"]])
 def test_limits_out_of_range_are_refused(study, capsys, words):
     assert study(*words) == (2, [])
