@@ -10,6 +10,7 @@ from pathlib import Path
 __all__ = ["replacing"]
 
 _PATIENCE = 1.0  # seconds
+_WINDOWS = os.name == "nt"
 
 
 @contextmanager
@@ -47,6 +48,8 @@ def _rename(part: Path, path: Path) -> None:
             part.replace(path)
             return
         except PermissionError as error:
+            if not _WINDOWS:
+                raise
             if time.monotonic() > until:
                 error.strerror = f"{error.strerror} (close the program that holds it; a run goes on with --resume)"
                 raise

@@ -55,8 +55,8 @@ class Recommender:
         variety: How many score points an item loses for each one of its category that stands before it in the list, at
             least 0, see :func:`graphmi.retrieval.diversified`. The ten times ``k`` best items are candidates.
         index: Makes an index of the item vectors, such as :class:`graphmi.retrieval.FaissIndex`, or
-            :class:`graphmi.retrieval.ExactIndex`. It is made once, at the first request, and an
-            :class:`~graphmi.models.InterestGCN` propagates once over its graph then (:meth:`propagated
+            :class:`graphmi.retrieval.ExactIndex`. It is made once, at the first request, and a
+            graph model propagates once over its graph then (:meth:`propagated
             <graphmi.models.InterestGCN.propagated>`), so a model that is trained on needs a new recommender. When
             omitted, exact search of the vectors of the moment: a graph model propagates anew at every call.
 

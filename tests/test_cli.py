@@ -123,6 +123,7 @@ def test_parts_are_listed_by_the_option_that_takes_them(graphmi):
     assert all(name in objectives for name in ("BPRLoss", "GBCELoss", "TripletLoss"))
     assert "Objective " not in objectives  # nobody can choose an interface
     assert graphmi("train", "bam", "--loss.objective.help")[1] in out
+    assert "InterestRepulsion" in graphmi("train", "bam", "--loss.regularizers.help")[1]
 
 
 @pytest.mark.parametrize(

@@ -153,6 +153,7 @@ def test_a_file_that_another_program_reads_is_replaced_when_it_is_done(tmp_path,
         return rename(part, path)
 
     monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr(atomic, "_WINDOWS", True)
     with replacing(tmp_path / "file") as part:
         part.write_text("new")
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("file", "new")]
@@ -163,6 +164,7 @@ def test_a_file_that_another_program_keeps_open_is_named_with_the_remedy(tmp_pat
     refuse = Mock(side_effect=PermissionError(13, "Access is denied"))
     monkeypatch.setattr(Path, "replace", refuse)
     monkeypatch.setattr(atomic, "_PATIENCE", 0.1)
+    monkeypatch.setattr(atomic, "_WINDOWS", True)
 
     def run():
         with replacing(tmp_path / "file") as part:

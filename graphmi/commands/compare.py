@@ -62,7 +62,7 @@ def main(arguments: Sequence[str]) -> None:
     runs = [RunFolder(run) for run in options.runs]
     compared: Comparison | PaperTable
     if options.table:
-        compared = _paper_table(runs, options.metric, options.seeds, options.table)
+        compared = _paper_table(runs, options.metric, options.seeds, list(dict.fromkeys(options.table)))
     else:
         compared = side_by_side(_models(runs, options.seeds), options.metric)
     _show(compared)
@@ -122,7 +122,7 @@ def _width(console: Console, table: Table) -> int:
 def _table(compared: Comparison | PaperTable) -> Table:
     table = Table(title=Text(compared.title, "table.title"), caption=Text(compared.caption, "table.caption"))
     for number, (above, name) in enumerate(compared.columns()):
-        head = _broken(f"{above} {name}", 22 if " less " in name else 12)
+        head = _broken(f"{above} {name}".strip(), 22 if " less " in name else 12)
         table.add_column(head, justify="right" if number else "left", overflow="fold")
     for part, rows in compared.grid():
         if part:

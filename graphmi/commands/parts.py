@@ -107,7 +107,9 @@ def show_help(option: str | None, name: str | None) -> None:
     if name is not None:
         _print_options(option, _resolve(name))
         return
-    chosen = [title for title, section in SECTIONS.items() if section.option and option in (None, section.option)]
+    options = {title: section.option for title, section in SECTIONS.items() if section.option}
+    chosen = [title for title, taking in options.items() if option in (None, taking)]
+    chosen = chosen or [title for title, taking in options.items() if taking.startswith(f"{option}.")]
     if not chosen:
         raise UsageError(f"'{option}.help' needs a class: see 'graphmi parts'")
     for title in chosen:

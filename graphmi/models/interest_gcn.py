@@ -260,10 +260,8 @@ class InterestGCN(nn.Module):
         In evaluation mode it answers as this model does now, whatever becomes of the parameters of this one, and keeps
         what evaluation holds. The edges they have in common: move a model to its device before.
         """
-        other = deepcopy(self, {id(self.edges): self.edges})
-        other._kept = None
+        other = deepcopy(self, {id(self.edges): self.edges, id(self._kept): None, id(self._kept_items): None})
         other._kept = other._layers()
-        other._kept_items = None
         other._kept_items = other._vectors(*other._kept)
         return other
 

@@ -80,8 +80,7 @@ class SeparateInterestGCN(nn.Module):
     @torch.no_grad()
     def propagated(self) -> "SeparateInterestGCN":
         """Return a copy that has propagated over the graph, so that a request costs less, as InterestGCN's."""
-        other = deepcopy(self, {id(self.edges): self.edges})
-        other._kept = None
+        other = deepcopy(self, {id(self.edges): self.edges, id(self._kept): None})
         other._kept = other._layers()
         return other
 

@@ -97,12 +97,13 @@ class SideBySide(nn.Module):
     def propagated(self) -> "SideBySide":
         """Return the same of models that have propagated over their graphs, as InterestGCN's ``propagated`` does.
 
-        The vectors of the items are put together at the first request, and kept.
+        The vectors of the items are put together at the first request without gradients, and kept for evaluation mode:
+        models that do not propagate must stay as they are.
         """
         ready = [model.propagated() if isinstance(model, Propagates) else model for model in self.models]
         other = SideBySide(ready, self.reading, self.weights)
         other._keeps = True
-        return other
+        return other.train(self.training)
 
     @torch.no_grad()
     def contributions(self) -> Callable[[Batch], Contributions | None]:
@@ -118,10 +119,11 @@ class SideBySide(nn.Module):
         interests = torch.cat(
             [weight * place @ out.interests for weight, place, out in zip(self.weights, places, outs, strict=True)], -1
         )
-        items = self._items
-        if items is None or self.training:
+        items = None if self.training else self._items
+        if items is None:
             items = torch.cat([out.items[:] for out in outs], -1)
-            self._items = items if self._keeps and not self.training else None
+            if self._keeps and not (self.training or items.requires_grad or items.is_inference()):
+                self._items = items
         idle = [
             place @ (~out.interest_mask).to(place).unsqueeze(-1)  # [batch, num_interests, 1]
             for place, out in zip(places, outs, strict=True)

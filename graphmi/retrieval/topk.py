@@ -104,7 +104,7 @@ def rank(
     with Workers(queries.device) as workers:
         for start in range(0, len(items), _ITEMS):
             vectors = items[start : start + _ITEMS].float()
-            grouped = 4 * len(queries) > vectors.size(1)  # for fewer rows the copy costs more than groups save
+            grouped = 6 * len(queries) > vectors.size(1)  # for fewer rows the copy costs more than groups save
             block = ItemBlock(vectors, start, k, queries.size(1), queries.size(2), block_size, buffers, grouped=grouped)
 
             def merge(task: tuple[slice, Excluded | None], block: ItemBlock = block) -> Tensor:

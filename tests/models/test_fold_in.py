@@ -194,3 +194,7 @@ def test_a_model_that_has_propagated_does_so_once_and_trains_like_any(dataset, m
     monkeypatch.undo()
     ready.train()(users).items.sum().backward()
     assert ready.embedding.weight.grad.any()
+    with torch.no_grad():
+        ready.embedding.weight.add_(1.0)
+    again = ready.eval().propagated()
+    assert not torch.equal(again(users).items, folded.items)

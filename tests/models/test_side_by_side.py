@@ -68,8 +68,13 @@ def test_models_of_graphs_propagate_once_where_they_have_propagated(data, models
         found = asked(ready, data)
     assert torch.equal(found.interests, expected.interests)
     assert torch.equal(found.items, expected.items)
-    assert asked(ready, data).items is found.items  # put together once
     assert asked(together, data).items is not expected.items
+    with torch.no_grad():
+        first = asked(ready, data).items
+    assert asked(ready, data).items is first  # put together once
+    assert torch.equal(first, expected.items)
+    assert asked(ready.train(), data).items.requires_grad
+    assert together.eval().propagated().training is False
 
 
 def test_beginnings_of_histories_are_refused(models):

@@ -154,7 +154,7 @@ def test_memory_is_bounded_by_the_block(monkeypatch):
     assert largest.numbers <= 4000 < rows * num_items / 100
 
 
-@pytest.mark.parametrize(("rows", "copied"), [(16, False), (17, True)])
+@pytest.mark.parametrize(("rows", "copied"), [(10, False), (11, True)])
 def test_vectors_are_copied_for_many_rows_only(monkeypatch, rows, copied):
     made = []
     monkeypatch.setattr(
