@@ -42,10 +42,13 @@ def partition_in_blocks(
     parts: Sequence[Tensor | ItemTable] = (
         torch.split(items, size) if isinstance(items, Tensor) else [items] * len(starts)
     )
-    # checkpoint repeats the draws of devices on which an argument lies, and a table that draws neighbours is no tensor
-    device = negatives.item
-    pairs = zip(starts, parts, strict=True)
-    return log_partition(torch.stack([checkpoint(block, *pair, device, use_reentrant=False) for pair in pairs], -1))
+    # With the ids as an argument, since checkpoint repeats the draws of devices on which one lies, and a table that
+    # draws neighbours is no tensor.
+    blocks = [
+        checkpoint(block, start, part, negatives.item, use_reentrant=False)
+        for start, part in zip(starts, parts, strict=True)
+    ]
+    return log_partition(torch.stack(blocks, -1))
 
 
 def _valid(negatives: Negatives, positive: Tensor | None, start: int, width: int) -> Tensor | None:
