@@ -10,7 +10,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -96,8 +96,9 @@ def answer(run: Callable[[], int | None]) -> int:
         The exit status, as :func:`main`.
     """
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)  # it repeats the configuration
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.append(here)  # classes of one's own are found beside the data, as python -m finds them
+    with suppress(FileNotFoundError):  # where the folder is gone
+        if (here := str(Path.cwd())) not in sys.path:
+            sys.path.append(here)  # classes of one's own are found beside the data, as python -m finds them
     try:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="replace")  # not every encoding has the bars and marks of the tables

@@ -107,7 +107,7 @@ def by_seed(runs: Sequence[NamedRun]) -> list[Model]:
     """Return runs by model, in the order of their first: those whose configurations differ in nothing but the seed.
 
     A model is named after the path of its first run without the seed at its end: that of ``one/0`` or ``one-seed0`` is
-    ``one``.
+    ``one``, and so is that of the best trial of a search, ``one/trial-3-seed1``.
 
     Raises:
         FileNotFoundError: If a run has no result.

@@ -152,6 +152,13 @@ def test_options_leave_out_what_the_experiment_gives_and_read_as_text(graphmi):
     assert graphmi("train", "--trainer.optimizer.help", "SGD")[1] == out
 
 
+def test_a_folder_that_is_gone_is_no_error(graphmi, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert graphmi("--version")[0] == 0
+
+
 def test_parts_of_ones_own_in_the_current_folder(graphmi, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])

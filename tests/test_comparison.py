@@ -343,6 +343,13 @@ def test_tests_of_several_data_sets_are_corrected_over_all(splits, table, tmp_pa
     assert shown == pytest.approx(holm(inside), rel=1e-3)
 
 
+def test_the_caption_speaks_of_seeds_where_there_are_some(splits, compare, table):
+    assert "±: 95 % t intervals over seeds" in table("md")[0]
+    status, out, _ = compare(*splits[-2:], "--table", "ndcg@20")
+    assert status == 0
+    assert "seeds" not in out
+
+
 def test_best_and_second_of_a_column_stand_out_and_models_that_were_not_run_have_a_dash(splits, table):
     text = table("md")[0]
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if re.match(r"\| [pk]", line)]

@@ -41,11 +41,12 @@ class PaperTable:
         firsts = self.compared_to
         same = len(set(firsts.values())) == 1
         first = " and ".join(dict.fromkeys(name if same else f"{name} on {data}" for data, name in firsts.items()))
+        seeds = any(len(values) > 1 for one in self.comparisons for row in one.rows for values in row.values)
         return (
-            "Bold: the best of a column; underlined: the second; ±: 95 % t intervals over seeds. "
+            f"Bold: the best of a column; underlined: the second{'; ±: 95 % t intervals over seeds' * seeds}. "
             f"†: better than {first} (p < 0.05, and the 95 % bootstrap interval of the difference does not hold zero). "
-            "p: Wilcoxon signed-rank test on the same users' means over these seeds, after Holm's correction over the "
-            "models and data sets of each metric, within groups over the groups too."
+            f"p: Wilcoxon signed-rank test on the same {'users, by means over seeds' if seeds else 'users'}, after "
+            "Holm's correction over the models and data sets of each metric, within groups over the groups too."
         )
 
     def columns(self) -> list[tuple[str, str]]:
