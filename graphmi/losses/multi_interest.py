@@ -156,21 +156,26 @@ class MultiInterestLoss(Loss):
         if not products:
             return None
 
-        def partition(query: Tensor) -> Tensor:
+        def negatives_of(query: Tensor) -> tuple[Tensor, Tensor | None, Hits | None]:
             few = distinct(negatives) if self.weighting.log_q else negatives  # it counts draws in log_q
             valid, hits = self._valid(positive, few, row)
             pos_log_q = None if few.pos_log_q is None else few.pos_log_q.unsqueeze(-1)
             correction = self.weighting(query, few.log_q, valid, pos_log_q)
             if correction is not None and correction.dim() == 2:
                 correction = correction.unsqueeze(1)
-            vectors = negative_vectors(out.items, few)
-            found: Tensor = self.objective.partition_of_products(query, vectors, correction, hits)
+            return negative_vectors(out.items, few), correction, hits
+
+        def partition(query: Tensor) -> Tensor:
+            found: Tensor = self.objective.partition_of_products(query, *negatives_of(query))
             return found
 
-        vectors = gather(out.items, positive).unsqueeze(1)
-        scores = self.readout.partitioned(
-            out.interests, vectors, partition, self.objective.temperature, out.interest_mask, row
-        )
+        vectors, temperature = gather(out.items, positive).unsqueeze(1), self.objective.temperature
+        if row is None and not self.user_balance:  # rows that weigh alike
+            found = self.readout.as_products(out.interests, vectors, temperature, out.interest_mask)
+            if found is not None:
+                query, pos = found
+                return self.objective.of_products(pos, query, *negatives_of(query))
+        scores = self.readout.partitioned(out.interests, vectors, partition, temperature, out.interest_mask, row)
         if scores is None:
             return None
         loss: Tensor = self.objective.compare(scores.pos, scores.neg)

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from graphmi.losses.cross_entropy import cross_entropy_of_products
 from graphmi.losses.hits import Hits
 from graphmi.losses.partition import log_partition, negative_weights
 from graphmi.losses.products import partition_of_products
@@ -94,6 +95,25 @@ class Objective(nn.Module, ABC):
         """
         return self.partition(query @ vectors.T, correction, hits)
 
+    def of_products(
+        self,
+        pos: Tensor,
+        query: Tensor,
+        vectors: Tensor,
+        correction: Tensor | None = None,
+        hits: Hits | None = None,
+    ) -> Tensor:
+        """Return the loss of each row, ``[batch]``, where all products of the row are scores of its negatives.
+
+        Args:
+            pos: ``[batch]``.
+            query: As in :meth:`partition_of_products`.
+            vectors: As in :meth:`partition_of_products`.
+            correction: As in :meth:`partition_of_products`.
+            hits: As in :meth:`partition`.
+        """
+        return self.compare(pos, self.partition_of_products(query, vectors, correction, hits).logsumexp(1))
+
     def compare(self, pos: Tensor, partition: Tensor) -> Tensor:
         """Return the loss of each row, ``[...]``, from the positive scores and the :meth:`partition`."""
         raise NotImplementedError
@@ -168,6 +188,19 @@ class SampledSoftmaxLoss(Objective):
     ) -> Tensor:
         """Return the log-partition of the inner products without writing these down, ``[batch, num_vectors]``."""
         return partition_of_products(query, vectors, correction, self.temperature, hits)
+
+    def of_products(
+        self,
+        pos: Tensor,
+        query: Tensor,
+        vectors: Tensor,
+        correction: Tensor | None = None,
+        hits: Hits | None = None,
+    ) -> Tensor:
+        """Return the loss of each row without writing the products down, ``[batch]``."""
+        if type(self) is not SampledSoftmaxLoss:  # a subclass may compare in another way
+            return super().of_products(pos, query, vectors, correction, hits)
+        return cross_entropy_of_products(query, vectors, pos, correction, self.temperature, hits)
 
     def compare(self, pos: Tensor, partition: Tensor) -> Tensor:
         """Return the loss of each row, ``[...]``."""

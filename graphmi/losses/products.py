@@ -14,10 +14,11 @@ from graphmi.losses.partition import log_partition
 from graphmi.nn.autocast import add_product, autocast_dtype, widened
 from graphmi.nn.powers import LOG2_E, exp2_
 
-__all__ = ["partition_of_products"]
+__all__ = ["bounded", "of_blocks", "partition_of_products", "powers_", "rows_of_block"]
 
 _BLOCK = 2**18  # products at a time on the CPU: the cache of a core
 _PIECE = 28 * 2**20  # bytes at a time on the CPU: larger pieces of memory are new, page by page, in every step
+_BITS = 64  # float32 has room for powers of 2 up to this, their reciprocals, and sums of billions of them
 _FILL = 64  # sizes are multiples of this
 
 
@@ -90,7 +91,8 @@ class _PartitionOfProducts(torch.autograd.Function):
         ctx.scale, ctx.kinds = scale, (left.dtype, right.dtype)  # type: ignore[attr-defined]
         left, right = widened(left), right.to(kind)
         num_vectors = left.size(1)
-        total, largest = left.new_empty(len(left), num_vectors, 1), left.new_empty(len(left), num_vectors, 1)
+        total, largest = left.new_zeros(2, len(left), num_vectors, 1).unbind()
+        small = kind != torch.float16 and bounded(left, right, correction, scale)
         size, kept = _sizes(num_vectors * len(right), kind) if left.device.type == "cpu" else (len(left), len(left))
         terms = [left.new_empty(len(part), num_vectors, len(right), dtype=kind) for part in torch.split(left, kept)]
         outs = [out for part in terms for out in torch.split(part, size)]
@@ -98,7 +100,7 @@ class _PartitionOfProducts(torch.autograd.Function):
         added: Sequence[Tensor | None] = [None] * len(outs)
         if correction is not None:
             added = torch.split(correction.to(left).expand(*left.shape[:2], len(right)), size)
-        places = _of_blocks(hits, size, len(outs))
+        places = of_blocks(hits, size, len(outs))
         columns = right.T.contiguous()  # a faster product
         for rows, sums, most, out, plus, few in zip(*blocks, outs, added, places, strict=True):
             torch.mm(rows.flatten(0, 1), columns, out=out.view(-1, len(right)))
@@ -106,9 +108,7 @@ class _PartitionOfProducts(torch.autograd.Function):
             if plus is not None:
                 exact.add_(plus, alpha=LOG2_E)
             leave_out(exact, few)
-            torch.amax(exact, -1, keepdim=True, out=most)
-            most.clamp_min_(torch.finfo(exact.dtype).min)  # finite where nothing is left
-            torch.sum(exp2_(exact.sub_(most)), -1, keepdim=True, out=sums)
+            powers_(exact, sums, most, small)
             if exact is not out:
                 out.copy_(exact)
         ctx.save_for_backward(left, right, total, *terms)
@@ -129,13 +129,49 @@ class _PartitionOfProducts(torch.autograd.Function):
         return grad_left.to(of_left), grad_right.T.to(of_right), None, None, None, None
 
 
+def bounded(left: Tensor, right: Tensor, correction: Tensor | None, scale: float) -> bool:
+    """Return whether all exponents are known to be small, so that the largest need not be looked for.
+
+    An accelerator would have to be waited for.
+    """
+    if left.device.type != "cpu" or not (left.numel() and right.numel()):
+        return False
+    most: Tensor = scale * left.norm(dim=-1).amax() * right.norm(dim=-1).amax()
+    if correction is not None:
+        most = most + correction.abs().amax()
+    return bool(most * LOG2_E < _BITS)
+
+
+def powers_(exponents: Tensor, total: Tensor, largest: Tensor, small: bool) -> None:
+    """Turn exponents ``[..., num]`` less their largest, which small ones need not be, into powers of 2 in place.
+
+    Args:
+        exponents: ``-inf`` becomes 0.
+        total: Where the sums of the powers go, ``[..., 1]``.
+        largest: Where the largest exponents go, finite where there is none; small ones leave it as it is.
+        small: What :func:`bounded` says.
+    """
+    if not small:
+        torch.amax(exponents, -1, keepdim=True, out=largest)
+        largest.clamp_min_(torch.finfo(largest.dtype).min)  # finite where nothing is left
+        exp2_(exponents.sub_(largest))
+    else:
+        exponents.exp2_()
+    torch.sum(exponents, -1, keepdim=True, out=total)
+
+
+def rows_of_block(width: int) -> int:
+    """Return how many rows of so many products make a block that stays in the cache."""
+    return max(_BLOCK // max(width, 1), 1)
+
+
 def _sizes(width: int, kind: torch.dtype) -> tuple[int, int]:
     """Return how many rows of so many products make a block, and how many, whole blocks, a piece of memory."""
-    size = max(_BLOCK // max(width, 1), 1)
+    size = rows_of_block(width)
     return size, size * max(_PIECE // (kind.itemsize * size * max(width, 1)), 1)
 
 
-def _of_blocks(hits: Hits | None, size: int, num_blocks: int) -> Iterable[Hits | None]:
+def of_blocks(hits: Hits | None, size: int, num_blocks: int) -> Iterable[Hits | None]:
     """Return the hits of each block of ``size`` rows, rows counted from its first."""
     if hits is None or num_blocks == 1:
         return [hits] * num_blocks

@@ -81,6 +81,24 @@ class Readout(nn.Module, ABC):
         """
         return None
 
+    def as_products(
+        self, interests: Tensor, positive: Tensor, temperature: float | None, interest_mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor] | None:
+        r"""Return vectors that stand for the interests in a softmax, and the scores of the positives.
+
+        Args:
+            interests: ``[batch, num_interests, dim]``.
+            positive: ``[batch, 1, dim]``.
+            temperature: :math:`\tau`, if the objective has one.
+            interest_mask: ``[batch, num_interests]``.
+
+        Returns:
+            ``[batch, num_vectors, dim]`` and ``[batch]``. The sum over the vectors of :math:`\exp(\langle u, e_j
+            \rangle / \tau)` is :math:`\exp(s_j / \tau)` with the score of each negative. ``None`` where there are no
+            such vectors.
+        """
+        return None
+
     def partitioned(
         self,
         interests: Tensor,

@@ -67,6 +67,14 @@ class LogSumExpReadout(Readout):
         pos = self._score(interests.index_select(0, row), mask, positive.unsqueeze(1))
         return Scores(pos.squeeze(-1), neg, score=score)
 
+    def as_products(
+        self, interests: Tensor, positive: Tensor, temperature: float | None, interest_mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor] | None:
+        """Return the interests, where all are active and the objective has the temperature of this readout."""
+        if type(self.similarity) is not InnerProduct or temperature != self.temperature or interest_mask is not None:
+            return None
+        return interests, self._score(interests, None, positive).squeeze(-1)
+
     def partitioned(
         self,
         interests: Tensor,

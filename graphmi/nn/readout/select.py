@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from graphmi.nn.readout.base import Readout, Scores, of_positives, partition_per_interest, scores_per_interest
+from graphmi.nn.readout.base import Readout, Scores, partition_per_interest, scores_per_interest
 from graphmi.nn.select import ArgmaxSelector, Selector
 from graphmi.nn.similarity import InnerProduct, Similarity
 
@@ -89,6 +89,19 @@ class SelectReadout(Readout):
         pos = self._best(interests.index_select(0, row), mask, positive.unsqueeze(1))
         return Scores(pos.squeeze(-1), neg, score=score)
 
+    def as_products(
+        self, interests: Tensor, positive: Tensor, temperature: float | None, interest_mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor] | None:
+        """Return one vector per user, its only interest or the mix for the positive; ``None`` where items choose."""
+        if type(self.similarity) is not InnerProduct:
+            return None
+        vector = interests
+        if self.anchor == "positive":
+            vector = (self.selector(interests, positive, interest_mask) * interests).sum(1, keepdim=True)
+        elif not _no_choice(interests, interest_mask):
+            return None
+        return vector, self._single(vector, positive).squeeze(-1)
+
     def partitioned(
         self,
         interests: Tensor,
@@ -102,20 +115,19 @@ class SelectReadout(Readout):
 
         With several positives per user and a hard choice, those of every interest.
         """
+        if row is None:
+            found = self.as_products(interests, positive, temperature, interest_mask)
+            return None if found is None else Scores(found[1], partition(found[0]).squeeze(1))
         if type(self.similarity) is not InnerProduct:
             return None
-        if self.anchor == "candidate":
-            if not _no_choice(interests, interest_mask):
+        if self.anchor == "positive":
+            if not self.selector.hard:
                 return None
-            total = partition(interests).squeeze(1)
-            pos = self._single(of_positives(interests, None, row)[0], positive).squeeze(-1)
-            return Scores(pos, total if row is None else total.index_select(0, row))
-        if row is None:
-            mixed = (self.selector(interests, positive, interest_mask) * interests).sum(1, keepdim=True)
-            return Scores(self._single(mixed, positive).squeeze(-1), partition(mixed).squeeze(1))
-        if not self.selector.hard:
+            return partition_per_interest(self.selector, interests, positive, partition, interest_mask, row)
+        if not _no_choice(interests, interest_mask):
             return None
-        return partition_per_interest(self.selector, interests, positive, partition, interest_mask, row)
+        pos = self._single(interests.index_select(0, row), positive).squeeze(-1)
+        return Scores(pos, partition(interests).squeeze(1).index_select(0, row))
 
     def _best(self, interests: Tensor, interest_mask: Tensor | None, items: Tensor) -> Tensor:
         if _no_choice(interests, interest_mask):

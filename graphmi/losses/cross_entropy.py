@@ -1,0 +1,114 @@
+"""The cross entropy of inner products, without the products themselves: loss and gradients in one pass."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
+
+from graphmi.losses.hits import Hits, leave_out
+from graphmi.losses.products import bounded, of_blocks, partition_of_products, powers_, rows_of_block
+from graphmi.nn.autocast import autocast_dtype
+from graphmi.nn.powers import LOG2_E
+
+__all__ = ["cross_entropy_of_products"]
+
+_FEW = 32  # vectors: products of fewer take longer
+
+
+def cross_entropy_of_products(
+    left: Tensor,
+    right: Tensor,
+    pos: Tensor,
+    correction: Tensor | None = None,
+    temperature: float = 1.0,
+    hits: Hits | None = None,
+) -> Tensor:
+    r"""Return the cross entropy of a positive among itself and all products of its row, ``[batch]``.
+
+    .. math:: \log\Big(e^{x_+ / \tau} + \sum_{kj} e^{\langle u_k, v_j \rangle / \tau + c_{kj}}\Big) - x_+ / \tau
+
+    The same as by :func:`~graphmi.losses.products.partition_of_products`, in a part of its time on a CPU: gradients
+    are computed with the loss, while a block of products is in the cache, and no product is kept. Gradients of the rows
+    that are all alike, as those of a mean, multiply what is there already; for others all is computed once more.
+
+    Args:
+        left: ``[batch, num_vectors, dim]``.
+        right: ``[num_negatives, dim]``.
+        pos: Scores of the positives :math:`x_+`, ``[batch]``.
+        correction: Broadcast to ``[batch, num_vectors, num_negatives]``, without gradient; ``None`` is zero.
+        temperature: Divides all scores, positive.
+        hits: Products that do not count.
+    """
+    learns = torch.is_grad_enabled() and any(each.requires_grad for each in (left, right, pos))
+    plain = autocast_dtype(left) is None and left.dtype == right.dtype == pos.dtype
+    if not (learns and plain) or left.device.type != "cpu" or torch.compiler.is_compiling():
+        partition = partition_of_products(left, right, correction, temperature, hits)
+        return F.softplus(partition.logsumexp(1) - pos / temperature)
+    out: Tensor = _CrossEntropyOfProducts.apply(left, right, pos, _Rest(correction, 1.0 / temperature, hits))  # type: ignore[no-untyped-call]
+    return out
+
+
+class _Rest(NamedTuple):
+    correction: Tensor | None
+    scale: float
+    hits: Hits | None
+
+
+class _CrossEntropyOfProducts(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, left: Tensor, right: Tensor, pos: Tensor, rest: _Rest) -> Tensor:
+        loss, *gradients = _with_gradients(left, right, pos, torch.ones_like(pos), rest)
+        ctx.save_for_backward(left, right, pos, *gradients)
+        ctx.rest = rest  # type: ignore[attr-defined]
+        return loss
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        left, right, pos, *gradients = ctx.saved_tensors  # type: ignore[attr-defined]
+        factor = grad[:1]
+        if not bool((grad == factor).all()):
+            _, *gradients = _with_gradients(left, right, pos, grad, ctx.rest)  # type: ignore[attr-defined]
+            factor = torch.ones_like(factor)
+        of_left, of_right, of_pos = (factor * each for each in gradients)
+        return of_left, of_right, of_pos, None
+
+
+def _with_gradients(
+    left: Tensor, right: Tensor, pos: Tensor, grad: Tensor, rest: _Rest
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the loss and, for gradients of its rows, the gradients of left, right and pos."""
+    (batch, num_vectors, dim), width = left.shape, len(right)
+    correction, scale, hits = rest
+    exponents, columns = left * (scale * LOG2_E), right.T.contiguous()  # a faster product
+    added: Tensor | None = None
+    if correction is not None and correction.shape[-1:].numel() == correction.numel() == width:
+        exponents = F.pad(exponents, (0, 1), value=1.0)  # a dimension more, and there is nothing to add
+        columns = torch.cat([columns, correction.to(left).view(1, width) * LOG2_E])
+    elif correction is not None:
+        added = correction.to(left).expand(batch, num_vectors, width)
+    small = bounded(left, right, correction, scale)
+    size = max(rows_of_block(num_vectors * width), -(-_FEW // num_vectors))
+    blocks = [slice(start, start + size) for start in range(0, batch, size)]
+    buffer = left.new_empty(min(size, batch), num_vectors, width)
+    total, largest = left.new_zeros(2, batch, 1, 1).unbind()
+    of_left, of_right, of_pos = left.new_empty(left.shape), torch.zeros_like(columns[:dim]), torch.empty_like(pos)
+    for rows, places in zip(blocks, of_blocks(hits, size, len(blocks)), strict=True):
+        terms = buffer[: len(total[rows])]
+        flat = terms.view(-1, width)
+        torch.mm(exponents[rows].flatten(0, 1), columns, out=flat)
+        if added is not None:
+            terms.add_(added[rows], alpha=LOG2_E)
+        leave_out(terms, places)
+        powers_(terms.view(-1, 1, num_vectors * width), total[rows], largest[rows], small)
+        partition = total[rows].log() + largest[rows] / LOG2_E
+        share = grad[rows] * (partition.flatten() - scale * pos[rows]).sigmoid_() * scale
+        torch.neg(share, out=of_pos[rows])
+        share = share.view(-1, 1, 1) / total[rows].clamp_min(torch.finfo(total.dtype).tiny)
+        of_right.addmm_((left[rows] * share).flatten(0, 1).T, flat)
+        torch.mm(flat, right, out=of_left[rows].view(-1, dim))
+        of_left[rows].mul_(share)
+    loss = F.softplus((total.log() + largest / LOG2_E).flatten() - scale * pos)
+    return loss, of_left, of_right.T, of_pos
