@@ -138,7 +138,7 @@ def bounded(left: Tensor, right: Tensor, correction: Tensor | None, scale: float
         return False
     most: Tensor = scale * left.norm(dim=-1).amax() * right.norm(dim=-1).amax()
     if correction is not None:
-        most = most + correction.abs().amax()
+        most = most + correction.masked_fill(correction == -math.inf, 0.0).abs().amax()  # of -inf comes a plain 0
     return bool(most * LOG2_E < _BITS)
 
 
