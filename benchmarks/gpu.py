@@ -25,6 +25,7 @@ from torch_geometric.nn import LGConv
 from graphmi.data import LeaveOneOut, PrefixLoader, TargetLoader, deduplicate, open_data
 from graphmi.kernels import triton_kernels
 from graphmi.losses import SampledSoftmaxLoss
+from graphmi.losses.products import NegativeVectors
 from graphmi.models import SequenceModel
 from graphmi.nn import Adjacency, CenterAggregator, LightGCNWeight, SelectReadout, VirtualInterestGenerator, propagate
 from graphmi.retrieval import rank
@@ -89,7 +90,7 @@ def softmax(device: str) -> list[Row]:
 
             def torchs(vectors: Tensor = vectors, items: Tensor = items, kind: torch.dtype | None = kind) -> None:
                 with nullcontext() if kind is None else torch.autocast(torch.device(device).type, kind):
-                    partition = objective.partition_of_products(vectors, items)
+                    partition = objective.partition_of_products(vectors, NegativeVectors(items))
                 partition.sum().backward()
 
             name = f"{title}, {'float32' if kind is None else 'bfloat16'}"

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from graphmi.kernels import use_triton
 from graphmi.losses.hits import Hits, leave_out
 from graphmi.losses.products import bounded, of_blocks, partition_of_products, powers_, rows_of_block
 from graphmi.nn.autocast import autocast_dtype
@@ -24,6 +25,7 @@ def cross_entropy_of_products(
     correction: Tensor | None = None,
     temperature: float = 1.0,
     hits: Hits | None = None,
+    valid: Tensor | None = None,
 ) -> Tensor:
     r"""Return the cross entropy of a positive among itself and all products of its row, ``[batch]``.
 
@@ -40,13 +42,15 @@ def cross_entropy_of_products(
         correction: Broadcast to ``[batch, num_vectors, num_negatives]``, without gradient; ``None`` is zero.
         temperature: Divides all scores, positive.
         hits: Products that do not count.
+        valid: ``[batch, num_negatives]``, False where the products of a row do not count; ``None``: all do.
     """
     learns = torch.is_grad_enabled() and any(each.requires_grad for each in (left, right, pos))
     plain = autocast_dtype(left) is None and left.dtype == right.dtype == pos.dtype
-    if not (learns and plain) or left.device.type != "cpu" or torch.compiler.is_compiling():
-        partition = partition_of_products(left, right, correction, temperature, hits)
+    blocks = left.device.type == "cpu" and not (use_triton(left) or torch.compiler.is_compiling())
+    if not (learns and plain and blocks):
+        partition = partition_of_products(left, right, correction, temperature, hits, valid)
         return F.softplus(partition.logsumexp(1) - pos / temperature)
-    out: Tensor = _CrossEntropyOfProducts.apply(left, right, pos, _Rest(correction, 1.0 / temperature, hits))  # type: ignore[no-untyped-call]
+    out: Tensor = _CrossEntropyOfProducts.apply(left, right, pos, _Rest(correction, 1.0 / temperature, hits, valid))  # type: ignore[no-untyped-call]
     return out
 
 
@@ -54,6 +58,7 @@ class _Rest(NamedTuple):
     correction: Tensor | None
     scale: float
     hits: Hits | None
+    valid: Tensor | None
 
 
 class _CrossEntropyOfProducts(torch.autograd.Function):
@@ -81,7 +86,7 @@ def _with_gradients(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the loss and, for gradients of its rows, the gradients of left, right and pos."""
     (batch, num_vectors, dim), width = left.shape, len(right)
-    correction, scale, hits = rest
+    correction, scale, hits, valid = rest
     exponents, columns = left * (scale * LOG2_E), right.T.contiguous()  # a faster product
     added: Tensor | None = None
     if correction is not None and correction.shape[-1:].numel() == correction.numel() == width:
@@ -102,7 +107,7 @@ def _with_gradients(
         if added is not None:
             terms.add_(added[rows], alpha=LOG2_E)
         leave_out(terms, places)
-        powers_(terms.view(-1, 1, num_vectors * width), total[rows], largest[rows], small)
+        powers_(terms, total[rows], largest[rows], small, None if valid is None else valid[rows])
         partition = total[rows].log() + largest[rows] / LOG2_E
         share = grad[rows] * (partition.flatten() - scale * pos[rows]).sigmoid_() * scale
         torch.neg(share, out=of_pos[rows])

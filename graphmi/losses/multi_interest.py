@@ -13,6 +13,7 @@ from graphmi.losses.gather import cheaper_at_once, gather, negative_vectors, pic
 from graphmi.losses.hits import Hits, accidental_hits
 from graphmi.losses.objectives import Objective
 from graphmi.losses.pairs import multiplicity, pair_by_pair
+from graphmi.losses.products import NegativeVectors
 from graphmi.losses.regularizers import Regularizer
 from graphmi.losses.weighting import UniformWeighting, Weighting
 from graphmi.nn.readout import Readout, Scores
@@ -156,17 +157,17 @@ class MultiInterestLoss(Loss):
         if not products:
             return None
 
-        def negatives_of(query: Tensor) -> tuple[Tensor, Tensor | None, Hits | None]:
+        def negatives_of(query: Tensor) -> NegativeVectors:
             few = distinct(negatives) if self.weighting.log_q else negatives  # it counts draws in log_q
             valid, hits = self._valid(positive, few, row)
             pos_log_q = None if few.pos_log_q is None else few.pos_log_q.unsqueeze(-1)
-            correction = self.weighting(query, few.log_q, valid, pos_log_q)
+            correction = self.weighting(query, few.log_q, None, pos_log_q)
             if correction is not None and correction.dim() == 2:
                 correction = correction.unsqueeze(1)
-            return negative_vectors(out.items, few), correction, hits
+            return NegativeVectors(negative_vectors(out.items, few), correction, hits, valid)
 
         def partition(query: Tensor) -> Tensor:
-            found: Tensor = self.objective.partition_of_products(query, *negatives_of(query))
+            found: Tensor = self.objective.partition_of_products(query, negatives_of(query))
             return found
 
         vectors, temperature = gather(out.items, positive).unsqueeze(1), self.objective.temperature
@@ -174,7 +175,7 @@ class MultiInterestLoss(Loss):
             found = self.readout.as_products(out.interests, vectors, temperature, out.interest_mask)
             if found is not None:
                 query, pos = found
-                return self.objective.of_products(pos, query, *negatives_of(query))
+                return self.objective.of_products(pos, query, negatives_of(query))
         scores = self.readout.partitioned(out.interests, vectors, partition, temperature, out.interest_mask, row)
         if scores is None:
             return None

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from graphmi.losses.cross_entropy import cross_entropy_of_products
 from graphmi.losses.hits import Hits
 from graphmi.losses.partition import log_partition, negative_weights
-from graphmi.losses.products import partition_of_products
+from graphmi.losses.products import NegativeVectors, partition_of_products, without_invalid
 from graphmi.ranges import at_least, positive
 
 __all__ = ["BCELoss", "BPRLoss", "Objective", "SampledSoftmaxLoss", "TripletLoss"]
@@ -75,44 +75,28 @@ class Objective(nn.Module, ABC):
             "without 'block_size'"
         )
 
-    def partition_of_products(
-        self,
-        query: Tensor,
-        vectors: Tensor,
-        correction: Tensor | None = None,
-        hits: Hits | None = None,
-    ) -> Tensor:
+    def partition_of_products(self, query: Tensor, negatives: NegativeVectors) -> Tensor:
         """Return the :meth:`partition` of the inner products of vectors with those of the negatives.
 
         Args:
             query: ``[batch, num_vectors, dim]``.
-            vectors: ``[num_negatives, dim]``.
-            correction: Broadcast to ``[batch, num_vectors, num_negatives]``.
-            hits: As in :meth:`partition`.
+            negatives: The vectors of the negatives, and which products count.
 
         Returns:
             ``[batch, num_vectors]``.
         """
-        return self.partition(query @ vectors.T, correction, hits)
+        vectors, correction, hits, valid = negatives
+        return self.partition(query @ vectors.T, without_invalid(correction, valid, query), hits)
 
-    def of_products(
-        self,
-        pos: Tensor,
-        query: Tensor,
-        vectors: Tensor,
-        correction: Tensor | None = None,
-        hits: Hits | None = None,
-    ) -> Tensor:
+    def of_products(self, pos: Tensor, query: Tensor, negatives: NegativeVectors) -> Tensor:
         """Return the loss of each row, ``[batch]``, where all products of the row are scores of its negatives.
 
         Args:
             pos: ``[batch]``.
             query: As in :meth:`partition_of_products`.
-            vectors: As in :meth:`partition_of_products`.
-            correction: As in :meth:`partition_of_products`.
-            hits: As in :meth:`partition`.
+            negatives: As in :meth:`partition_of_products`.
         """
-        return self.compare(pos, self.partition_of_products(query, vectors, correction, hits).logsumexp(1))
+        return self.compare(pos, self.partition_of_products(query, negatives).logsumexp(1))
 
     def compare(self, pos: Tensor, partition: Tensor) -> Tensor:
         """Return the loss of each row, ``[...]``, from the positive scores and the :meth:`partition`."""
@@ -179,28 +163,17 @@ class SampledSoftmaxLoss(Objective):
         """Return the log-partition of the negatives, ``[...]``."""
         return log_partition(neg, correction, self.temperature, hits)
 
-    def partition_of_products(
-        self,
-        query: Tensor,
-        vectors: Tensor,
-        correction: Tensor | None = None,
-        hits: Hits | None = None,
-    ) -> Tensor:
+    def partition_of_products(self, query: Tensor, negatives: NegativeVectors) -> Tensor:
         """Return the log-partition of the inner products without writing these down, ``[batch, num_vectors]``."""
-        return partition_of_products(query, vectors, correction, self.temperature, hits)
+        vectors, correction, hits, valid = negatives
+        return partition_of_products(query, vectors, correction, self.temperature, hits, valid)
 
-    def of_products(
-        self,
-        pos: Tensor,
-        query: Tensor,
-        vectors: Tensor,
-        correction: Tensor | None = None,
-        hits: Hits | None = None,
-    ) -> Tensor:
+    def of_products(self, pos: Tensor, query: Tensor, negatives: NegativeVectors) -> Tensor:
         """Return the loss of each row without writing the products down, ``[batch]``."""
         if type(self) is not SampledSoftmaxLoss:  # a subclass may compare in another way
-            return super().of_products(pos, query, vectors, correction, hits)
-        return cross_entropy_of_products(query, vectors, pos, correction, self.temperature, hits)
+            return super().of_products(pos, query, negatives)
+        vectors, correction, hits, valid = negatives
+        return cross_entropy_of_products(query, vectors, pos, correction, self.temperature, hits, valid)
 
     def compare(self, pos: Tensor, partition: Tensor) -> Tensor:
         """Return the loss of each row, ``[...]``."""

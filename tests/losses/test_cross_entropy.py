@@ -23,7 +23,7 @@ def numbers(*shape, seed=0):
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-def plain(left, right, pos, correction, temperature, hits):
+def plain(left, right, pos, correction=None, temperature=1.0, hits=None, valid=None):
     scores = left @ right.T / temperature
     if correction is not None:
         scores = scores + correction
@@ -31,6 +31,8 @@ def plain(left, right, pos, correction, temperature, hits):
         left_out = torch.zeros_like(scores)
         leave_out(left_out, hits)
         scores = scores + left_out
+    if valid is not None:
+        scores = scores.masked_fill(~valid.unsqueeze(1), -torch.inf)
     every = torch.cat([pos.unsqueeze(1) / temperature, scores.flatten(1)], 1)
     return every.logsumexp(1) - pos / temperature
 
@@ -40,15 +42,16 @@ def plain(left, right, pos, correction, temperature, hits):
 @pytest.mark.parametrize("num_vectors", [1, 2])
 @pytest.mark.parametrize("correction", CORRECTIONS.values(), ids=CORRECTIONS)
 @pytest.mark.parametrize("hits", HITS.values(), ids=HITS)
+@pytest.mark.parametrize("valid", [None, numbers(7, 5, seed=5) > -0.5], ids=["all", "valid"])
 @pytest.mark.parametrize("rows", ["alike", "different"])
-def test_is_the_cross_entropy_of_all_products(monkeypatch, size, block, num_vectors, correction, hits, rows):
+def test_is_the_cross_entropy_of_all_products(monkeypatch, size, block, num_vectors, correction, hits, valid, rows):
     monkeypatch.setattr(products, "_BLOCK", block)
     monkeypatch.setattr("graphmi.losses.cross_entropy._FEW", block)
     left, right = size * numbers(7, num_vectors, 3), numbers(5, 3, seed=1)
     inputs = [each.requires_grad_() for each in (left, right, size * numbers(7, seed=2))]
     if correction is not None:
         correction = numbers(*correction, seed=3)
-    arguments = (correction, 0.5, hits)
+    arguments = (correction, 0.5, hits, valid)
     found, expected = cross_entropy_of_products(*inputs, *arguments), plain(*inputs, *arguments)
     torch.testing.assert_close(found, expected)
     direction = torch.full((7,), 0.3, dtype=torch.float64) if rows == "alike" else numbers(7, seed=4)
@@ -60,7 +63,7 @@ def test_is_the_cross_entropy_of_all_products(monkeypatch, size, block, num_vect
 def test_as_many_rows_as_negatives_have_corrections_of_their_own():
     inputs = [each.requires_grad_() for each in (numbers(5, 1, 3), numbers(5, 3, seed=1), numbers(5, seed=2))]
     correction = numbers(5, 1, 1, seed=3)
-    found, expected = cross_entropy_of_products(*inputs, correction), plain(*inputs, correction, 1.0, None)
+    found, expected = cross_entropy_of_products(*inputs, correction), plain(*inputs, correction)
     torch.testing.assert_close(found, expected)
 
 
@@ -89,7 +92,7 @@ def test_numbers_of_any_size_in_float32(size):
     left, right, pos = size * numbers(7, 1, 3).float(), numbers(5, 3, seed=1).float(), size * numbers(7, seed=2).float()
     inputs = [each.requires_grad_() for each in (left, right, pos)]
     loss = cross_entropy_of_products(*inputs)
-    torch.testing.assert_close(loss, plain(*inputs, None, 1.0, None))
+    torch.testing.assert_close(loss, plain(*inputs))
     loss.mean().backward()
     assert all(each.grad.isfinite().all() for each in inputs)
 
@@ -99,7 +102,7 @@ def test_corrections_of_any_size_in_float32(size):
     inputs = [each.float().requires_grad_() for each in (numbers(7, 1, 3), numbers(5, 3, seed=1), numbers(7, seed=2))]
     correction = size * numbers(5, seed=3).float()
     loss = cross_entropy_of_products(*inputs, correction)
-    torch.testing.assert_close(loss, plain(*inputs, correction, 1.0, None))
+    torch.testing.assert_close(loss, plain(*inputs, correction))
     loss.mean().backward()
     assert all(each.grad.isfinite().all() for each in inputs)
 
@@ -108,7 +111,7 @@ def test_vectors_may_lie_anywhere_in_memory():
     left, right, pos = numbers(2, 7, 3).transpose(0, 1).requires_grad_(), numbers(3, 5, seed=1).T, numbers(7, seed=2)
     found = cross_entropy_of_products(left, right, pos)
     (gradient,) = torch.autograd.grad(found.mean(), left)
-    expected = plain(left, right, pos, None, 1.0, None)
+    expected = plain(left, right, pos)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(gradient, torch.autograd.grad(expected.mean(), left)[0])
 

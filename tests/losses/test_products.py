@@ -36,19 +36,23 @@ def vectors(*shape, seed=0):
 @pytest.mark.parametrize("piece", [1, 160, 2**25])
 @pytest.mark.parametrize("correction", CORRECTIONS.values(), ids=CORRECTIONS)
 @pytest.mark.parametrize("hits", HITS.values(), ids=HITS)
-def test_is_the_log_partition_of_the_products(monkeypatch, block, piece, correction, hits):
+@pytest.mark.parametrize("valid", [None, vectors(7, 5, seed=5) > -0.5], ids=["all", "valid"])
+@pytest.mark.parametrize("size", [1.0, 100.0], ids=["small", "large"])
+def test_is_the_log_partition_of_the_products(monkeypatch, block, piece, correction, hits, valid, size):
     monkeypatch.setattr(products, "_BLOCK", block)
     monkeypatch.setattr(products, "_PIECE", piece)
-    variables = left, right = vectors(7, 2, 3).requires_grad_(), vectors(5, 3, seed=1).requires_grad_()
+    variables = left, right = (size * vectors(7, 2, 3)).requires_grad_(), vectors(5, 3, seed=1).requires_grad_()
     if correction is not None:
         correction = vectors(*correction, seed=2)
         correction.view(-1)[0] = -torch.inf
-    found = partition_of_products(left, right, correction, 0.5, hits)
+    found = partition_of_products(left, right, correction, 0.5, hits, valid)
     scores = left @ right.T / 0.5 if correction is None else left @ right.T / 0.5 + correction
     if hits is not None:
         removed = torch.zeros(7, 2, 5, dtype=torch.float64)
         leave_out(removed, hits)
         scores = scores + removed
+    if valid is not None:
+        scores = scores.masked_fill(~valid.unsqueeze(1), -torch.inf)
     kept = scores.isfinite().any(-1)
     torch.testing.assert_close(found[kept], scores[kept].logsumexp(-1))
     assert (found[~kept] == -torch.inf).all()
@@ -93,15 +97,16 @@ def test_large_products_are_finite():
 @pytest.mark.parametrize("block", [700, 2**18])
 @pytest.mark.parametrize("correction", CORRECTIONS.values(), ids=CORRECTIONS)
 @pytest.mark.parametrize("hits", HITS.values(), ids=HITS)
-def test_autocast_takes_products_in_half_precision(monkeypatch, block, correction, hits):
+@pytest.mark.parametrize("valid", [None, vectors(7, 5, seed=5) > -0.5], ids=["all", "valid"])
+def test_autocast_takes_products_in_half_precision(monkeypatch, block, correction, hits, valid):
     monkeypatch.setattr(products, "_BLOCK", block)
     variables = [vectors(7, 2, 3).float().requires_grad_(), vectors(5, 3, seed=1).float().requires_grad_()]
     if correction is not None:
         correction = vectors(*correction, seed=2).float()
-    expected = partition_of_products(*variables, correction, 0.5, hits)
+    expected = partition_of_products(*variables, correction, 0.5, hits, valid)
     with torch.autocast("cpu", torch.bfloat16):
-        found = partition_of_products(*variables, correction, 0.5, hits)
-        mixed = partition_of_products(variables[0].bfloat16(), variables[1], correction, 0.5, hits)
+        found = partition_of_products(*variables, correction, 0.5, hits, valid)
+        mixed = partition_of_products(variables[0].bfloat16(), variables[1], correction, 0.5, hits, valid)
     assert found.dtype == mixed.dtype == torch.float32
     for other in (found, mixed):
         torch.testing.assert_close(other, expected, atol=0.02, rtol=0.005)
