@@ -62,7 +62,7 @@ class AllItemsSampler(Sampler):
         if self.block_size is not None:
             known = self.known.padded(user)
             return Negatives(self.item, excludes_known=True, all_items=True, known=known, block_size=self.block_size)
-        return Negatives(self.item, valid=~self.known.rows(user), excludes_known=True, all_items=True)
+        return Negatives(self.item, valid=self.known.rows(user).logical_not_(), excludes_known=True, all_items=True)
 
     def log_prob(self, user: Tensor, item: Tensor) -> Tensor:
         """Return minus the log number of items, of the shape of ``item``."""
