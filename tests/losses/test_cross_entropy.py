@@ -81,6 +81,12 @@ def test_negatives_that_do_not_count(correction):
         assert (inputs[1].grad[[0, 3]] == 0).all()
 
 
+def test_no_rows():
+    left, right, pos = (numbers(*shape).requires_grad_() for shape in ((0, 1, 3), (4, 3), (0,)))
+    cross_entropy_of_products(left, right, pos).sum().backward()
+    assert (right.grad == 0).all()
+
+
 def test_gradients():
     inputs = [each.requires_grad_() for each in (numbers(4, 2, 3), numbers(5, 3, seed=1), numbers(4, seed=2))]
     assert torch.autograd.gradcheck(lambda *x: cross_entropy_of_products(*x, None, 0.7), inputs)
