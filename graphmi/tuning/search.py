@@ -13,7 +13,6 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from graphmi.config import Config, completed, experiment_parser, read_config
-from graphmi.data import Dataset
 from graphmi.processes import launched
 from graphmi.ranges import at_least
 from graphmi.tuning.options import get_option, with_options
@@ -49,8 +48,9 @@ class Search:
         seed: Seed of the sampler, at least 0; every trial trains with the seed of the configuration.
 
     Raises:
+        DataError: If the data cannot be used; nothing is left behind then.
         UsageError: If the configuration has no such option, an option of the data is to be searched, or the storage has
-            a search of another configuration or of other ranges.
+            a search of another configuration, of other ranges or of other data.
 
     Example:
         >>> config = read_config(*preset_texts("lightgcn"), arguments=["--data", "ml-100k"])  # doctest: +SKIP
@@ -74,6 +74,7 @@ class Search:
         self.values, self.space, self.out = config.to_dict(), dict(space), Path(out)
         self.metric, self.spread, self.seed = str(self.values["trainer"]["monitor"]), spread, seed
         require_searchable(self.values, self.space)
+        self._dataset = config.experiment().dataset()  # first: what is wrong with it leaves no search behind
         self.study = optuna.create_study(
             study_name=self.out.name,
             storage=open_storage(storage or str(self.out / "journal.log")),
@@ -86,7 +87,7 @@ class Search:
         self._parser = experiment_parser()
         require_same(self.study, self.out, "config", self.values, completed=partial(completed, parser=self._parser))
         require_same_space(self.study, self.out, self.space)
-        self._dataset: Dataset | None = None
+        require_same(self.study, self.out, "fingerprint", {"data": self._dataset.fingerprint()})
         self._diversity: torch.Tensor | None = None
 
     @property
@@ -105,12 +106,10 @@ class Search:
             progress: Whether to show progress bars on a terminal or in a notebook.
 
         Raises:
-            DataError: If the data cannot be used.
             ValueError: If ``trials`` is below 1, or three trials in a row fail; the message has the last error.
             KeyboardInterrupt: If it was interrupted; the message says how to go on.
         """
         at_least(1, trials=trials)
-        dataset = self._load()
         end_orphans(self.study)
         if not self.study.trials:
             self.study.enqueue_trial(self.first)
@@ -118,7 +117,7 @@ class Search:
         with SearchProgress(trials, self.metric, enabled=progress) as shown:
             while (begun := _begun(self.study)) < trials and not (until and begun and time.monotonic() > until):
                 shown.begin(begun)
-                shown.end(self._one(begun, dataset, shown, until), self.best_trial)
+                shown.end(self._one(begun, shown, until), self.best_trial)
                 self._check_failures()
 
     @property
@@ -141,14 +140,7 @@ class Search:
         text = yaml.safe_dump(with_options(self.values, params), sort_keys=False)
         return read_config(text, parser=self._parser)
 
-    def _load(self) -> Dataset:
-        """Return the data of all trials: what is wrong with it is no failure of a trial."""
-        if self._dataset is None:
-            self._dataset = self.config({}).experiment().dataset()
-            require_same(self.study, self.out, "fingerprint", {"data": self._dataset.fingerprint()})
-        return self._dataset
-
-    def _one(self, begun: int, dataset: Dataset, shown: SearchProgress, until: float | None) -> FrozenTrial:
+    def _one(self, begun: int, shown: SearchProgress, until: float | None) -> FrozenTrial:
         """Run one trial after those that have begun, and return it."""
         # A sampler for each trial that counts: a search that was interrupted draws what it would have drawn.
         self.study.sampler = optuna.samplers.TPESampler(seed=self.seed + begun)
@@ -157,7 +149,7 @@ class Search:
             mark(trial)
             for name, distribution in self.space.items():  # after the mark: a trial that cannot be drawn ends, too
                 trial._suggest(name, distribution)
-            values = self._measure(trial, dataset, shown, until)
+            values = self._measure(trial, shown, until)
         except optuna.TrialPruned:
             return self.study.tell(trial, state=TrialState.PRUNED)
         except KeyboardInterrupt:
@@ -175,9 +167,7 @@ class Search:
             torch.cuda.empty_cache()
         return self.study.tell(trial, values)
 
-    def _measure(
-        self, trial: optuna.Trial, dataset: Dataset, shown: SearchProgress, until: float | None
-    ) -> list[float]:
+    def _measure(self, trial: optuna.Trial, shown: SearchProgress, until: float | None) -> list[float]:
         """Train with the options of a trial, and return its values."""
         experiment = self.config(trial.params).experiment()
         experiment.trainer.progress = False
@@ -190,15 +180,15 @@ class Search:
             if late or (not self.spread and trial.should_prune()):
                 raise optuna.TrialPruned
 
-        fitted = experiment.fit(dataset, on_epoch=report)
+        fitted = experiment.fit(self._dataset, on_epoch=report)
         history = fitted.history
         for name, value in {"seconds": history.seconds, "best_epoch": history.best_epoch, **fitted.valid}.items():
             trial.set_user_attr(name, value)
         values = [fitted.valid[self.metric]]
         if self.spread:
             if self._diversity is None:  # communities of items take their time, and are the same for every trial
-                self._diversity = experiment.groups.values(dataset.train)
-            found = experiment.evaluate(fitted.model, dataset, "valid", diversity=self._diversity)
+                self._diversity = experiment.groups.values(self._dataset.train)
+            found = experiment.evaluate(fitted.model, self._dataset, "valid", diversity=self._diversity)
             values.append(found.groups[f"diversity-controlled/{self.metric}"].std)
         return values
 

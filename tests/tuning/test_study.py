@@ -117,6 +117,13 @@ def test_a_wrong_range_is_one_sentence_and_begins_no_study(study, capsys, words,
     assert not Path("s").exists()
 
 
+def test_data_that_cannot_be_used_leaves_no_study_behind(study, capsys):
+    assert study("--columns.num_user", "9") == (1, [])
+    assert "has no option 'num_user'" in capsys.readouterr().err
+    assert not Path("s").exists()
+    assert study("--columns.num_users", "70")[0] == 0
+
+
 @pytest.mark.parametrize(
     "name", ["foo://bar", "sqlite:////nosuch/x.db", "sqlite:///plain.csv", "plain.csv", "list.json"]
 )
