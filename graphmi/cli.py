@@ -162,7 +162,7 @@ def _data(words: list[str]) -> None:
     action = actions[words[0]]
     parser = command_parser(f"data {words[0]}", (action.__doc__ or "").partition("\n")[0])
     parser.add_function_arguments(action, as_positional=True)
-    action(**parse(parser, words[1:]).as_dict())
+    action(**parser.instantiate(parse(parser, words[1:])).as_dict())
 
 
 def _sentence(error: Exception) -> str:

@@ -207,6 +207,23 @@ def test_data_commands_are_wired(graphmi):
     assert graphmi("data")[0] == 0
 
 
+def sizes(out):
+    return [int(re.search(rf"│ {what} +│ (\d+)", out)[1]) for what in ("users", "items", "interactions")]
+
+
+def test_stats_are_of_what_the_filter_keeps(graphmi, tmp_path):
+    path = tmp_path / "clicks.csv"
+    path.write_text("user_id,item_id,rating\na,x,5\na,x,5\na,y,4\nb,x,5\nb,y,1\nc,z,5\n")
+    for words, expected in (
+        ([], [3, 3, 6]),
+        (["--filter.k_core", 2], [2, 2, 4]),
+        (["--filter.min_weight", 4], [3, 3, 4]),
+        (["--filter.min_weight", 4, "--filter.k_core", 2, "--filter.iterate", "false"], [1, 1, 1]),
+    ):
+        status, out, err = graphmi("data", "stats", path, "--weight", "rating", *words)
+        assert (status, err, sizes(out)) == (0, "", expected)
+
+
 def test_columns_of_a_file_are_named_to_stats_as_to_train(graphmi, tmp_path):
     path, bare = tmp_path / "clicks.csv", tmp_path / "bare.csv"
     path.write_text("customer,7,user_id\na,1,x\nb,2,x\nb,1,x\n")
@@ -220,11 +237,7 @@ def test_columns_of_a_file_are_named_to_stats_as_to_train(graphmi, tmp_path):
     ):
         status, out, err = graphmi("data", "stats", *words)
         assert (status, err) == (0, "")
-        assert [re.search(rf"│ {what} +│ (\d)", out)[1] for what in ("users", "items", "interactions")] == [
-            "2",
-            "2",
-            "3",
-        ]
+        assert sizes(out) == [2, 2, 3]
     status, _, err = graphmi("data", "stats", path, "--columns.usr", "customer")
     assert (status, "has no option 'usr' (its options: user, item," in err) == (1, True)
 
@@ -613,6 +626,7 @@ def test_a_backbone_under_a_preset_stays_in_the_run_folder(graphmi, trained):
         ("train mf DATA OUT --sed 3", 2, "there is no option '--sed' (did you mean --seed"),
         ("train mf DATA OUT --model.num_interest 3", 2, "(did you mean --model.num_interests"),
         ("train mf DATA OUT --loader.batch_siz 3", 2, "(did you mean --loader.batch_size"),
+        ("data stats planted --filter.k_core 0", 1, "'k_core' must be at least 1 (got 0)"),
         ("train mf DATA OUT --loss.objective.temperature 3", 2, "(BPRLoss has no options)"),
         ("train mf DATA OUT --loss.objective BPRLos", 2, "no class is named 'BPRLos' (did you mean BPRLoss"),
         ("train mf DATA OUT --trainer.scheduler LinearL", 2, "no class is named 'LinearL' (did you mean LinearLR"),

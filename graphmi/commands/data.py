@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from graphmi.commands.tables import bar, say
+from graphmi.data.filter import Filter
 from graphmi.data.interactions import Interactions
 from graphmi.data.sources import SOURCES, find_source, open_data
 from graphmi.data.stats import Distribution, Stats, time_span
@@ -17,6 +18,7 @@ from graphmi.data.stats import stats as describe
 __all__ = ["fetch", "list_sources", "stats"]
 
 _BAR = 32
+_NO_FILTER = Filter()
 _STATISTICS = ("min", "10 %", "20 %", "30 %", "40 %", "median", "60 %", "70 %", "80 %", "90 %", "max", "mean", "Gini")
 
 
@@ -59,6 +61,7 @@ def stats(
     columns: Mapping[str, str] | str | None = None,
     format: Literal["sequences"] | None = None,  # noqa: A002 (the word people type)
     attributes: str | None = None,
+    filter: Filter = _NO_FILTER,  # noqa: A002 (as in an experiment)
 ) -> None:
     """Print the size, density, degrees, diversity and time span of a data set.
 
@@ -74,15 +77,18 @@ def stats(
             ``graphmi train`` takes them: ``--columns.user customer`` is ``--user customer``.
         format: ``sequences`` for a file with one line per user, the items in time order.
         attributes: JSON file with the attributes of items, beside a file of sequences.
+        filter: Which interactions are kept before they are counted, as in ``graphmi train``; all, repeated pairs too,
+            when no option of it is given.
 
     Raises:
-        DataError: If the data is unknown or cannot be used.
+        DataError: If the data is unknown or cannot be used, or nothing is left of it.
     """
     options = {"user": user, "item": item, "time": time, "weight": weight, "category": category}
     options |= {"separator": separator, "format": format, "attributes": attributes}
     options |= columns if isinstance(columns, Mapping) else {"columns": columns}
     given = {name: value for name, value in options.items() if value is not None}
-    numbers = describe(open_data(data, **given))
+    interactions = open_data(data, **given)
+    numbers = describe(interactions if filter == _NO_FILTER else filter(interactions))
     console = Console()
     console.print(_overview(data, numbers))
     console.print(_summary(numbers))
