@@ -9,12 +9,14 @@ from types import MappingProxyType
 from typing import Any
 
 import yaml
+from jsonargparse import Namespace
 
 from graphmi.usage import UsageError, nearest
 
-__all__ = ["full_name", "full_names", "short_names"]
+__all__ = ["full_name", "full_names", "short_names", "tell_replaced"]
 
-_COMPONENTS = ("model", "sampler", "loss", "split", "loader")
+_DESCRIBED = ("model", "sampler", "loss")  # what the description of a preset speaks of
+_COMPONENTS = (*_DESCRIBED, "split", "loader")
 
 
 @cache
@@ -66,6 +68,25 @@ def full_names(text: str) -> str:
     full = {name: _walk(value) if name in _COMPONENTS else value for name, value in values.items()}
     dumped: str = yaml.safe_dump(full, sort_keys=False)
     return dumped
+
+
+def tell_replaced(values: Namespace, first: Namespace) -> None:
+    """Say in description and paper which classes of model, sampler and loss are not those that they speak of.
+
+    Args:
+        values: A configuration, which is changed.
+        first: The preset or file at its beginning, parsed alone.
+    """
+    before, replaced = dict(first.items()), dict[str, str]()
+    for key, value in values.items():
+        option = key.removesuffix(".class_path").replace(".init_args", "")
+        inside = option.startswith(tuple(f"{other}." for other in replaced))  # of a class that was replaced as a whole
+        if key.endswith(".class_path") and key.split(".")[0] in _DESCRIBED and value != before.get(key) and not inside:
+            replaced[option] = value.rpartition(".")[2]
+    for name in ("description", "paper") if replaced else ():
+        if values[name] and values[name] == first[name]:
+            parts = ", ".join(f"{option} {value}" for option, value in replaced.items())
+            values[name] = f"With other parts ({parts}): {values[name]}"
 
 
 def _walk(value: Any) -> Any:

@@ -6,6 +6,7 @@ Constructors' own type hints and docstrings are the configuration: nothing is de
 import inspect
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
-from graphmi.class_names import full_name, full_names, short_names
+from graphmi.class_names import full_name, full_names, short_names, tell_replaced
 from graphmi.data import SOURCES
 from graphmi.experiment import Experiment, Trained
 from graphmi.presets import backbone_names, backbone_text, preset_names, preset_text
@@ -136,6 +137,9 @@ def read_config(*texts: str, arguments: Sequence[str] = (), parser: ArgumentPars
     words = [full_name(word) for word in arguments]
     values = parse(parser, [*files, *words], [*short_names(), *_TORCH])
     require_concrete(values)
+    if texts[1:] or any(word.startswith(("--model", "--sampler", "--loss")) for word in words):
+        with suppress(UsageError):  # a file need not be complete
+            tell_replaced(values, parse(parser, [*files[:2], "--data", values.data]))
     values.columns = {name: str(value) for name, value in (values.columns or {}).items()}  # however they came
     for name in set(vars(values)) - set(_options()):  # such as the configuration files themselves
         values.pop(name)

@@ -91,6 +91,29 @@ def test_nested_options_of_a_preset_can_be_changed():
     assert one.build(one.dataset()).embedding.embedding_dim == 8
 
 
+def test_replaced_parts_are_told_beside_what_a_preset_says_of_its_own():
+    own = preset_config("lightgcn", "planted").to_dict()
+    for options, parts in (
+        ({"model__num_interests": 2, "sampler": "UniformSampler"}, None),
+        ({"model": "SeparateInterestGCN"}, "model SeparateInterestGCN"),
+        ({"model": "SequenceModel", "model__extractor": "SelfAttentiveExtractor"}, "model SequenceModel"),
+        ({"sampler": "InBatchSampler"}, "sampler InBatchSampler"),
+        (
+            {"loss__objective": "BCELoss", "loss__weighting": "UniformWeighting"},
+            "loss.objective BCELoss, loss.weighting UniformWeighting",
+        ),
+    ):
+        told = preset_config("lightgcn", "planted", **options)
+        for name in ("description", "paper"):
+            assert told.to_dict()[name] == (own[name] if parts is None else f"With other parts ({parts}): {own[name]}")
+        again = read_config(told.text(), arguments=["--model.embedding_dim=8"])
+        assert again.to_dict()["description"] == told.to_dict()["description"]
+    mine = preset_config("lightgcn", "planted", model="SeparateInterestGCN", description="Mine.").to_dict()
+    assert mine["description"] == "Mine."
+    under = preset_config("bam", "planted", backbone="mind").to_dict()
+    assert under["description"].startswith("With other parts (model.extractor DynamicRoutingExtractor): BaM-p; ")
+
+
 def test_options_are_sequences_paths_and_numbers_of_numpy_too(tmp_path):
     (tmp_path / "data.csv").write_text("user_id,item_id\n1,2\n")
     for k in ([5, 20], (5, 20), range(5, 21, 15), np.array([5, 20]), torch.tensor([5, 20])):
