@@ -66,6 +66,9 @@ def full_names(text: str) -> str:
     if not isinstance(values, dict):
         raise UsageError("a configuration consists of lines 'option: value'")
     full = {name: _walk(value) if name in _COMPONENTS else value for name, value in values.items()}
+    match full.get("loader"):
+        case {"init_args": dict(options)}:  # older configurations have what only the experiment sets
+            full["loader"]["init_args"] = {key: options[key] for key in options.keys() - {"generator", "device"}}
     dumped: str = yaml.safe_dump(full, sort_keys=False)
     return dumped
 

@@ -1,6 +1,7 @@
 """One experiment: data, model, loss and training as one typed value, which the command line and studies share."""
 
 import copy
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -11,7 +12,6 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from graphmi.data import (
-    BatchLoader,
     Dataset,
     DiversityGroups,
     Filter,
@@ -22,6 +22,7 @@ from graphmi.data import (
     open_data,
 )
 from graphmi.data.dataset import Part
+from graphmi.data.loader import LoaderFactory
 from graphmi.evaluator import Evaluation, Evaluator
 from graphmi.history import History
 from graphmi.losses import Loss
@@ -103,7 +104,7 @@ class Experiment:
     filter: Filter = field(default_factory=Filter)
     split: Callable[[Interactions], Dataset] = field(default_factory=LeaveOneOut)
     trainer: Trainer = field(default_factory=Trainer)
-    loader: Callable[[Interactions], BatchLoader] = InteractionLoader
+    loader: LoaderFactory = InteractionLoader
     k: Sequence[int] = (10, 20, 50)
     groups: DiversityGroups = field(default_factory=DiversityGroups)
     replicates: int = 1000
@@ -208,6 +209,8 @@ class Experiment:
                 raise ValueError(f"a model with parameters ({type(model).__name__}) needs a 'loss' and a 'sampler'")
             loader = self.loader(dataset.train)
             loader.generator, loader.device = generator(self.seed, "loader"), self.trainer.batch_device
+            if loader.left_out and self.trainer.progress and self.trainer.leads:
+                sys.stderr.write(f"graphmi: {loader.left_out}\n")
             if isinstance(model, HistoryReader):
                 loader.max_length = loader.max_length or model.max_length
             else:

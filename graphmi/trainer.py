@@ -59,7 +59,8 @@ class Trainer:
             there for graph models and some others (docs/performance.md). Needs dense gradients.
         kernels: ``"triton"`` takes graphmi's own programs for GPUs where it has some (:mod:`graphmi.kernels`), as yet
             not measured; they need a CUDA device and Triton.
-        progress: Whether to show progress bars on a terminal or in a notebook.
+        progress: Whether to show progress bars on a terminal or in a notebook, and to say how many users train where
+            the loader leaves some out.
 
     Raises:
         ValueError: If an argument is out of its range.

@@ -333,6 +333,15 @@ def test_mean_over_users_is_the_metric(trained):
     assert result(folder)["metrics"]["recall@20"] == pytest.approx(users["recall@20"].double().mean().item())
 
 
+def test_users_who_do_not_train_are_counted(graphmi, tmp_path):
+    rows = [f"{user},{(user + place) % 40}" for user in range(30) for place in range(4 if user < 10 else 9)]
+    (tmp_path / "clicks.csv").write_text("\n".join(["user_id,item_id", *rows]))
+    words = ["train", "comirec-sa", *QUICK, "--data", tmp_path / "clicks.csv", "--trainer.epochs", 1]
+    told = "graphmi: 20 of 30 users train: the others have no more than 'min_history' training items (4)\n"
+    assert graphmi(*words, "--out", tmp_path / "some")[::2] == (0, told)
+    assert graphmi(*words, "--out", tmp_path / "all", "--loader.min_history", 1)[::2] == (0, "")
+
+
 def test_popularity_is_evaluated_only(graphmi, tmp_path):
     status, out, _ = graphmi("train", "popularity", "--data", WORLD, "--out", tmp_path / "run")
     assert status == 0
@@ -429,7 +438,7 @@ class Draws(Sampler):
     [
         ("--model own.Unnamed --model.extra 2", "no option '--model.extra' (the class needs a first argument with"),
         ("--model own.Unnamed", "'--model' cannot be made: the class needs a first argument with a name of its own"),
-        ("--model own.Late --model.dim 2", "no option '--model.dim' (graphmi itself gives Late its first arguments"),
+        ("--model own.Late --model.dim 2", "no option '--model.dim' (graphmi itself gives Late arguments such as"),
         ("--model own.Encoded --model.encoder own.Late", "'--model.encoder' must be an Encoder, and Late is none"),
         ("--loss.readout.selector own.Half", "cannot be Half, which is abstract: it lacks forward"),
         ("--sampler own.Draws", "'--sampler' cannot be Draws, which is abstract: it lacks log_prob"),
@@ -626,6 +635,7 @@ def test_a_backbone_under_a_preset_stays_in_the_run_folder(graphmi, trained):
         ("train mf DATA OUT --sed 3", 2, "there is no option '--sed' (did you mean --seed"),
         ("train mf DATA OUT --model.num_interest 3", 2, "(did you mean --model.num_interests"),
         ("train mf DATA OUT --loader.batch_siz 3", 2, "(did you mean --loader.batch_size"),
+        ("train mf DATA OUT --loader.device cpu", 2, "there is no option '--loader.device' (graphmi itself gives"),
         ("data stats planted --filter.k_core 0", 1, "'k_core' must be at least 1 (got 0)"),
         ("train mf DATA OUT --loss.objective.temperature 3", 2, "(BPRLoss has no options)"),
         ("train mf DATA OUT --loss.objective BPRLos", 2, "no class is named 'BPRLos' (did you mean BPRLoss"),
@@ -784,7 +794,7 @@ def test_a_run_from_before_options_were_there_is_evaluated_as_it_was(graphmi, tr
     config = trained() / "config.yaml"
     text, removed = re.subn(r"(?m)^ *(valid_users|repeat|iterate): .*\n", "", config.read_text())
     assert removed == 3
-    config.write_text(text)
+    config.write_text(text.replace("batch_size: 2048", "batch_size: 2048\n    generator: null\n    device: cpu"))
     assert graphmi("evaluate", config.parent)[::2] == (0, "")
     assert result(config.parent, "evaluation-test.json")["metrics"] == result(config.parent)["metrics"]
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Protocol, Union
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from graphmi.typing import Batch
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
 
-__all__ = ["BatchLoader", "InteractionLoader", "UserLoader"]
+__all__ = ["BatchLoader", "InteractionLoader", "LoaderFactory", "UserLoader", "left_out"]
 
 
 class BatchLoader(ABC):
@@ -26,11 +26,13 @@ class BatchLoader(ABC):
         device: Where the batches lie.
         max_length: Most items of a history, for loaders of histories; the experiment sets that of the model where it
             is ``None``.
+        left_out: How many users train and why the others do not, as words; empty where all with training items do.
     """
 
     generator: torch.Generator | None
     device: torch.device | str
     max_length: int | None = None
+    left_out: str = ""
 
     @abstractmethod
     def __iter__(self) -> Iterator[Batch]:
@@ -39,6 +41,19 @@ class BatchLoader(ABC):
     @abstractmethod
     def __len__(self) -> int:
         """Return the number of batches."""
+
+
+class LoaderFactory(Protocol):
+    """Makes a loader of training interactions; the classes of loaders are such.
+
+    ``generator`` and ``device`` are no options, because the experiment sets them.
+    """
+
+    def __call__(
+        self, train: Interactions, /, *, generator: torch.Generator | None = None, device: torch.device | str = "cpu"
+    ) -> BatchLoader:
+        """Return the loader."""
+        ...
 
 
 class InteractionLoader(BatchLoader):
@@ -141,6 +156,18 @@ class UserLoader(BatchLoader):
             index = torch.arange(len(row)) + (self.starts[chosen] - first)[row]
             index, row = to_device(torch.stack([index, row]), device)
             yield Batch(user=to_device(self.users[chosen], device), positive=self.item.index_select(0, index), row=row)
+
+
+def left_out(users: Tensor, length: Tensor, why: str) -> str:
+    """Return :attr:`BatchLoader.left_out`.
+
+    Args:
+        users: Those who train, ``[num_training]``.
+        length: Training items of every user, ``[num_users]``.
+        why: What the others have.
+    """
+    total = int((length > 0).sum())
+    return "" if len(users) == total else f"{len(users):,} of {total:,} users train: the others have {why}"
 
 
 def _pairs(train: Union[Interactions, "HeteroData"]) -> tuple[Tensor, Tensor]:

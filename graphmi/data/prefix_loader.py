@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from graphmi.data.interactions import Interactions
-from graphmi.data.loader import BatchLoader
+from graphmi.data.loader import BatchLoader, left_out
 from graphmi.data.sequence import Histories, check_length
 from graphmi.data.windows import Windows
 from graphmi.ranges import at_least
@@ -66,6 +66,7 @@ class PrefixLoader(BatchLoader):
         self.users = torch.nonzero(self.histories.length > 1).flatten()
         if not len(self.users):
             raise ValueError("no user has two training items or more, so there is no target with a history")
+        self.left_out = left_out(self.users, self.histories.length, "one training item, with no history before it")
         self.batch_size, self.max_length, self.stride = batch_size, max_length, stride
         self.windows_per_user, self.bucket = windows_per_user, bucket
         self.generator, self.device = generator, device

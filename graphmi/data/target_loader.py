@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 
 from graphmi.data.interactions import Interactions
-from graphmi.data.loader import BatchLoader
+from graphmi.data.loader import BatchLoader, left_out
 from graphmi.data.sequence import Histories, check_length
 from graphmi.data.transfer import to_device
 from graphmi.ranges import at_least
@@ -52,6 +52,8 @@ class TargetLoader(BatchLoader):
         self.users = torch.nonzero(self.histories.length > min_history).flatten()
         if not len(self.users):
             raise ValueError(f"no user has more than 'min_history' training items ({min_history})")
+        few = f"no more than 'min_history' training items ({min_history})"
+        self.left_out = left_out(self.users, self.histories.length, few)
         self.batch_size, self.max_length, self.min_history = batch_size, max_length, min_history
         self.generator, self.device = generator, device
 

@@ -93,6 +93,20 @@ def test_no_user_with_enough_items():
         PrefixLoader(train([1, 1]))
 
 
+def test_who_does_not_train_is_told():
+    data = train(LENGTHS)
+    none_of_some = data.take(data.user != data.user[data.item == 0][0])  # who has no training items was not left out
+    few = "the others have no more than 'min_history' training items (4)"
+    for make, given, options, told in (
+        (TargetLoader, data, {"min_history": 4}, f"4 of 10 users train: {few}"),
+        (TargetLoader, none_of_some, {"min_history": 4}, f"4 of 9 users train: {few}"),
+        (PrefixLoader, data, {}, "8 of 10 users train: the others have one training item, with no history before it"),
+        (PrefixLoader, train([2, 3]), {}, ""),
+        (TargetLoader, train([2, 3]), {}, ""),
+    ):
+        assert make(given, **options).left_out == told
+
+
 # All targets.
 
 
