@@ -1,4 +1,4 @@
-"""Runs side by side: which may stand beside each other, and how they differ on the same users."""
+"""Runs side by side: which may stand beside each other, what they are called, and which are seeds of one model."""
 
 import json
 import re
@@ -7,39 +7,26 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 import torch
 from jsonargparse import ArgumentParser
-from scipy.stats import t as student
 from torch import Tensor
 
 from graphmi.config import completed, experiment_parser
-from graphmi.metrics import (
-    Interval,
-    PairedResult,
-    SpreadDifference,
-    by_group,
-    corrected,
-    paired_spread,
-    paired_tests,
-)
 from graphmi.run import RunFolder
 from graphmi.usage import UsageError, nearest
 
 __all__ = [
     "Model",
     "NamedRun",
+    "averaged",
     "by_seed",
     "check_comparable",
     "choose_metric",
     "has_seeds",
-    "mean_interval",
+    "models_of",
     "named",
-    "paired",
-    "paired_spreads",
-    "seed_interval",
     "shared_metrics",
 ]
 
@@ -88,6 +75,20 @@ class Model:
     name: str
     runs: Sequence[NamedRun]
 
+    @property
+    def first(self) -> NamedRun:
+        """The run that stands for all in what a seed does not change."""
+        return self.runs[0]
+
+    @property
+    def seeds(self) -> str:
+        """How many seeds it has, in words."""
+        return "1 seed" if len(self.runs) == 1 else f"{len(self.runs)} seeds"
+
+    def each(self, part: str, name: str) -> list[Any]:
+        """Return an entry of a part of ``result.json``, such as a metric of ``"metrics"``, of each run."""
+        return [run.result[part][name] for run in self.runs]
+
     def of_users(self, metric: str) -> Tensor:
         """Return a test metric of every user, averaged over the seeds, ``[num_users]``."""
         return self.of_runs(metric).mean(0)
@@ -101,6 +102,21 @@ def named(folders: Sequence[RunFolder]) -> list[NamedRun]:
     """Return the runs with names that differ, in their order."""
     names = _unique_tails([folder.path.resolve() for folder in folders])
     return [NamedRun(name, folder) for name, folder in zip(names, folders, strict=True)]
+
+
+def models_of(runs: Sequence[NamedRun], *, seeds: bool = False) -> list[Model]:
+    """Return every run as a model of its own; with ``seeds`` those that differ in nothing but the seed as one.
+
+    Raises:
+        FileNotFoundError: If a run has no result.
+        ValueError: If a run is there twice.
+    """
+    return by_seed(runs) if seeds else [Model(run.name, [run]) for run in runs]
+
+
+def averaged(models: Sequence[Model]) -> bool:
+    """Tell whether some model has several seeds: numbers are then means over them, with intervals over them."""
+    return any(len(model.runs) > 1 for model in models)
 
 
 def by_seed(runs: Sequence[NamedRun]) -> list[Model]:
@@ -168,43 +184,6 @@ def choose_metric(runs: Sequence[NamedRun], metric: str | None = None) -> str:
     if metric not in shared:
         raise UsageError(f"no metric of all runs is named '{metric}' ({nearest(metric, shared)})")
     return metric
-
-
-def paired(values: Sequence[Tensor], group: Tensor | None = None) -> list[dict[str, PairedResult]]:
-    """Test every model after the first against it on the same users, see :func:`graphmi.metrics.paired_tests`.
-
-    Args:
-        values: A metric of each user, ``[num_users]`` for every model.
-        group: The group of each user, ``[num_users]``.
-
-    Returns:
-        The tests of each but the first, after Holm's correction over the models and groups.
-    """
-    return corrected([paired_tests(one, values[0], group, generator=_draws()) for one in values[1:]])
-
-
-def paired_spreads(values: Sequence[Tensor], group: Tensor) -> list[dict[str, SpreadDifference]]:
-    """Compare the spread of every model after the first with its, see :func:`graphmi.metrics.paired_spread`."""
-    return [paired_spread(one, values[0], group, generator=_draws()) for one in values[1:]]
-
-
-def seed_interval(values: Sequence[float | None]) -> tuple[float | None, float | None]:
-    """Return mean and half-width of the 95 % t interval over seeds; ``None`` for no values, no half-width for one."""
-    known = [one for one in values if one is not None]
-    if len(known) < 2:
-        return next(iter(known), None), None
-    return mean(known), float(student.ppf(0.975, len(known) - 1)) * stdev(known) / len(known) ** 0.5
-
-
-def mean_interval(run: NamedRun, metric: str) -> Interval:
-    """Return the 95 % bootstrap interval of a test metric over the users."""
-    values = run.per_user[metric]
-    everyone = torch.zeros(len(values), dtype=torch.int64)
-    return by_group(values, everyone, replicates=1000, generator=_draws()).intervals["0"]
-
-
-def _draws() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
 
 
 def _config_but_seed(run: NamedRun, parser: ArgumentParser) -> str:

@@ -15,12 +15,10 @@ from graphmi.comparison import (
     Model,
     by_seed,
     check_comparable,
-    mean_interval,
+    models_of,
     named,
-    paired,
-    paired_spreads,
-    seed_interval,
 )
+from graphmi.estimates import mean_interval, paired, paired_spreads, seed_interval
 from graphmi.metrics import Interval, PairedResult, holm, paired_spread
 from graphmi.report.summary import Summary
 from graphmi.run import RunFolder
@@ -49,11 +47,9 @@ def test_epochs_leave_out_what_was_not_measured(tmp_path):
     assert named([folder])[0].epochs == [{"epoch": 1, "loss": 2.5}, {"epoch": 2, "loss": 2.0, "ndcg@20": 0.1}]
 
 
-def test_the_interval_of_a_mean_is_that_of_the_central_limit(tmp_path):
+def test_the_interval_of_a_mean_is_that_of_the_central_limit():
     values = torch.randn(400, generator=torch.Generator().manual_seed(0))
-    folder = RunFolder(tmp_path / "run")
-    folder.write_tensors("per_user", {"ndcg@20": values})
-    interval = mean_interval(named([folder])[0], "ndcg@20")
+    interval = mean_interval(values)
     half = 1.96 * float(values.std()) / 20
     assert (interval.low, interval.high) == pytest.approx(
         (float(values.mean()) - half, float(values.mean()) + half), abs=0.15 * half
@@ -212,7 +208,7 @@ def test_p_values_are_corrected_over_the_runs_and_groups_as_in_the_report(runs, 
     differences = [(users(runs[name]) - users(runs["popular"])).double() for name in names[1:]]
     alone = [stats.wilcoxon(difference.numpy()).pvalue for difference in differences]
     assert [found["", "ndcg@20", run]["p"] for run in others] == pytest.approx(holm(alone))
-    report = Summary(named([RunFolder(runs[name]) for name in names]), "ndcg@20")
+    report = Summary(models_of(named([RunFolder(runs[name]) for name in names])), "ndcg@20")
     assert [test.wilcoxon_holm for _, test in report.differences] == [found["", "ndcg@20", run]["p"] for run in others]
     group = users(runs["popular"], "group/diversity")
     inside = [stats.wilcoxon(one[group == number].numpy()).pvalue for one in differences for number in range(5)]

@@ -29,7 +29,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from graphmi.cli import answer
-from graphmi.comparison import paired
+from graphmi.estimates import paired
 from graphmi.evaluation import Evaluation
 from graphmi.models import SideBySide
 from graphmi.restore import Restored, restore

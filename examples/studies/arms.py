@@ -25,7 +25,8 @@ from rich.table import Table
 from torch import Tensor
 
 from graphmi.cli import answer
-from graphmi.comparison import Model, NamedRun, by_seed, check_comparable, named, paired
+from graphmi.comparison import Model, NamedRun, by_seed, check_comparable, named
+from graphmi.estimates import paired
 from graphmi.result import versions
 from graphmi.run import RunFolder
 

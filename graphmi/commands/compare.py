@@ -14,7 +14,7 @@ from graphmi.commands.comparing import Comparison, side_by_side
 from graphmi.commands.paper_table import PaperTable, by_data, corrected_together, without_shared_end
 from graphmi.commands.table_files import FORMATS, write_table
 from graphmi.commands.tables import say
-from graphmi.comparison import Model, by_seed, check_comparable, named
+from graphmi.comparison import Model, check_comparable, models_of, named
 from graphmi.run import RunFolder
 from graphmi.usage import UsageError, command_parser, parse, require_file
 
@@ -100,7 +100,7 @@ def _models(folders: Sequence[RunFolder], seeds: bool) -> list[Model]:
         raise UsageError(f"name at least two run folders of each data set (got '{folders[0].path}' alone)")
     runs = named(folders)
     check_comparable(runs)
-    models = by_seed(runs) if seeds else [Model(run.name, [run]) for run in runs]
+    models = models_of(runs, seeds=seeds)
     if len(models) < 2:
         raise UsageError(f"all {len(runs)} runs differ in nothing but the seed: leave out --seeds, or name others")
     return models

@@ -6,15 +6,8 @@ from itertools import groupby
 from typing import Any
 
 from graphmi.commands.tables import group_names, number
-from graphmi.comparison import (
-    Model,
-    NamedRun,
-    choose_metric,
-    paired,
-    paired_spreads,
-    seed_interval,
-    shared_metrics,
-)
+from graphmi.comparison import Model, NamedRun, averaged, choose_metric, shared_metrics
+from graphmi.estimates import paired, paired_spreads, seed_interval
 from graphmi.metrics import PairedResult, SpreadDifference
 
 __all__ = ["Cell", "Comparison", "Row", "side_by_side"]
@@ -140,9 +133,8 @@ def side_by_side(models: Sequence[Model], metric: str | None = None, also: Seque
 
 
 def _accuracy(models: Sequence[Model], metric: str) -> Row:
-    values = [[float(run.result["metrics"][metric]) for run in model.runs] for model in models]
     tests = paired([model.of_users(metric) for model in models])
-    return Row("", metric, values, [test["all"] for test in tests])
+    return Row("", metric, [model.each("metrics", metric) for model in models], [test["all"] for test in tests])
 
 
 def _kinds(runs: Sequence[NamedRun]) -> list[str]:
@@ -153,7 +145,7 @@ def _kinds(runs: Sequence[NamedRun]) -> list[str]:
 
 def _fairness(models: Sequence[Model], kind: str, metric: str) -> Iterator[Row]:
     part, group = f"{metric} by {kind}", models[0].runs[0].per_user[f"group/{kind}"]
-    results = [[run.result["groups"][f"{kind}/{metric}"] for run in model.runs] for model in models]
+    results = [model.each("groups", f"{kind}/{metric}") for model in models]
     users = [model.of_users(metric) for model in models]
     tests, spreads = paired(users, group), paired_spreads([model.of_runs(metric) for model in models], group)
     for index, _ in enumerate(results[0][0]["mean"]):
@@ -164,7 +156,7 @@ def _fairness(models: Sequence[Model], kind: str, metric: str) -> Iterator[Row]:
 
 
 def _caption(models: Sequence[Model]) -> str:
-    seeds = any(len(model.runs) > 1 for model in models)
+    seeds = averaged(models)
     correction = "within groups after Holm's correction"
     if len(models) > 2:
         what = "models" if seeds else "runs"

@@ -33,6 +33,9 @@ def main(arguments: Sequence[str]) -> None:
         "--metric", type=str, help="The metric of groups and tests; the first run's monitor when omitted."
     )
     parser.add_argument(
+        "--seeds", action="store_true", help="Runs whose configurations differ in nothing but the seed are one model."
+    )
+    parser.add_argument(
         "--num_users",
         type=int,
         default=400,
@@ -40,6 +43,6 @@ def main(arguments: Sequence[str]) -> None:
     )
     options = parse(parser, arguments)
     runs = [RunFolder(run) for run in options.runs]
-    path = build_report(runs, options.out, metric=options.metric, num_users=options.num_users)
+    path = build_report(runs, options.out, metric=options.metric, num_users=options.num_users, seeds=options.seeds)
     size = path.stat().st_size / 1e6
     say(f"report: {path} ({size:.1f} MB)")

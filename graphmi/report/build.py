@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from graphmi.atomic import replacing
-from graphmi.comparison import NamedRun, check_comparable, choose_metric, named
+from graphmi.comparison import Model, NamedRun, check_comparable, choose_metric, models_of, named
 from graphmi.progress import counting
 from graphmi.report.explorer import Explorer, sample_users
 from graphmi.report.rendering import GENERATOR, render
@@ -22,6 +22,7 @@ def build_report(
     *,
     metric: str | None = None,
     num_users: int = 400,
+    seeds: bool = False,
     progress: bool = True,
 ) -> Path:
     """Write one HTML file that shows runs side by side: accuracy, fairness, interests, items and single users.
@@ -34,6 +35,7 @@ def build_report(
         out: The file; an earlier report is replaced.
         metric: The metric of groups and tests; the one that the first run monitored when omitted.
         num_users: Users who can be looked at one by one; 0 leaves out users and items, and asks no model.
+        seeds: Whether runs whose configurations differ in nothing but the seed are one model, whose numbers are means.
         progress: Whether a terminal shows how far it is.
 
     Returns:
@@ -52,9 +54,11 @@ def build_report(
     shown = named(list(distinct.values()))
     check_comparable(shown)
     metric = choose_metric(shown, metric)
-    explorer = _explorer(shown, num_users, progress) if num_users else None
+    models = models_of(shown, seeds=seeds)
+    explorer = _explorer(models, num_users, progress) if num_users else None
     command = ["graphmi", "report", *(str(run.path) for run in runs), "--out", str(out), "--metric", metric]
-    text = render(shown, metric, explorer, shlex.join([*command, "--num_users", str(num_users)]))
+    command += ["--num_users", str(num_users), *["--seeds"] * seeds]
+    text = render(models, metric, explorer, shlex.join(command))
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")
     return path
@@ -79,8 +83,9 @@ def check_target(out: str | os.PathLike[str]) -> Path:
     return path
 
 
-def _explorer(runs: Sequence[NamedRun], num_users: int, progress: bool) -> dict[str, Any]:
-    """Ask the models, and return the data of the page's script and what is said about it."""
+def _explorer(models: Sequence[Model], num_users: int, progress: bool) -> dict[str, Any]:
+    """Ask the first run of each model, and return the data of the page's script and what is said about it."""
+    runs = [NamedRun(model.name, model.first.folder) for model in models]
     users, groups = sample_users(runs[0], num_users)
     total = len(runs[0].per_user["user"])
     num_groups = 0 if groups is None else int(runs[0].per_user["group/diversity"].max()) + 1

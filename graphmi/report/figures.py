@@ -10,7 +10,7 @@ from typing import Literal
 
 from matplotlib.figure import Figure
 
-from graphmi.comparison import named
+from graphmi.comparison import models_of, named
 from graphmi.report.groups import group_panels, spread_panels
 from graphmi.report.interests import diversity_panels, heat_map_panels
 from graphmi.report.panel import Panel, draw, save
@@ -35,7 +35,7 @@ def training_curves(runs: Sequence[RunFolder], metric: str = "ndcg@20") -> Figur
         runs: Runs with a ``metrics.csv``; a run without training (popularity) is left out.
         metric: A validation metric.
     """
-    return draw(training_panels(named(runs), metric))
+    return draw(training_panels(models_of(named(runs)), metric))
 
 
 def metric_by_group(runs: Sequence[RunFolder], metric: str = "ndcg@20") -> Figure:
@@ -48,7 +48,7 @@ def metric_by_group(runs: Sequence[RunFolder], metric: str = "ndcg@20") -> Figur
         runs: Finished runs with user groups.
         metric: A test metric.
     """
-    return draw(group_panels(named(runs), metric))
+    return draw(group_panels(models_of(named(runs)), metric))
 
 
 def utility_against_spread(runs: Sequence[RunFolder], metric: str = "ndcg@20") -> Figure:
@@ -58,7 +58,7 @@ def utility_against_spread(runs: Sequence[RunFolder], metric: str = "ndcg@20") -
         runs: Finished runs with user groups.
         metric: A test metric.
     """
-    return draw(spread_panels(named(runs), metric))
+    return draw(spread_panels(models_of(named(runs)), metric))
 
 
 def interest_heat_map(runs: Sequence[RunFolder]) -> Figure:
@@ -70,7 +70,7 @@ def interest_heat_map(runs: Sequence[RunFolder]) -> Figure:
     Args:
         runs: Finished runs.
     """
-    return draw(heat_map_panels(named(runs)))
+    return draw(heat_map_panels(models_of(named(runs))))
 
 
 def interests_against_diversity(runs: Sequence[RunFolder]) -> Figure:
@@ -83,7 +83,7 @@ def interests_against_diversity(runs: Sequence[RunFolder]) -> Figure:
     Args:
         runs: Finished runs; those with one interest are left out.
     """
-    return draw(diversity_panels(named(runs)))
+    return draw(diversity_panels(models_of(named(runs))))
 
 
 def routing_collapse(runs: Sequence[RunFolder]) -> Figure:
@@ -92,7 +92,7 @@ def routing_collapse(runs: Sequence[RunFolder]) -> Figure:
     Args:
         runs: Runs with a ``metrics.csv``; those that recorded nothing of interests are left out.
     """
-    return draw(collapse_panels(named(runs)))
+    return draw(collapse_panels(models_of(named(runs))))
 
 
 def save_figures(
@@ -109,7 +109,7 @@ def save_figures(
         metric: The metric shown.
         formats: ``"png"``, ``"svg"`` or both.
     """
-    folder, shown = Path(folder), named(runs)
+    folder, shown = Path(folder), models_of(named(runs))
     folder.mkdir(parents=True, exist_ok=True)
     figures: dict[str, list[Panel]] = {
         "training_curves": training_panels(shown, metric),

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 
-from graphmi.comparison import NamedRun
+from graphmi.comparison import Model
 from graphmi.data import residual
 from graphmi.metrics import rank_correlation
 from graphmi.report.panel import COLORS, Panel, color, dashes, label, marker
@@ -20,36 +21,41 @@ _EFFECTIVE = "interests/effective@"
 _PARTS, _USERS = 20, 20  # most parts, and users in each at least
 
 
-def heat_map_panels(runs: Sequence[NamedRun]) -> list[Panel]:
-    """Return who fills the list, one panel per run with several interests: rank x interest.
+def heat_map_panels(models: Sequence[Model]) -> list[Panel]:
+    """Return who fills the list, one panel per model with several interests: rank x interest.
 
-    The interests of each user are sorted by their share of the list, as in figure 1 of BaM (IEEE BigData 2024).
+    The interests of each user are sorted by their share of the list, as in figure 1 of BaM (IEEE BigData 2024); shares
+    are means over the seeds.
 
     How to read it: one dark column means that one interest recommends nearly everything and the others are
     decoration; even columns mean that all interests are in use.
     """
-    return [_heat_map(run) for run in runs if len(next(iter(run.result.get("interest_share") or []), [])) > 1]
+    return [
+        _heat_map(model)
+        for model in models
+        if all(len(next(iter(run.result.get("interest_share") or []), [])) > 1 for run in model.runs)
+    ]
 
 
-def diversity_panels(runs: Sequence[NamedRun]) -> list[Panel]:
+def diversity_panels(models: Sequence[Model]) -> list[Panel]:
     """Return the effective number of interests in the list against the diversity of the user's taste.
 
     Once as they are, and once with activity taken out of both (:func:`graphmi.data.residual`). Users are sorted by
-    diversity and cut into up to 20 equal parts; a point is the mean of one part. Longer lists draw on more interests,
-    so that runs whose lists were looked at to different lengths do not share a panel.
+    diversity and cut into up to 20 equal parts; a point is the mean of one part, and over the seeds. Longer lists draw
+    on more interests, so that runs whose lists were looked at to different lengths do not share a panel.
 
     How to read it: a rising line means that the model gives broad users more interests. A flat line means that the
     number of interests in use has nothing to do with the user. Active users have broader taste and longer histories,
     so only what rises at equal activity too comes from taste.
     """
-    names = {name for run in runs for name in run.per_user if name.startswith(_EFFECTIVE)}
+    names = {name for model in models for name in model.first.per_user if name.startswith(_EFFECTIVE)}
     lengths = sorted(int(name.removeprefix(_EFFECTIVE)) for name in names)
-    panels = [_diversity_panel(runs, length, controlled) for length in lengths for controlled in (False, True)]
+    panels = [_diversity_panel(models, length, controlled) for length in lengths for controlled in (False, True)]
     return [panel for panel in panels if panel is not None]
 
 
-def _diversity_panel(runs: Sequence[NamedRun], length: int, controlled: bool) -> Panel | None:
-    found = {n: _parts(run, length, controlled) for n, run in enumerate(runs)}
+def _diversity_panel(models: Sequence[Model], length: int, controlled: bool) -> Panel | None:
+    found = {n: _parts(model, length, controlled) for n, model in enumerate(models)}
     parts = {n: part for n, part in found.items() if part is not None}
     if not parts:
         return None
@@ -57,24 +63,24 @@ def _diversity_panel(runs: Sequence[NamedRun], length: int, controlled: bool) ->
     def draw(ax: Axes) -> None:
         for n, (_, points) in parts.items():
             look: dict[str, Any] = {"color": color(n), "marker": marker(n), "ls": dashes(n)}
-            ax.errorbar(*points.T, ms=4, lw=1, elinewidth=0.8, label=label(runs[n].name), **look)
+            ax.errorbar(*points.T, ms=4, lw=1, elinewidth=0.8, label=label(models[n].name), **look)
         more = ", over or under that of equally active users" if controlled else " of the user's taste"
         ax.set(xlabel=f"diversity{more}", ylabel="effective number of interests")
 
-    said = "; ".join(f"{runs[n].name} {rho:+.2f}" for n, (rho, _) in parts.items())
+    said = "; ".join(f"{models[n].name} {rho:+.2f}" for n, (rho, _) in parts.items())
     at = ", at equal activity" if controlled else ""
     return Panel(
         title=f"By diversity of taste{at}, top {length}",
         description=f"Effective number of interests in the top {length} against the diversity of the user's taste{at}. "
         f"Spearman's rank correlation over users: {said}.",
-        header=("run", "mean diversity of the part", "effective interests", "± (95 %)"),
-        rows=tuple((runs[n].name, *row) for n, (_, points) in parts.items() for row in points.tolist()),
+        header=("model", "mean diversity of the part", "effective interests", "± (95 %)"),
+        rows=tuple((models[n].name, *row) for n, (_, points) in parts.items() for row in points.tolist()),
         draw=draw,
     )
 
 
-def _heat_map(run: NamedRun) -> Panel:
-    share = np.array(run.result["interest_share"], dtype=float)  # [rank, interest]
+def _heat_map(model: Model) -> Panel:
+    share = np.mean([run.result["interest_share"] for run in model.runs], axis=0)  # [rank, interest]
 
     def draw(ax: Axes) -> None:
         ax.grid(False)
@@ -92,8 +98,8 @@ def _heat_map(run: NamedRun) -> Panel:
 
     first = share.mean(0)
     return Panel(
-        title=run.name,
-        description=f"{run.name}: of 100 recommendations at each rank, how many come from each interest of a user. "
+        title=model.name,
+        description=f"{model.name}: of 100 recommendations at each rank, how many come from each interest of a user. "
         f"Over all {len(share)} ranks the busiest interest gives {100 * first[0]:.0f} %, an even share would be "
         f"{100 / share.shape[1]:.0f} %.",
         header=("rank", *(f"interest {n + 1}" for n in range(share.shape[1]))),
@@ -106,23 +112,29 @@ def _numbers(count: int) -> list[str]:
     return [str(number + 1) for number in range(count)]
 
 
-def _parts(run: NamedRun, length: int, controlled: bool) -> tuple[float, np.ndarray] | None:
-    """Return the rank correlation, and ``[parts, 3]``: mean diversity, mean value, half of its 95 % interval."""
+def _parts(model: Model, length: int, controlled: bool) -> tuple[float, np.ndarray] | None:
+    """Return the rank correlation, and ``[parts, 3]``: mean diversity, mean value, half of its 95 % interval.
+
+    Correlations and values are means over the seeds, intervals over the users.
+    """
     effective = f"{_EFFECTIVE}{length}"
-    if not {effective, "diversity", *["activity"] * controlled} <= run.per_user.keys():
+    needed = {effective, "diversity", *["activity"] * controlled}
+    if not all(needed <= run.per_user.keys() for run in model.runs):
         return None
-    diversity, values = run.per_user["diversity"].double(), run.per_user[effective].double()
-    present = ~(diversity.isnan() | values.isnan())
+    users, values = model.first.per_user, model.of_runs(effective).double()  # [num_runs, num_users]
+    diversity = users["diversity"].double()
+    present = ~(diversity.isnan() | values.isnan().any(0))
     if controlled:
-        present &= run.per_user["activity"] > 0
-    diversity, values = diversity[present], values[present]
+        present &= users["activity"] > 0
+    diversity, values = diversity[present], values[:, present]
     if controlled:
-        activity, mean = run.per_user["activity"][present], values.mean()
-        diversity, values = residual(diversity, activity), residual(values, activity) + mean
-    rho = rank_correlation(values, diversity)
+        activity = users["activity"][present]
+        diversity = residual(diversity, activity)
+        values = torch.stack([residual(one, activity) + one.mean() for one in values])
+    rho = mean(rank_correlation(one, diversity) for one in values)
     if math.isnan(rho):
         return None
-    rows = []
+    rows, values = [], values.mean(0)
     for part in torch.tensor_split(diversity.argsort(stable=True), max(1, min(_PARTS, len(values) // _USERS))):
         error = 1.96 * float(values[part].std()) / len(part) ** 0.5
         rows.append([float(diversity[part].mean()), float(values[part].mean()), error])

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from graphmi import __version__
-from graphmi.comparison import NamedRun
+from graphmi.comparison import Model, NamedRun
 from graphmi.report.sections import sections
 from graphmi.report.summary import Summary
 from graphmi.report.svg import SHAPES, mark
@@ -23,13 +23,13 @@ __all__ = ["GENERATOR", "render"]
 GENERATOR = "graphmi"  # begins what the page says of its origin, by which a report is known
 
 
-def render(runs: Sequence[NamedRun], metric: str, explorer: Mapping[str, Any] | None, command: str) -> str:
+def render(models: Sequence[Model], metric: str, explorer: Mapping[str, Any] | None, command: str) -> str:
     """Return the page as text.
 
     Everything that comes from a run or its data is escaped, and the page may run no script but its own.
 
     Args:
-        runs: Runs that may be compared.
+        models: Models whose runs may be compared.
         metric: The metric of groups and tests.
         explorer: The data of users and items and what is said of it, ``None`` to leave them out.
         command: The command that makes the page.
@@ -42,7 +42,7 @@ def render(runs: Sequence[NamedRun], metric: str, explorer: Mapping[str, Any] | 
         lstrip_blocks=True,
     )
     environment.filters.update(cell=_cell, zip=zip)
-    summary = Summary(runs, metric)
+    summary = Summary(models, metric)
     script = _file("script.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
@@ -56,13 +56,13 @@ def render(runs: Sequence[NamedRun], metric: str, explorer: Mapping[str, Any] | 
             script_hash=f"sha256-{digest}",
             lead=_together(lead(summary)),
             findings=[_together(sentence) for sentence in findings(summary)],
-            caption=_together(_caption(runs)),
+            caption=_together(_caption(summary)),
             summary=summary,
-            marks=[mark(n) for n in range(len(runs))],
-            sections=list(sections(runs, metric)),
+            marks=[mark(n) for n in range(len(models))],
+            sections=list(sections(summary)),
             explorer=None if explorer is None else {**explorer, "json": _json(explorer["data"])},
-            facts=_facts(runs),
-            configs=[yaml.safe_dump(run.result["config"], sort_keys=False) for run in runs],
+            facts=_facts(summary.runs),
+            configs=[yaml.safe_dump(model.first.result["config"], sort_keys=False) for model in models],
             command=command,
         )
         .lstrip()
@@ -70,7 +70,7 @@ def render(runs: Sequence[NamedRun], metric: str, explorer: Mapping[str, Any] | 
 
 
 def _title(summary: Summary) -> str:
-    names = [run.name for run in summary.runs]
+    names = [model.name for model in summary.models]
     named = names if len(names) < 4 else [*names[:2], f"{len(names) - 2} more"]
     subject = " and ".join(filter(None, [", ".join(named[:-1]), named[-1]]))
     return f"{subject} on {summary.data_name}"
@@ -81,18 +81,21 @@ def _together(text: str) -> str:
     return text.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
-def _caption(runs: Sequence[NamedRun]) -> str:
+def _caption(summary: Summary) -> str:
+    kind, leaning = "runs", "; its interval leans upwards in small groups and may lie above it"
     text = "Test metrics, in brackets 95 % bootstrap intervals over users. "
-    if len(runs) > 1:
+    if summary.averaged:
+        kind, leaning = "models", ""
+        text = f"Test metrics, means over seeds ± 95 % t intervals ({summary.seeds}), so none for a model with one. "
+    if len(summary.models) > 1:
         text += (
-            f"p: Wilcoxon signed-rank test against {runs[0].name} on the same users, after Holm's correction for the "
-            "number of runs; significant where p < 0.05 and the interval does not hold zero. "
+            f"p: Wilcoxon signed-rank test against {summary.first.name} on the same users, after Holm's correction for "
+            f"the number of {kind}; significant where p < 0.05 and the interval does not hold zero. "
         )
-    text += (
-        "Spread: standard deviation between diversity groups, less is more even; its interval leans upwards in small "
-        "groups and may lie above it."
-    )
-    return text if len(runs) == 1 else f"{text} Best is the best number, whether or not it is significantly so."
+    text += f"Spread: standard deviation between diversity groups, less is more even{leaning}."
+    if len(summary.models) == 1:
+        return text
+    return f"{text} Best is the best number, whether or not it is significantly so."
 
 
 def _facts(runs: Sequence[NamedRun]) -> dict[str, dict[str, str]]:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from graphmi.comparison import NamedRun
 from graphmi.report.groups import group_panels, spread_panels
 from graphmi.report.interests import diversity_panels, heat_map_panels
 from graphmi.report.panel import Panel, draw
+from graphmi.report.summary import Summary
 from graphmi.report.svg import to_svg
 from graphmi.report.training import collapse_panels, training_panels
 
@@ -44,17 +44,24 @@ class Section:
     pictures: tuple[Picture, ...]
 
 
-def sections(runs: Sequence[NamedRun], metric: str) -> Iterator[Section]:
-    """Yield the sections of runs that may be compared, their figures drawn."""
+def sections(summary: Summary) -> Iterator[Section]:
+    """Yield the sections of models whose runs may be compared, their figures drawn."""
+    models, metric = summary.models, summary.metric
+    means = over = lines = users = whose = ""
+    if summary.averaged:
+        means, over = f" Means over seeds ({summary.seeds}).", " over the seeds; a model with one seed has none"
+        lines, whose = f" Each seed has a line in the color of its model ({summary.seeds}).", ", over its seeds"
+        users = f", and over seeds ({summary.seeds}); bars are 95 % intervals over the users"
     yield _section(
         "spread",
         "Accuracy and spread",
         "Accuracy against spread between users",
-        "Up is more accurate, left is more even between users of narrow and broad taste: a run above and to the left "
-        "of another is better at both. Lines are 95 % intervals of each run alone; runs whose lines overlap can still "
-        "differ, as they were tested on the same users: the table and the text above say whether they do.",
+        "Up is more accurate, left is more even between users of narrow and broad taste: a model above and to the left "
+        f"of another is better at both. Lines are 95 % intervals of each model alone{whose}; models whose lines "
+        "overlap can still differ, as they were tested on the same users: the table and the text above say whether "
+        f"they do.{means}",
         "The runs have no user groups.",
-        spread_panels(runs, metric),
+        spread_panels(models, metric),
     )
     yield _section(
         "groups",
@@ -63,27 +70,28 @@ def sections(runs: Sequence[NamedRun], metric: str) -> Iterator[Section]:
         "The users of the test are sorted by how diverse their training items are and cut into equal groups; a flat "
         "line serves all alike. Active users are often diverse users too: in the figure at equal activity every group "
         "has the same mix of active and inactive users, so what is left there belongs to diversity itself. Bars are "
-        "95 % intervals.",
+        f"95 % intervals{over}.{means}",
         "The runs have no user groups.",
-        group_panels(runs, metric),
+        group_panels(models, metric),
     )
     yield _section(
         "training",
         "Training",
         "Training",
         "The validation metric should have levelled off at the end. Losses of different objectives cannot be compared "
-        "with each other.",
+        f"with each other.{lines}",
         "Nothing was trained.",
-        training_panels(runs, metric),
+        training_panels(models, metric),
     )
     yield _section(
         "interests",
         "Interests",
         "Which interests fill the list",
         "Of 100 recommendations at a rank, how many come from each interest, the interests of every user sorted by "
-        "what they give. One dark column: one interest recommends nearly everything. Even columns: all are in use.",
+        "what they give. One dark column: one interest recommends nearly everything. Even columns: all are in use."
+        f"{means}",
         "No run has several interests, or none recorded which of them filled the list.",
-        heat_map_panels(runs),
+        heat_map_panels(models),
     )
     yield _section(
         "breadth",
@@ -92,18 +100,18 @@ def sections(runs: Sequence[NamedRun], metric: str) -> Iterator[Section]:
         "A rising line means that the model draws on more interests for users of broad taste. A flat one means that "
         "the number of interests in use has nothing to do with the user. Active users have broader taste and longer "
         "histories: what does not rise at equal activity comes from activity. Points are means of equal parts of the "
-        "users.",
+        f"users{users}.",
         "No run has several interests and user groups.",
-        diversity_panels(runs),
+        diversity_panels(models),
     )
     yield _section(
         "routing",
         "Over the epochs",
         "Interests over the epochs",
         "Interests have collapsed where they rest on one item each, and are copies of each other where their cosine is "
-        "near 1. Not every model has routing weights; graph models show the cosine only.",
+        f"near 1. Not every model has routing weights; graph models show the cosine only.{lines}",
         "No run recorded its interests during training.",
-        collapse_panels(runs),
+        collapse_panels(models),
     )
 
 

@@ -1,16 +1,26 @@
-"""What the numbers of runs say, as a table and in words."""
+"""What the numbers of models say, as tables and in words."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import PurePath
+from statistics import fmean
 from typing import Any
 
-from graphmi.comparison import NamedRun, mean_interval, paired, paired_spreads, shared_metrics
+from graphmi.comparison import Model, NamedRun, averaged, shared_metrics
+from graphmi.estimates import (
+    Estimate,
+    GroupEstimates,
+    group_estimates,
+    metric_estimate,
+    paired,
+    paired_spreads,
+    seed_interval,
+)
 from graphmi.metrics import Interval, PairedResult, SpreadDifference
 
-__all__ = ["Cell", "Summary", "bracketed", "excludes_zero", "in_use", "is_significant", "p_text", "signed"]
+__all__ = ["Cell", "Summary", "around", "excludes_zero", "in_use", "is_significant", "of_interests", "p_text", "signed"]
 
 _LEVEL = 0.05
 
@@ -34,24 +44,46 @@ class Cell:
 
 @dataclass(frozen=True)
 class Summary:
-    """What stands out in runs that may be compared.
+    """What stands out in models whose runs may be compared.
 
     A difference counts as significant where the Wilcoxon signed-rank test says so, after Holm's correction for the
-    number of runs (within groups for that of runs and groups), and the bootstrap interval of the mean difference does
-    not hold zero; one of spreads where its paired bootstrap interval does not.
+    number of models (within groups for that of models and groups), and the bootstrap interval of the mean difference
+    does not hold zero; one of spreads where its paired bootstrap interval does not.
 
     Attributes:
-        runs: At least one; the others are tested against the first.
+        models: At least one; the others are tested against the first, by the means of users over the seeds.
         metric: A test metric of all.
     """
 
-    runs: Sequence[NamedRun]
+    models: Sequence[Model]
     metric: str
 
     @property
+    def first(self) -> Model:
+        """What the others are compared to."""
+        return self.models[0]
+
+    @property
+    def runs(self) -> list[NamedRun]:
+        """The runs of all models."""
+        return [run for model in self.models for run in model.runs]
+
+    @property
+    def averaged(self) -> bool:
+        """Whether numbers are means over seeds, with intervals over them."""
+        return averaged(self.models)
+
+    @property
+    def seeds(self) -> str:
+        """How many seeds the models have, in words; some have several."""
+        counts = [len(model.runs) for model in self.models]
+        fewest = f"{min(counts)} to " if min(counts) < max(counts) else ""
+        return f"{fewest}{max(counts)} seeds" + " each" * (len(counts) > 1)
+
+    @property
     def data(self) -> dict[str, Any]:
-        """What the runs were evaluated on."""
-        found: dict[str, Any] = self.runs[0].result["data"]
+        """What the models were evaluated on."""
+        found: dict[str, Any] = self.first.first.result["data"]
         return found
 
     @property
@@ -60,22 +92,33 @@ class Summary:
         return PurePath(self.data["name"].partition(":")[0]).name
 
     @cached_property
-    def differences(self) -> list[tuple[NamedRun, PairedResult]]:
-        """The runs after the first, and their difference from it."""
-        tests = paired([run.per_user[self.metric] for run in self.runs])
-        return [(run, test["all"]) for run, test in zip(self.runs[1:], tests, strict=True)]
+    def differences(self) -> list[tuple[Model, PairedResult]]:
+        """The models after the first, and their difference from it."""
+        tests = paired([model.of_users(self.metric) for model in self.models])
+        return [(model, test["all"]) for model, test in zip(self.models[1:], tests, strict=True)]
 
     @cached_property
-    def group_differences(self) -> list[tuple[NamedRun, dict[str, PairedResult], SpreadDifference]]:
-        """The runs after the first, and how they differ from it in each group and in the spread between groups."""
-        group = self.runs[0].per_user[f"group/{self.grouping}"]
-        values = [run.per_user[self.metric] for run in self.runs]
-        spreads = [found["std"] for found in paired_spreads(values, group)]
-        return list(zip(self.runs[1:], paired(values, group), spreads, strict=True))
+    def group_differences(self) -> list[tuple[Model, dict[str, PairedResult], SpreadDifference]]:
+        """The models after the first, and how they differ from it in each group and in the spread between groups."""
+        group = self.first.first.per_user[f"group/{self.grouping}"]
+        spreads = paired_spreads([model.of_runs(self.metric) for model in self.models], group)
+        tests = paired([model.of_users(self.metric) for model in self.models], group)
+        return list(zip(self.models[1:], tests, [found["std"] for found in spreads], strict=True))
+
+    @cached_property
+    def accuracy(self) -> list[Estimate]:
+        """The metric of each model."""
+        return self._estimates(self.metric)
+
+    @cached_property
+    def groups(self) -> list[GroupEstimates]:
+        """The metric of each model by :attr:`grouping`."""
+        key = f"{self.grouping}/{self.metric}"
+        return [group_estimates(model, key, seeds=self.averaged) for model in self.models]
 
     @property
     def grouping(self) -> str | None:
-        """The groups that are spoken of: at equal activity where all runs have them."""
+        """The groups that are spoken of: at equal activity where all models have them."""
         for name in ("diversity-controlled", "diversity"):
             if all(f"{name}/{self.metric}" in run.result["groups"] for run in self.runs):
                 return name
@@ -83,28 +126,28 @@ class Summary:
 
     @property
     def one_length(self) -> bool:
-        """Whether the interests of all runs were looked at in lists of one length: longer ones draw on more."""
-        return len({found[2] for run in self.runs if (found := in_use(run))}) < 2
+        """Whether the interests of all models were looked at in lists of one length: longer ones draw on more."""
+        return len({found[2] for model in self.models if (found := in_use(model))}) < 2
 
     def header(self) -> list[str]:
         """Return the names of the columns of :meth:`rows`."""
-        first = [f"{self.metric} less {self.runs[0].name}"] if len(self.runs) > 1 else []
+        first = [f"{self.metric} less {self.first.name}"] if len(self.models) > 1 else []
         spread = ["spread between groups"] if self.grouping else []
         used = ["interests in use"] if self.one_length else []
-        return ["run", *self._metrics(), *first, *spread, *used, "parameters", "epochs", "seconds"]
+        return ["model", *self._metrics(), *first, *spread, *used, "parameters", "epochs", "seconds"]
 
     def rows(self) -> list[list[Cell]]:
-        """Return a row of cells for each run."""
+        """Return a row of cells for each model."""
         columns = [self._metric_column(name) for name in self._metrics()]
-        if len(self.runs) > 1:
+        if len(self.models) > 1:
             columns.append([Cell("-", "compared to"), *(_difference(test) for _, test in self.differences)])
         if self.grouping:
             columns.append(self._spread_column())
         if self.one_length:
-            columns.append([_in_use(run) for run in self.runs])
-        columns.append([Cell(f"{run.result['num_parameters']:,}") for run in self.runs])
-        columns.append([_epochs(run) for run in self.runs])
-        columns.append([Cell(f"{run.result['timings']['train_seconds']:,.0f}") for run in self.runs])
+            columns.append([_in_use(model) for model in self.models])
+        columns.append([Cell(f"{model.first.result['num_parameters']:,}") for model in self.models])
+        columns.append([_epochs(model) for model in self.models])
+        columns.append([Cell(f"{fmean(model.each('timings', 'train_seconds')):,.0f}") for model in self.models])
         return [list(row) for row in zip(*columns, strict=True)]
 
     def _metrics(self) -> list[str]:
@@ -112,23 +155,22 @@ class Summary:
         wanted = (self.metric, f"ndcg@{k}", f"recall@{k}")
         return [name for name in dict.fromkeys(wanted) if name in shared_metrics(self.runs)]
 
+    def _estimates(self, name: str) -> list[Estimate]:
+        return [metric_estimate(model, name, seeds=self.averaged) for model in self.models]
+
     def _metric_column(self, name: str) -> list[Cell]:
-        values = [float(run.result["metrics"][name]) for run in self.runs]
-        notes = [bracketed(mean_interval(run, name)) for run in self.runs]
-        return _best([Cell(f"{v:.4f}", note) for v, note in zip(values, notes, strict=True)], values)
+        found = self.accuracy if name == self.metric else self._estimates(name)
+        return _best([Cell(f"{one.value:.4f}", around(one)) for one in found], [one.value for one in found])
 
     def _spread_column(self) -> list[Cell]:
-        groups = [run.result["groups"][f"{self.grouping}/{self.metric}"] for run in self.runs]
-        against = ["", *(f"less {self.runs[0].name}: {signed(spread)}" for *_, spread in self.group_differences)]
-        cells = [
-            Cell(f"{group['std']:.4f}", _ends_text(group["intervals"].get("std")), less)
-            for group, less in zip(groups, against, strict=True)
-        ]
-        return _best(cells, [-group["std"] for group in groups])
+        against = ["", *(f"less {self.first.name}: {signed(spread)}" for *_, spread in self.group_differences)]
+        spreads = [group.std for group in self.groups]
+        cells = [Cell(f"{one.value:.4f}", around(one), less) for one, less in zip(spreads, against, strict=True)]
+        return _best(cells, [-one.value for one in spreads])
 
 
 def _best(cells: list[Cell], values: list[float]) -> list[Cell]:
-    """Mark the cells of the highest value; one run alone is not the best of anything."""
+    """Mark the cells of the highest value; one model alone is not the best of anything."""
     if len(cells) < 2:
         return cells
     return [replace(cell, best=value == max(values)) for cell, value in zip(cells, values, strict=True)]
@@ -160,28 +202,33 @@ def _difference(test: PairedResult) -> Cell:
     return Cell(difference, interval, f"{p_text(test.wilcoxon_holm)}, {verdict}")
 
 
-def bracketed(interval: Interval) -> str:
-    """Return an interval as text."""
-    return f"[{interval.low:.4f}, {interval.high:.4f}]"
+def around(estimate: Estimate) -> str:
+    """Return an interval as text: half of it over seeds, its ends over users; empty where it is not known."""
+    interval = estimate.interval
+    if interval is None:
+        return ""
+    half = (interval.high - interval.low) / 2
+    return f"± {half:.4f}" if estimate.of_seeds else f"[{interval.low:.4f}, {interval.high:.4f}]"
 
 
-def _ends_text(ends: Sequence[float] | None) -> str:
-    return "" if ends is None else f"[{ends[0]:.4f}, {ends[1]:.4f}]"
+def of_interests(model: Model, name: str) -> float | None:
+    """Return what is known of the interests by a name, a mean over the seeds; ``None`` where nothing is."""
+    return seed_interval([(run.result.get("interests") or {}).get(name) for run in model.runs])[0]
 
 
-def in_use(run: NamedRun) -> tuple[float, int, int] | None:
-    """Return how many interests a list draws on, of how many, and its length; ``None`` for a run with one interest."""
-    for name, value in (run.result.get("interests") or {}).items():
-        if name.startswith("effective@") and value is not None:
-            return float(value), len(run.result["interest_share"][0]), int(name.partition("@")[2])
+def in_use(model: Model) -> tuple[float, int, int] | None:
+    """Return how many interests a list draws on, of how many, and its length; ``None`` for one interest."""
+    for name in model.first.result.get("interests") or {}:
+        if name.startswith("effective@") and (value := of_interests(model, name)) is not None:
+            return value, len(model.first.result["interest_share"][0]), int(name.partition("@")[2])
     return None
 
 
-def _in_use(run: NamedRun) -> Cell:
-    found = in_use(run)
+def _in_use(model: Model) -> Cell:
+    found = in_use(model)
     return Cell("1") if found is None else Cell(f"{found[0]:.2f}", f"of {found[1]} in the top {found[2]}")
 
 
-def _epochs(run: NamedRun) -> Cell:
-    epochs, best = run.result["epochs"], run.result["best_epoch"]
-    return Cell(str(epochs), f"best: {best}") if epochs else Cell("-", "not trained")
+def _epochs(model: Model) -> Cell:
+    epochs, best = ([run.result[name] for run in model.runs] for name in ("epochs", "best_epoch"))
+    return Cell(f"{fmean(epochs):.0f}", f"best: {fmean(best):.0f}") if all(epochs) else Cell("-", "not trained")

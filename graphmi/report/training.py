@@ -1,11 +1,12 @@
 """Panels of what changed over the epochs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from graphmi.comparison import NamedRun
+from graphmi.comparison import Model, NamedRun
 from graphmi.report.panel import Panel, color, dashes, label
 
 __all__ = ["collapse_panels", "training_panels"]
@@ -17,53 +18,61 @@ _WORDS = {
 }
 
 
-def training_panels(runs: Sequence[NamedRun], metric: str) -> list[Panel]:
-    """Return training loss and validation metric over the epochs; a run without training is left out.
+def training_panels(models: Sequence[Model], metric: str) -> list[Panel]:
+    """Return training loss and validation metric over the epochs, a line for each seed; none without training.
 
     How to read it: the metric should level off before the end of training. A loss that still falls while the metric
     falls too is overfitting; losses of different objectives cannot be compared with each other.
     """
     return [
-        *_curves(runs, "loss", "training loss"),
-        *_curves(runs, metric, f"validation {metric}"),
+        *_curves(models, "loss", "training loss"),
+        *_curves(models, metric, f"validation {metric}"),
     ]
 
 
-def collapse_panels(runs: Sequence[NamedRun]) -> list[Panel]:
+def collapse_panels(models: Sequence[Model]) -> list[Panel]:
     """Return how the interests developed over the epochs, for runs that recorded it.
 
     How to read it: routing has collapsed where most interests rest on one item of the history; interests are copies
     of each other where the cosine between them is near one.
     """
-    return [panel for name, words in _WORDS.items() for panel in _curves(runs, f"interests/{name}", words)]
+    return [panel for name, words in _WORDS.items() for panel in _curves(models, f"interests/{name}", words)]
 
 
-def _curves(runs: Sequence[NamedRun], column: str, words: str) -> list[Panel]:
+def _curves(models: Sequence[Model], column: str, words: str) -> list[Panel]:
     """Return one panel of a column of ``metrics.csv``; none where no run has it."""
+    # By the number of the model, for its look, and the name of the run.
     curves = {
-        index: [(row["epoch"], row[column]) for row in run.epochs if column in row] for index, run in enumerate(runs)
+        (index, name): {row["epoch"]: row[column] for row in run.epochs if column in row}
+        for index, model in enumerate(models)
+        for name, run in _seeds(model)
     }
-    curves = {index: points for index, points in curves.items() if points}
+    curves = {line: points for line, points in curves.items() if points}
     if not curves:
         return []
 
     def draw(ax: Axes) -> None:
-        for index, points in curves.items():
-            epochs, values = zip(*points, strict=True)
-            dot = "." if len(points) == 1 else ""
-            ax.plot(epochs, values, marker=dot, color=color(index), ls=dashes(index), label=label(runs[index].name))
+        for (index, _), points in curves.items():
+            look: dict[str, Any] = {"color": color(index), "ls": dashes(index), "label": label(models[index].name)}
+            ax.plot(list(points), list(points.values()), marker="." if len(points) == 1 else "", **look)
         ax.set(xlabel="epoch", ylabel=words)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
-    ends = "; ".join(f"{runs[index].name} from {p[0][1]:.4g} to {p[-1][1]:.4g}" for index, p in curves.items())
-    epochs = sorted({epoch for points in curves.values() for epoch, _ in points})
-    values = {index: dict(points) for index, points in curves.items()}
+    values = {line: list(points.values()) for line, points in curves.items()}
+    ends = "; ".join(f"{name} from {found[0]:.4g} to {found[-1]:.4g}" for (_, name), found in values.items())
+    epochs = sorted({epoch for points in curves.values() for epoch in points})
     return [
         Panel(
             title=words[0].upper() + words[1:],
             description=f"{words[0].upper()}{words[1:]} over the epochs: {ends}.",
-            header=("epoch", *(runs[index].name for index in curves)),
-            rows=tuple((f"{epoch:.0f}", *(values[index].get(epoch) for index in curves)) for epoch in epochs),
+            header=("epoch", *(name for _, name in curves)),
+            rows=tuple((f"{epoch:.0f}", *(points.get(epoch) for points in curves.values())) for epoch in epochs),
             draw=draw,
         )
     ]
+
+
+def _seeds(model: Model) -> Iterator[tuple[str, NamedRun]]:
+    """Yield the runs of a model by their names, of which one alone has that of the model."""
+    for run in model.runs:
+        yield model.name if len(model.runs) == 1 else f"{model.name}, seed {run.result['seed']}", run

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from graphmi import cli
-from graphmi.comparison import named
+from graphmi.comparison import models_of, named
 from graphmi.data import LeaveOneOut, planted
 from graphmi.explain import Explainer
 from graphmi.models import ItemKNN
@@ -27,6 +27,10 @@ from graphmi.typing import Batch
 from .pages import Page
 
 HOSTILE = "</script><script>alert(1)//<!--"
+
+
+def summary_of(folders):
+    return Summary(models_of(named(folders)), "ndcg@20")
 
 
 @pytest.fixture(scope="module")
@@ -254,16 +258,16 @@ class TestItemMap:
 
 class TestWords:
     def test_no_difference_is_called_one(self, trained):
-        summary = Summary(named([trained["lightgcn-softmax"], trained["interest-gcn-softmax"]]), "ndcg@20")
+        summary = summary_of([trained["lightgcn-softmax"], trained["interest-gcn-softmax"]])
         assert "does not differ significantly from lightgcn-softmax" in lead(summary)
         assert any("no clear difference" in sentence for sentence in findings(summary))
 
     def test_seeds_of_one_model_are_said_to_be_taken_for_models(self, trained, copy):
         other = copy("popularity", "other", seed=1)
-        told = [list(findings(Summary(named(runs), "ndcg@20"))) for runs in (
+        told = [list(findings(summary_of(runs))) for runs in (
             [trained["popularity"], other], [trained["popularity"], trained["lightgcn-softmax"]]
         )]  # fmt: skip
-        assert [any("compare --seeds" in sentence for sentence in each) for each in told] == [True, False]
+        assert [any("--seeds takes them together" in sentence for sentence in each) for each in told] == [True, False]
 
     @pytest.mark.parametrize(("shift", "word"), [(0.1, "better"), (-0.1, "worse")])
     def test_a_difference_is(self, trained, copy, shift, word):
@@ -271,7 +275,7 @@ class TestWords:
         values = other.read_tensors("per_user")
         noise = 0.01 * torch.randn(len(values["user"]), generator=torch.Generator().manual_seed(0))
         other.write_tensors("per_user", {**values, "ndcg@20": values["ndcg@20"] + shift + noise})
-        summary = Summary(named([trained["popularity"], other]), "ndcg@20")
+        summary = summary_of([trained["popularity"], other])
         assert f"is significantly {word} than popularity" in lead(summary)
         assert "p < 0.001, significant" in [cell.verdict for cell in summary.rows()[1]]
 
@@ -286,12 +290,12 @@ class TestWords:
         one = copy("popularity", "one")
         for run in (one, other):
             run.write_tensors("per_user", {**values, "ndcg@20": told[run.path.name]})
-        sentence = next(s for s in findings(Summary(named([one, other]), "ndcg@20")) if "smallest spread" in s)
+        sentence = next(s for s in findings(summary_of([one, other])) if "smallest spread" in s)
         assert f"{said} one: other (" in sentence
         assert ("+0.0000 [+0.0000, +0.0000]" in sentence) == (scale == 1.0)
 
     def test_one_run_is_the_best_of_nothing(self, trained):
-        summary = Summary(named([trained["comirec-dr"]]), "ndcg@20")
+        summary = summary_of([trained["comirec-dr"]])
         assert not [cell for row in summary.rows() for cell in row if cell.best]
         assert lead(summary).startswith("This page shows the run comirec-dr on planted, 100 users and 80 items.")
 
@@ -301,7 +305,7 @@ class TestWords:
             interests={"effective@10": 2.5, "effective-diversity correlation": 0.3},
             interest_share=[[0.5, 0.5, 0.0]],
         )
-        said = " ".join(findings(Summary(named([run]), "ndcg@20")))
+        said = " ".join(findings(summary_of([run])))
         assert "The top 10 of comirec-dr draws on 2.5 of 3 interests" in said
         assert "more for users of broad taste (rank correlation +0.30)" in said
         assert "different lengths" not in said
@@ -312,11 +316,11 @@ class TestWords:
             for name, k, value in (("short", 5, 1.5), ("long", 10, 1.8), ("longer", 10, 1.9))
         ]
         for some, column in ((runs, []), (runs[1:], ["of 2 in the top 10"] * 2)):
-            summary = Summary(named(some), "ndcg@20")
+            summary = summary_of(some)
             assert [c.note for row in summary.rows() for c in row if c.note.startswith("of 2")] == column
             assert len(summary.header()) == 1 + len(summary.rows()[0])
             assert any("are not compared" in sentence for sentence in findings(summary)) == (not column)
-        assert "The top 5 of short draws on 1.5 of 2 interests" in " ".join(findings(Summary(named(runs), "ndcg@20")))
+        assert "The top 5 of short draws on 1.5 of 2 interests" in " ".join(findings(summary_of(runs)))
 
 
 class TestRuns:
