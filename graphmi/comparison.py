@@ -27,6 +27,7 @@ __all__ = [
     "has_seeds",
     "models_of",
     "named",
+    "shared_lists",
     "shared_metrics",
 ]
 
@@ -171,6 +172,13 @@ def check_comparable(runs: Sequence[NamedRun]) -> None:
 def shared_metrics(runs: Sequence[NamedRun]) -> list[str]:
     """Return the test metrics that all runs have, in the order of the first."""
     return [name for name in runs[0].result["metrics"] if all(name in run.result["metrics"] for run in runs)]
+
+
+def shared_lists(runs: Sequence[NamedRun], metric: str) -> list[str]:
+    """Return what all runs know of their lists beyond accuracy, of lists as long as those of a metric."""
+    first, *others = [run.result.get("lists", {}) for run in runs]
+    length = metric.rpartition("@")[2]
+    return [name for name in first if name.endswith(f"@{length}") and all(name in one for one in others)]
 
 
 def choose_metric(runs: Sequence[NamedRun], metric: str | None = None) -> str:

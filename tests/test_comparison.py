@@ -216,6 +216,30 @@ def test_p_values_are_corrected_over_the_runs_and_groups_as_in_the_report(runs, 
     assert shown == pytest.approx(holm(inside), rel=1e-3)
 
 
+def test_lists_beyond_accuracy_are_shown_as_long_as_the_metric(runs, compare, tmp_path):
+    status, out, err = compare("popular", "k1/seeds/0", "k1/seeds/11", "--seeds", "--metric", "mrr@10",
+                               "--out", tmp_path / "t.csv")  # fmt: skip
+    assert (status, err) == (0, "")
+    found = {key[1:]: row for key, row in rows(tmp_path / "t.csv").items() if key[0] == "beyond accuracy"}
+    results = [RunFolder(runs[name]).read_result()["lists"] for name in ("popular", "k1/seeds/0", "k1/seeds/11")]
+    names = [f"{name}@10" for name in ("coverage", "gini", "novelty", "entropy", "calibration")]
+    assert list(found) == [(name, model) for name in names for model in ("popular", "seeds")]
+    for name in names:
+        alone, *several = (lists[name] for lists in results)
+        assert found[name, "popular"]["value"] == alone
+        row = found[name, "seeds"]
+        assert (row["value"], row["half_width"]) == pytest.approx(seed_interval(several))
+        assert (row["difference"], row["p"]) == (None, None)
+        assert re.search(rf"{name} +│ +{alone:.4f} │ +{row['value']:.4f} ± {row['half_width']:.4f} │ +│ +│", out)
+
+
+def test_lists_that_a_run_knows_nothing_of_are_left_out(runs, compare, tmp_path):
+    older = RunFolder(shutil.copytree(runs["popular"], tmp_path / "older"))
+    older.write_result({**older.read_result(), "lists": {}})
+    status, out, err = compare("popular", older.path)
+    assert (status, err, "beyond accuracy" in out) == (0, "", False)
+
+
 def test_models_of_several_seeds_are_compared_by_the_means_of_users(runs, compare, tmp_path):
     status, out, err = compare("--seeds", *[name for name in runs if name != "popular"], "--out", tmp_path / "t.csv")
     assert (status, err) == (0, "")

@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from graphmi.commands.tables import group_names, number
-from graphmi.comparison import Model, NamedRun, averaged, choose_metric, shared_metrics
+from graphmi.comparison import Model, NamedRun, averaged, choose_metric, shared_lists, shared_metrics
 from graphmi.estimates import paired, paired_spreads, seed_interval
 from graphmi.metrics import PairedResult, SpreadDifference
 
@@ -27,7 +27,8 @@ class Row:
         part: What stands above it; empty for the metrics of all users.
         name: What is compared: a metric, a group, a spread between groups.
         values: For each model one value per run.
-        differences: How each model after the first differs from it; ``None`` for a group without users.
+        differences: How each model after the first differs from it; ``None`` where nothing is tested, as for a group
+            without users.
     """
 
     part: str
@@ -115,7 +116,8 @@ def side_by_side(models: Sequence[Model], metric: str | None = None, also: Seque
 
     Args:
         models: At least two.
-        metric: The metric of groups and tests; the one that the first run monitored when omitted.
+        metric: The metric of groups and tests, whose length is that of the lists beyond accuracy; the one that the
+            first run monitored when omitted.
         also: Metrics that are shown beside it, NDCG and recall.
 
     Raises:
@@ -127,6 +129,7 @@ def side_by_side(models: Sequence[Model], metric: str | None = None, also: Seque
     wanted = {metric, *(choose_metric(runs, name) for name in also)}
     shown = [name for name in shared_metrics(runs) if name in wanted or name.startswith(("ndcg@", "recall@"))]
     rows = [_accuracy(models, name) for name in shown]
+    rows += [_lists(models, name) for name in shared_lists(runs, metric)]
     for kind in _kinds(runs):
         rows += _fairness(models, kind, metric)
     return Comparison(f"{first['data']['name']}, test", [model.name for model in models], rows, _caption(models))
@@ -135,6 +138,11 @@ def side_by_side(models: Sequence[Model], metric: str | None = None, also: Seque
 def _accuracy(models: Sequence[Model], metric: str) -> Row:
     tests = paired([model.of_users(metric) for model in models])
     return Row("", metric, [model.each("metrics", metric) for model in models], [test["all"] for test in tests])
+
+
+def _lists(models: Sequence[Model], name: str) -> Row:
+    """Return what the lists are like: a description, of which no one asks whether it differs."""
+    return Row("beyond accuracy", name, [model.each("lists", name) for model in models], [None] * (len(models) - 1))
 
 
 def _kinds(runs: Sequence[NamedRun]) -> list[str]:

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 __all__ = [
+    "LISTS",
     "bar",
     "group_names",
     "groups_table",
@@ -21,7 +22,7 @@ __all__ = [
 ]
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
-_LISTS = {
+LISTS = {
     "coverage": "share of the items anyone sees",
     "gini": "1: few items are all that is seen",
     "novelty": "bits; one more: half as popular",
@@ -102,7 +103,7 @@ def lists_table(lists: Mapping[str, float | None]) -> Table | None:
         table.add_column(f"@{length}", justify="right")
     table.add_column("how to read it", style="dim")
     for name in dict.fromkeys(key.partition("@")[0] for key in lists):
-        table.add_row(name, *(number(lists[f"{name}@{k}"]) for k in lengths), _LISTS.get(name, ""))
+        table.add_row(name, *(number(lists[f"{name}@{k}"]) for k in lengths), LISTS.get(name, ""))
     return table
 
 

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from graphmi import __version__
+from graphmi.commands.tables import LISTS
 from graphmi.comparison import Model, NamedRun
 from graphmi.report.sections import sections
 from graphmi.report.summary import Summary
@@ -57,6 +58,7 @@ def render(models: Sequence[Model], metric: str, explorer: Mapping[str, Any] | N
             lead=_together(lead(summary)),
             findings=[_together(sentence) for sentence in findings(summary)],
             caption=_together(_caption(summary)),
+            lists_caption=_lists_caption(summary),
             summary=summary,
             marks=[mark(n) for n in range(len(models))],
             sections=list(sections(summary)),
@@ -96,6 +98,12 @@ def _caption(summary: Summary) -> str:
     if len(summary.models) == 1:
         return text
     return f"{text} Best is the best number, whether or not it is significantly so."
+
+
+def _lists_caption(summary: Summary) -> str:
+    """Return how to read what is known of the lists."""
+    how = "; ".join(f"{key} ({LISTS[key]})" for name in summary.lists if (key := name.partition("@")[0]) in LISTS)
+    return f"The lists beyond accuracy: {how}."
 
 
 def _facts(runs: Sequence[NamedRun]) -> dict[str, dict[str, str]]:

@@ -8,12 +8,13 @@ from pathlib import PurePath
 from statistics import fmean
 from typing import Any
 
-from graphmi.comparison import Model, NamedRun, averaged, shared_metrics
+from graphmi.comparison import Model, NamedRun, averaged, shared_lists, shared_metrics
 from graphmi.estimates import (
     Estimate,
     GroupEstimates,
     group_estimates,
     metric_estimate,
+    over_seeds,
     paired,
     paired_spreads,
     seed_interval,
@@ -150,6 +151,15 @@ class Summary:
         columns.append([Cell(f"{fmean(model.each('timings', 'train_seconds')):,.0f}") for model in self.models])
         return [list(row) for row in zip(*columns, strict=True)]
 
+    @property
+    def lists(self) -> list[str]:
+        """The names of what is known of all lists beyond accuracy, the columns of :meth:`list_rows`."""
+        return shared_lists(self.runs, self.metric)
+
+    def list_rows(self) -> list[list[Cell]]:
+        """Return a row of cells for each model: what its lists are like."""
+        return [[_list_cell(model.each("lists", name)) for name in self.lists] for model in self.models]
+
     def _metrics(self) -> list[str]:
         k = self.metric.partition("@")[2]
         wanted = (self.metric, f"ndcg@{k}", f"recall@{k}")
@@ -232,3 +242,8 @@ def _in_use(model: Model) -> Cell:
 def _epochs(model: Model) -> Cell:
     epochs, best = ([run.result[name] for run in model.runs] for name in ("epochs", "best_epoch"))
     return Cell(f"{fmean(epochs):.0f}", f"best: {fmean(best):.0f}") if all(epochs) else Cell("-", "not trained")
+
+
+def _list_cell(values: Sequence[float | None]) -> Cell:
+    known = [value for value in values if value is not None]
+    return Cell(f"{(found := over_seeds(known)).value:.4f}", around(found)) if known else Cell("-")

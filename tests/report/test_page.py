@@ -114,6 +114,16 @@ class TestPage:
         ndcg = max(folder.read_result()["metrics"]["ndcg@20"] for folder in trained.values())
         assert any(text.startswith(f"{ndcg:.4f} best") for text in best)
 
+    def test_shows_what_the_lists_are_like(self, report, trained):
+        told = trained["popularity"].read_result()["lists"]
+        numbers = [f"{told[f'{name}@20']:.4f}" for name in ("coverage", "gini", "novelty", "entropy", "calibration")]
+        assert " ".join(["popularity", *numbers]) in report.text("tr")
+        assert "gini (1: few items are all that is seen)" in report.text("p", id="lists-note")[0]
+
+    def test_leaves_out_lists_that_a_run_knows_nothing_of(self, trained, copy, tmp_path):
+        runs = [trained["popularity"], copy("popularity", "older", lists={})]
+        assert not Page(build_report(runs, tmp_path / "r.html", num_users=0).read_text()).all("p", id="lists-note")
+
     def test_holds_users_and_items_unless_told_otherwise(self, report, plain, tmp_path):
         assert report.all("canvas")
         assert len(report.data["users"]) == 25

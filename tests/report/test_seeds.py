@@ -63,6 +63,10 @@ def test_a_model_is_one_row_with_mean_and_interval_over_its_seeds(summary, seeds
     assert (spread.text, spread.note) == (f"{center:.4f}", f"± {half:.4f}")
     used = np.mean([result["interests"]["effective@10"] for result in results])
     assert several["interests in use"].text == f"{used:.2f}"
+    assert len(summary.lists) == 5
+    for cell, name in zip(summary.list_rows()[1], summary.lists, strict=True):
+        center, half = over([result["lists"][name] for result in results])
+        assert (cell.text, cell.note) == (f"{center:.4f}", f"± {half:.4f}")
 
 
 def test_differences_are_of_the_means_of_users(summary, trained, seeds):
