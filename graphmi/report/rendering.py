@@ -88,7 +88,7 @@ def _caption(summary: Summary) -> str:
     text = "Test metrics, in brackets 95 % bootstrap intervals over users. "
     if summary.averaged:
         kind, leaning = "models", ""
-        text = f"Test metrics, means over seeds ± 95 % t intervals ({summary.seeds}), so none for a model with one. "
+        text = f"Test metrics, means over seeds ± 95 % t intervals ({summary.seeds}). "
     if len(summary.models) > 1:
         text += (
             f"p: Wilcoxon signed-rank test against {summary.first.name} on the same users, after Holm's correction for "

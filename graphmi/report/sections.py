@@ -49,7 +49,7 @@ def sections(summary: Summary) -> Iterator[Section]:
     models, metric = summary.models, summary.metric
     means = over = lines = users = whose = ""
     if summary.averaged:
-        means, over = f" Means over seeds ({summary.seeds}).", " over the seeds; a model with one seed has none"
+        means, over = f" Means over seeds ({summary.seeds}).", " over the seeds"
         lines, whose = f" Each seed has a line in the color of its model ({summary.seeds}).", ", over its seeds"
         users = f", and over seeds ({summary.seeds}); bars are 95 % intervals over the users"
     yield _section(

@@ -15,10 +15,10 @@ def findings(summary: Summary) -> Iterator[str]:
     yield from _groups(summary)
     yield from _interests(summary)
     if summary.averaged:
+        tests = " Differences and p-values are of users' means over these seeds, and say nothing of others."
         yield (
             "Numbers are means over seeds. Their intervals, wide for two or three seeds, say how much depends on the "
-            "seed, not on the users. Differences and p-values are of users' means over these seeds, and say nothing of "
-            "others."
+            f"seed, not on the users.{tests * (len(summary.models) > 1)}"
         )
         return
     if has_seeds(summary.runs):

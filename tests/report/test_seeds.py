@@ -108,7 +108,7 @@ def test_words_speak_of_models_and_seeds(summary, seeds):
 def test_every_caption_says_how_many_seeds(report):
     for name, told in (
         ("spread", "Means over seeds (1 to 2 seeds each)."),
-        ("groups", "Bars are 95 % intervals over the seeds; a model with one seed has none. Means over seeds (1 to 2"),
+        ("groups", "Bars are 95 % intervals over the seeds. Means over seeds (1 to 2 seeds each)."),
         ("training", "Each seed has a line in the color of its model (1 to 2 seeds each)."),
         ("interests", "Means over seeds (1 to 2 seeds each)."),
         ("breadth", "and over seeds (1 to 2 seeds each); bars are 95 % intervals over the users."),
