@@ -2,10 +2,10 @@
 
 Run ``OMP_NUM_THREADS=1 python benchmarks/run.py sequences``. Self-attentive extractor with four interests, d = 64,
 histories of up to 200, 1,280 negatives, Adam. A step has everything that an epoch consists of: batch, negatives,
-forward, backward and optimizer. Times are CPU seconds of this process, in milliseconds per 1,000 targets; ratios are
-to the first row of a group. *Published* is the algorithm of the public code of BaM and REMI, written independently
-(``peers/comirec.py``); like it, graphmi shares the negatives of a batch in the second row. Negatives of its own for
-every row are another objective.
+forward, backward and optimizer; four of a kind follow one another, as in training. Times are CPU seconds of this
+process, in milliseconds per 1,000 targets; ratios are to the first row of a group. *Published* is the algorithm of the
+public code of BaM and REMI, written independently (``peers/comirec.py``); like it, graphmi shares the negatives of a
+batch in the second row. Negatives of its own for every row are another objective.
 
 The parts of a step, forward and backward: the extractor for all prefixes in one pass and each prefix laid out as a
 history of its own (histories of 50), and full softmaxes on cosines of 2,048 x 1 and x 4 interests, beside the same
@@ -15,7 +15,8 @@ in a batch of 128) and of the scores of the negatives, forth and back, alone.
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import cycle
 from typing import Any
 
@@ -35,7 +36,7 @@ from graphmi.samplers import AllItemsSampler, Sampler, UniformSampler
 from graphmi.typing import Batch, Negatives, Representations
 
 DIM, LENGTH, NEGATIVES, ITEMS = 64, 200, 1_280, 3_416
-SHORT = 50
+SHORT, IN_A_ROW = 50, 4
 
 
 def endless(batches: Iterable[Any]) -> Iterator[Any]:
@@ -59,6 +60,16 @@ def step(
         optimizer.step()
 
     return run
+
+
+def in_a_row(steps: Mapping[str, tuple[Callable[[], None], int]]) -> dict[str, tuple[Callable[[], None], int]]:
+    """Return steps and the targets of each as several steps at a time."""
+
+    def several(run: Callable[[], None]) -> None:
+        for _ in range(IN_A_ROW):
+            run()
+
+    return {f"step: {name}": (partial(several, run), IN_A_ROW * targets) for name, (run, targets) in steps.items()}
 
 
 def graphmi(model: SequenceModel, loader: BatchLoader, sampler: Sampler) -> Callable[[], None]:
@@ -127,17 +138,18 @@ def run(repeats: int = 9) -> list[Row]:
     )
     extractor = SelfAttentiveExtractor(DIM, SHORT)
     source = batches(train, 128, LENGTH)
+    steps = {
+        "published, 1,280 shared": (step(published, source, lambda batch: published.loss(*batch)), 128),
+        "graphmi, 1,280 shared": (graphmi(model, TargetLoader(train, 128, min_history=4), shared), 128),
+        "graphmi, 1,280 per row": (graphmi(model, TargetLoader(train, 128, min_history=4), per_row), 128),
+        "all prefixes, 1,280 shared": (graphmi(model, PrefixLoader(train, 2_048), shared), 2_048),
+        "all prefixes, full softmax": (graphmi(model, PrefixLoader(train, 2_048), everything), 2_048),
+        "all prefixes, 8,192 a step": (graphmi(model, PrefixLoader(train, 8_192), shared), 8_192),
+        "all prefixes of 50, 1,280 shared": (graphmi(short, PrefixLoader(train, 2_048), shared), 2_048),
+        "all prefixes of 50, full softmax": (graphmi(short, PrefixLoader(train, 2_048), everything), 2_048),
+    }
     alternatives = {
-        "step: published, 1,280 shared": (
-            step(published, source, lambda batch: published.loss(*batch)),
-            128,
-        ),
-        "step: graphmi, 1,280 shared": (graphmi(model, TargetLoader(train, 128, min_history=4), shared), 128),
-        "step: graphmi, 1,280 per row": (graphmi(model, TargetLoader(train, 128, min_history=4), per_row), 128),
-        "step: all prefixes, 1,280 shared": (graphmi(model, PrefixLoader(train, 2_048), shared), 2_048),
-        "step: all prefixes, full softmax": (graphmi(model, PrefixLoader(train, 2_048), everything), 2_048),
-        "step: all prefixes of 50, 1,280 shared": (graphmi(short, PrefixLoader(train, 2_048), shared), 2_048),
-        "step: all prefixes of 50, full softmax": (graphmi(short, PrefixLoader(train, 2_048), everything), 2_048),
+        **in_a_row(steps),
         "extractor: all prefixes in one pass": (extraction(extractor, windows, one_pass=True), len(windows.positive)),
         "extractor: each prefix as a history": (extraction(extractor, windows, one_pass=False), len(windows.positive)),
         "products: 1,280 shared": (products(9_000, 128), 128),
