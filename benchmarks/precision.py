@@ -2,7 +2,8 @@
 
 Run ``OMP_NUM_THREADS=1 python benchmarks/run.py precision``. *Mixed* takes matrix products in bfloat16, as
 ``trainer.precision=bf16-mixed`` does, all else in float32. It pays on processors that have instructions for it
-(AVX512-BF16, AMX). Every step has its batch, negatives, forward, backward and Adam; CPU milliseconds of one thread.
+(AVX512-BF16, AMX). Every step has its batch, negatives, forward, backward and Adam; four of a kind follow one another,
+as in training. CPU milliseconds of one thread, per step.
 
 ComiRec-SA (four interests, d = 64, histories of up to 200) as published (``peers/comirec.py``), the same objective in
 graphmi, and all prefixes at once, 2,048 and 8,192 of them; the transformer of ``sasrec-softmax`` (two layers,
@@ -18,7 +19,7 @@ from typing import Any
 import torch
 from measure import Row, alternate
 from peers.comirec import ComiRec, batches
-from sequences import step
+from sequences import IN_A_ROW, in_a_row, step
 from torch import Tensor
 
 from graphmi.data import BatchLoader, LeaveOneOut, PrefixLoader, TargetLoader, deduplicate, open_data
@@ -82,7 +83,10 @@ def run(repeats: int = 9) -> list[Row]:
     }
     functions = {"bare products": products(torch.float32), "bare products, mixed": products(torch.bfloat16)}
     for name, (model, loader, loss, *adam) in steps.items():
-        functions[name] = step(model, loader, loss, *adam)
-        functions[f"{name}, mixed"] = step(model, loader, torch.autocast("cpu", torch.bfloat16)(loss), *adam)
+        functions[name] = in_a_row(step(model, loader, loss, *adam))
+        mixed = torch.autocast("cpu", torch.bfloat16)(loss)
+        functions[f"{name}, mixed"] = in_a_row(step(model, loader, mixed, *adam))
     times = alternate(functions, repeats, time.process_time)
+    for timing in (times[name] for name in times if not name.startswith("bare")):
+        timing.median, timing.low, timing.high = (x / IN_A_ROW for x in (timing.median, timing.low, timing.high))
     return [Row(name, t, t.median / times[name.removesuffix(", mixed")].median) for name, t in times.items()]

@@ -15,8 +15,7 @@ in a batch of 128) and of the scores of the negatives, forth and back, alone.
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
 from itertools import cycle
 from typing import Any
 
@@ -62,14 +61,14 @@ def step(
     return run
 
 
-def in_a_row(steps: Mapping[str, tuple[Callable[[], None], int]]) -> dict[str, tuple[Callable[[], None], int]]:
-    """Return steps and the targets of each as several steps at a time."""
+def in_a_row(run: Callable[[], None]) -> Callable[[], None]:
+    """Return a function that takes as many steps as follow one another."""
 
-    def several(run: Callable[[], None]) -> None:
+    def several() -> None:
         for _ in range(IN_A_ROW):
             run()
 
-    return {f"step: {name}": (partial(several, run), IN_A_ROW * targets) for name, (run, targets) in steps.items()}
+    return several
 
 
 def graphmi(model: SequenceModel, loader: BatchLoader, sampler: Sampler) -> Callable[[], None]:
@@ -149,7 +148,7 @@ def run(repeats: int = 9) -> list[Row]:
         "all prefixes of 50, full softmax": (graphmi(short, PrefixLoader(train, 2_048), everything), 2_048),
     }
     alternatives = {
-        **in_a_row(steps),
+        **{f"step: {name}": (in_a_row(run), IN_A_ROW * targets) for name, (run, targets) in steps.items()},
         "extractor: all prefixes in one pass": (extraction(extractor, windows, one_pass=True), len(windows.positive)),
         "extractor: each prefix as a history": (extraction(extractor, windows, one_pass=False), len(windows.positive)),
         "products: 1,280 shared": (products(9_000, 128), 128),
