@@ -1,7 +1,7 @@
 """One training loop for every model."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, Protocol
 
 import torch
@@ -10,10 +10,10 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from graphmi.checkpoint import load_checkpoint, save_checkpoint, save_trained
 from graphmi.computing import CompileMode, Kernels, check_computing, computing
 from graphmi.data import BatchLoader
 from graphmi.history import History
-from graphmi.memory import lack_of_memory
 from graphmi.optim import LazyAdam
 from graphmi.processes import Precision, make_fabric
 from graphmi.progress import TrainingProgress
@@ -195,20 +195,20 @@ class Trainer:
                 self.scheduler,
                 self.compile,
             )
-            if resume and folder is not None and (state := folder.read_state()) is not None:
-                with _fitting(folder):
-                    session.load_state_dict(state)
+            if resume and folder is not None:
+                load_checkpoint(folder, session)
             with self._show(session) as shown:
                 while not self._finished(session.history):
                     metrics = self._epoch(session, validate, shown)
-                    self._save(session, folder, loggers)
+                    if folder is not None:
+                        save_checkpoint(folder, session)
+                    for logger in loggers if self.leads else ():
+                        logger.log_metrics(dict(session.history.rows[-1]), step=session.history.epochs)
                     if on_epoch is not None and metrics:
                         on_epoch(session.history.epochs, metrics)
         model.load_state_dict(session.best)
-        if folder is not None and self.leads:
-            # also where the process was killed between two files, and the resumed one had nothing to do
-            folder.write_tensors("model", session.best)
-            folder.write_metrics(session.history.rows)
+        if folder is not None:
+            save_trained(folder, session)
         return session.history
 
     def _check_sparse(self) -> None:
@@ -269,31 +269,3 @@ class Trainer:
         if history.best_epoch:
             text += f"  best {self.monitor} {history.best_metrics[self.monitor]:.4f} at epoch {history.best_epoch}"
         return text
-
-    def _save(self, session: Session, folder: RunFolder | None, loggers: Sequence[Logger]) -> None:
-        """Write what the epoch left behind; ``resume.pt`` is the one file that a resumed run reads."""
-        history, state = session.history, session.state_dict() if folder is not None else {}
-        if not self.leads:
-            return
-        if folder is not None:
-            folder.write_state(state)
-            folder.write_metrics(history.rows)
-            if history.best_epoch and history.best_epoch == history.epochs:
-                folder.write_tensors("model", session.best)
-        for logger in loggers:
-            logger.log_metrics(dict(history.rows[-1]), step=history.epochs)
-
-
-@contextmanager
-def _fitting(folder: RunFolder) -> Iterator[None]:
-    """Say of a state that does not fit what is resumed that it is of something else: the file itself is whole."""
-    try:
-        yield
-    except Exception as error:  # torch has no type for it
-        if lack_of_memory(error):
-            raise
-        said = str(error).split("\n")[-1].strip(" \t.")
-        raise ValueError(
-            f"'{folder.path / 'resume.pt'}' is of another model or loss ({said}): resume with those that it was begun "
-            "with, or train in another folder"
-        ) from error
