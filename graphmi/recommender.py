@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
+from graphmi.allowed_items import AllowedItems
 from graphmi.asking import device_of, evaluating, propagating_once, question, require_items
 from graphmi.data import Histories, Interactions
 from graphmi.data.vocabulary import Values
@@ -100,8 +101,7 @@ class Recommender:
         self.index: Index | None = None
         self._making = Lock()  # of what is made once, at the first request
         self.history = Histories(interactions).to(self.device)
-        allowed = _allowed(interactions, among, without)
-        self.allowed = None if allowed is None else allowed.to(self.device)
+        self.allowed = AllowedItems(interactions, among, without, self.device)
         self.categories = None
         if variety and interactions.categories is not None:
             self.categories = interactions.categories.lists(interactions.num_items).to(self.device)
@@ -231,12 +231,12 @@ class Recommender:
         """Return the lists of users without the items that they know, in compressed rows."""
         index = self._index(out.items)
         size = self.k * _POOL if self.variety else self.k
-        queries, excluded = out.interests, None if known is None else self._excluded(*known)
+        queries, excluded = out.interests, None if known is None else self.allowed.places(*known)
         if self.quota is None:
             found = index.search(queries, size, exclude=excluded, interest_mask=out.interest_mask)
         else:
             found = nominate(queries, index, size, self.quota, exclude=excluded, interest_mask=out.interest_mask)
-        found = found if self.allowed is None else found._replace(ids=self._outside(found.ids))
+        found = found._replace(ids=self.allowed.at(found.ids))
         if self.categories is not None:
             place = diversified(found.scores, self.categories[found.ids.clamp(min=0)], self.k, self.variety)
             found = TopK(*(part.gather(1, place.clamp(min=0)) for part in found))
@@ -247,41 +247,14 @@ class Recommender:
         """Return what the items that are allowed are searched by."""
         require_items(items, self.interactions.num_items)
         if self.make_index is None:
-            return ExactIndex(items if self.allowed is None else items[self.allowed])
+            return ExactIndex(self.allowed.vectors(items))
         with self._making:
             if self.index is None:
-                self.index = self.make_index(items[:] if self.allowed is None else items[self.allowed])
+                self.index = self.make_index(self.allowed.vectors(items)[:])
             return self.index
-
-    def _excluded(self, rowptr: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:
-        """Return compressed rows of those items that are allowed, by their numbers among them."""
-        if self.allowed is None:
-            return rowptr, item
-        place = torch.searchsorted(self.allowed, item).clamp(max=len(self.allowed) - 1)
-        kept = self.allowed[place] == item
-        return pad(kept.cumsum(0), (1, 0))[rowptr], place[kept]
-
-    def _outside(self, place: Tensor) -> Tensor:
-        """Return items by their numbers among those that are allowed, ``-1`` for none."""
-        allowed: Tensor = self.allowed  # type: ignore[assignment]
-        return allowed[place.clamp(min=0)].masked_fill(place < 0, -1)
 
     def _named(self, found: TopK) -> list[list[Recommendation]]:
         left = (found.ids >= 0).cpu()
         ids = self.interactions.items.decode(found.ids.cpu()[left])
         rows = map(Recommendation, ids, found.scores.cpu()[left].tolist(), found.interest.cpu()[left].tolist())
         return [list(islice(rows, number)) for number in left.sum(1).tolist()]
-
-
-def _allowed(interactions: Interactions, among: Values | None, without: Values) -> Tensor | None:
-    """Return the items that may be recommended, ascending; ``None`` for all."""
-    excluded = interactions.items.encode(without)
-    if among is None and not len(excluded):
-        return None
-    allowed = torch.full((interactions.num_items,), among is None)
-    if among is not None:
-        allowed[interactions.items.encode(among)] = True
-    allowed[excluded] = False
-    if not allowed.any():
-        raise ValueError("'among' and 'without' leave no item to recommend")
-    return allowed.nonzero().squeeze(1)
