@@ -1,0 +1,205 @@
+"""Each positive against its negatives: one loss, computed in the cheapest of several ways that is possible."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from graphmi.losses.blocks import partition_in_blocks
+from graphmi.losses.distinct import distinct
+from graphmi.losses.gather import cheaper_at_once, gather, negative_vectors, pick
+from graphmi.losses.hits import Hits, accidental_hits
+from graphmi.losses.objectives import Objective
+from graphmi.losses.products import NegativeVectors
+from graphmi.losses.weighting import UniformWeighting, Weighting
+from graphmi.nn.readout import Readout, Scores
+from graphmi.typing import ItemTable, Negatives, Representations
+
+__all__ = ["Contrast"]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The loss of each positive: a readout scores, a weighting corrects the negatives, an objective compares.
+
+    Attributes:
+        readout: Turns interests and items into one score per item.
+        objective: The loss of a positive score against negative scores.
+        weighting: Corrects the negative scores.
+        alike: Whether all positives count alike in the end, on which the cheapest way relies.
+    """
+
+    readout: Readout
+    objective: Objective
+    weighting: Weighting
+    alike: bool
+
+    def of_pairs(self, out: Representations, positive: Tensor, negatives: Negatives) -> Tensor:
+        """Return the loss of each row, which has one positive, ``[batch]``.
+
+        Args:
+            out: The model's output.
+            positive: Item ids, ``[batch]``.
+            negatives: What was drawn; a negative that is the positive itself does not count.
+
+        Raises:
+            ValueError: If the negatives come in blocks, which one of the three cannot take.
+        """
+        loss = self._by_products(out, positive, negatives)
+        if loss is not None:
+            return loss
+        at_once = cheaper_at_once(out, negatives)
+        scores = self.readout(
+            out.interests,
+            gather(out.items, positive).unsqueeze(1),
+            out.items if at_once else negative_vectors(out.items, negatives),
+            out.interest_mask,
+        )
+        if at_once:
+            scores = pick(scores, negatives.item)
+        if negatives.block_size is not None:
+            return self._in_blocks(scores, out.items, positive, negatives)
+        valid, hits = self._valid(positive, negatives)
+        correction = self._correction(scores, negatives, valid)
+        objective = self.objective.for_catalogue(len(out.items))
+        if hits is None:
+            loss = objective(scores.pos, scores.neg, correction)
+        else:
+            loss = objective.compare(scores.pos, objective.partition(scores.neg, correction, hits))
+        return _of_rows(loss, scores)
+
+    def of_users(self, out: Representations, positive: Tensor, negatives: Negatives, row: Tensor) -> Tensor | None:
+        """Return the loss of each positive, ``[num_positives]``, with the negatives scored once per user.
+
+        Args:
+            out: The model's output.
+            positive: Item ids, ``[num_positives]``.
+            negatives: What was drawn for each user.
+            row: Which user of the batch each positive belongs to, ``[num_positives]``.
+
+        Returns:
+            The loss; ``None`` where that is not possible.
+
+        Raises:
+            ValueError: If the negatives come in blocks, which one of the three cannot take.
+        """
+        if not negatives.excludes_known or negatives.pos_log_q is not None:
+            return None
+        loss = self._by_products(out, positive, negatives, row)
+        if loss is not None:
+            return loss
+        vectors = gather(out.items, positive), negative_vectors(out.items, negatives)
+        column = positive if negatives.all_items and negatives.block_size is None else None
+        scores = self.readout.grouped(out.interests, *vectors, row, out.interest_mask, column)
+        if scores is None:
+            return None
+        if negatives.block_size is not None:
+            return self._in_blocks(scores, out.items, None, negatives, row)
+        correction = self._correction(scores, negatives, negatives.valid)
+        objective = self.objective.for_catalogue(len(out.items))
+        return _of_rows(objective.grouped(scores.pos, scores.neg, correction, row), scores)
+
+    def _by_products(
+        self, out: Representations, positive: Tensor, negatives: Negatives, row: Tensor | None = None
+    ) -> Tensor | None:
+        """Return the objective without computing single negative scores, where a softmax needs only their log-sum-exp.
+
+        ``None`` where that is not possible.
+        """
+        products = (
+            self.objective.softmax
+            and type(self.weighting) is UniformWeighting
+            and not _learned(negatives.log_q, negatives.pos_log_q)
+            and isinstance(out.items, Tensor)
+            and out.items.size(-1) == out.interests.size(-1)
+            and negatives.item.dim() == 1
+            and negatives.block_size is None
+        )
+        if not products:
+            return None
+
+        def negatives_of(query: Tensor) -> NegativeVectors:
+            few = distinct(negatives) if self.weighting.log_q else negatives  # it counts draws in log_q
+            valid, hits = self._valid(positive, few, row)
+            pos_log_q = None if few.pos_log_q is None else few.pos_log_q.unsqueeze(-1)
+            correction = self.weighting(query, few.log_q, None, pos_log_q)
+            if correction is not None and correction.dim() == 2:
+                correction = correction.unsqueeze(1)
+            return NegativeVectors(negative_vectors(out.items, few), correction, hits, valid)
+
+        def partition(query: Tensor) -> Tensor:
+            found: Tensor = self.objective.partition_of_products(query, negatives_of(query))
+            return found
+
+        vectors, temperature = gather(out.items, positive).unsqueeze(1), self.objective.temperature
+        if row is None and self.alike:
+            found = self.readout.as_products(out.interests, vectors, temperature, out.interest_mask)
+            if found is not None:
+                query, pos = found
+                return self.objective.of_products(pos, query, negatives_of(query))
+        scores = self.readout.partitioned(out.interests, vectors, partition, temperature, out.interest_mask, row)
+        if scores is None:
+            return None
+        return _of_rows(self.objective.compare(scores.pos, scores.neg), scores)
+
+    def _valid(
+        self, positive: Tensor, negatives: Negatives, row: Tensor | None = None
+    ) -> tuple[Tensor | None, Hits | None]:
+        """Return which negatives count, ``[batch, num_negatives]`` or ``None`` for all, but for a few hits."""
+        if row is not None:  # the negatives of users exclude all of their positives
+            return negatives.valid, None
+        if self.objective.softmax and self.weighting.one_by_one:
+            return negatives.valid, accidental_hits(positive, negatives)
+        other = negatives.item != positive.unsqueeze(-1)  # [batch, num_negatives]
+        if other.device.type == "cpu" and not torch.compiler.is_compiling() and bool(other.all()):
+            return negatives.valid, None  # weights that are all alike need not be computed
+        return other if negatives.valid is None else negatives.valid & other, None
+
+    def _in_blocks(
+        self,
+        scores: Scores,
+        items: Tensor | ItemTable,
+        positive: Tensor | None,
+        negatives: Negatives,
+        row: Tensor | None = None,
+    ) -> Tensor:
+        """Return the objective with all items as negatives, scored block by block."""
+        if not self.weighting.one_by_one:
+            raise ValueError(
+                f"{type(self.weighting).__name__} compares all negatives of a user and cannot take them in blocks: use "
+                "UniformWeighting, or AllItemsSampler without 'block_size'"
+            )
+        if scores.score is None:
+            raise ValueError(
+                f"{type(self.readout).__name__} does not say how it scores further items ('Scores.score') and cannot "
+                "take them in blocks: use AllItemsSampler without 'block_size'"
+            )
+
+        def reduce(neg: Tensor, valid: Tensor | None) -> Tensor:
+            return self.objective.partition(neg, self._correction(scores._replace(neg=neg), negatives, valid))
+
+        partition = partition_in_blocks(reduce, scores.score, items, positive, negatives)
+        if row is not None:
+            partition = partition.index_select(0, row)
+        return _of_rows(self.objective.compare(scores.pos, partition), scores)
+
+    def _correction(self, scores: Scores, negatives: Negatives, valid: Tensor | None) -> Tensor | None:
+        log_q, pos_log_q = negatives.log_q, negatives.pos_log_q
+        if pos_log_q is not None:
+            pos_log_q = pos_log_q.unsqueeze(-1)
+        if scores.weight is not None:  # a loss per interest: [batch, num_interests, num_negatives]
+            valid = valid.unsqueeze(1) if valid is not None else None
+            log_q = log_q.unsqueeze(1) if log_q is not None and log_q.dim() == 2 else log_q
+            pos_log_q = None if pos_log_q is None else pos_log_q.unsqueeze(1)
+        correction: Tensor | None = self.weighting(scores.neg, log_q, valid, pos_log_q)
+        return correction
+
+
+def _learned(*log_q: Tensor | None) -> bool:
+    """Return whether a proposal has a gradient, which products without single scores do not give."""
+    return any(part is not None and part.requires_grad for part in log_q)
+
+
+def _of_rows(loss: Tensor, scores: Scores) -> Tensor:
+    """Return one loss per row, where each interest may make one of its own."""
+    return loss if scores.weight is None else scores.combine(loss, scores.weight)
