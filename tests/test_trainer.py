@@ -192,9 +192,11 @@ def test_callback_sees_every_validation_and_can_end_training(tmp_path):
             raise StopIteration
 
     with pytest.raises(StopIteration):
-        fit(5, on_epoch=on_epoch, folder=RunFolder(tmp_path))
+        fit(5, on_epoch=on_epoch, folder=(folder := RunFolder(tmp_path)))
     assert [epoch for epoch, _ in seen] == [1, 2]
-    assert RunFolder(tmp_path).read_state()["history"]["epochs"] == 2
+    state, weights = folder.read_state(), folder.read_tensors("model")  # files of a run that has not ended
+    assert (state["history"]["epochs"], len(folder.read_metrics())) == (2, 2)
+    assert all(torch.equal(weights[name], best) for name, best in state["best"].items())
 
 
 def test_unknown_monitor_gets_a_sentence():
