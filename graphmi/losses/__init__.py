@@ -4,6 +4,7 @@ from graphmi.losses.base import Loss, SumLoss
 from graphmi.losses.gbce import GBCELoss
 from graphmi.losses.multi_interest import MultiInterestLoss, Weighted
 from graphmi.losses.objectives import BCELoss, BPRLoss, Objective, SampledSoftmaxLoss, TripletLoss
+from graphmi.losses.products import NegativeVectors
 from graphmi.losses.regularizers import (
     AlignmentUniformity,
     EmbeddingNorm,
@@ -23,6 +24,7 @@ __all__ = [
     "InterestRepulsion",
     "Loss",
     "MultiInterestLoss",
+    "NegativeVectors",
     "Objective",
     "Regularizer",
     "RoutingVariance",

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from graphmi.losses.cross_entropy import cross_entropy_of_products
 from graphmi.losses.hits import Hits
 from graphmi.losses.partition import log_partition, negative_weights
-from graphmi.losses.products import NegativeVectors, partition_of_products, without_invalid
+from graphmi.losses.products import NegativeVectors, over_vectors, partition_of_products, without_invalid
 from graphmi.ranges import at_least, positive
 
 __all__ = ["BCELoss", "BPRLoss", "Objective", "SampledSoftmaxLoss", "TripletLoss"]
@@ -96,7 +96,7 @@ class Objective(nn.Module, ABC):
             query: As in :meth:`partition_of_products`.
             negatives: As in :meth:`partition_of_products`.
         """
-        return self.compare(pos, self.partition_of_products(query, negatives).logsumexp(1))
+        return self.compare(pos, over_vectors(self.partition_of_products(query, negatives)))
 
     def compare(self, pos: Tensor, partition: Tensor) -> Tensor:
         """Return the loss of each row, ``[...]``, from the positive scores and the :meth:`partition`."""

@@ -20,6 +20,7 @@ __all__ = [
     "NegativeVectors",
     "bounded",
     "of_blocks",
+    "over_vectors",
     "partition_of_products",
     "powers_",
     "rows_of_block",
@@ -88,6 +89,14 @@ def partition_of_products(
     kind = kind or left.dtype
     out: Tensor = _PartitionOfProducts.apply(left, right, correction, 1.0 / temperature, hits, valid, kind)  # type: ignore[no-untyped-call]
     return out[:size]
+
+
+def over_vectors(partition: Tensor) -> Tensor:
+    """Return the log-sum-exp over the vectors of a row, ``[batch]``; of a single one without a gradient of its own.
+
+    That of ``logsumexp`` is NaN where nothing is left.
+    """
+    return partition.squeeze(1) if partition.size(1) == 1 else partition.logsumexp(1)
 
 
 def without_invalid(correction: Tensor | None, valid: Tensor | None, like: Tensor) -> Tensor | None:
@@ -199,7 +208,7 @@ def powers_(exponents: Tensor, total: Tensor, largest: Tensor, small: bool, vali
     """
     if valid is not None and not small:
         exponents.masked_fill_(~valid.unsqueeze(1), -math.inf)
-    every = exponents.view(len(total), total.size(1), -1)
+    every = exponents.view(len(total), total.size(1), exponents.size(1) // total.size(1) * exponents.size(2))
     if not small:
         torch.amax(every, -1, keepdim=True, out=largest)
         largest.clamp_min_(torch.finfo(largest.dtype).min)  # finite where nothing is left

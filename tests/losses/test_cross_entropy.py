@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -85,6 +87,25 @@ def test_no_rows():
     left, right, pos = (numbers(*shape).requires_grad_() for shape in ((0, 1, 3), (4, 3), (0,)))
     cross_entropy_of_products(left, right, pos).sum().backward()
     assert (right.grad == 0).all()
+    with torch.no_grad():
+        assert cross_entropy_of_products(left, right, pos).shape == (0,)
+    assert products.partition_of_products(left, right).shape == (0, 1)
+
+
+def test_a_second_derivative_is_refused():
+    inputs = [each.requires_grad_() for each in (numbers(3, 1, 3), numbers(4, 3, seed=1), numbers(3, seed=2))]
+    loss = cross_entropy_of_products(*inputs).mean()
+    (gradient,) = torch.autograd.grad(loss, inputs[0], create_graph=True)
+    torch.testing.assert_close(gradient, torch.autograd.grad(plain(*inputs).mean(), inputs[0])[0])
+    with pytest.raises(RuntimeError, match="once only"):
+        gradient.square().sum().backward()
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_sums_of_half_precision_are_in_full(kind):
+    left, right = torch.zeros(2, 1, 4, dtype=kind, requires_grad=True), torch.zeros(70_000, 4, dtype=kind)
+    loss = cross_entropy_of_products(left, right, torch.zeros(2, dtype=kind))
+    torch.testing.assert_close(loss, torch.full((2,), 70_001.0).log())
 
 
 def test_gradients():
@@ -151,6 +172,28 @@ def test_losses_are_computed_by_it(monkeypatch, readout):
     own = out.items[positive].unsqueeze(1)
     scores = readout(out.interests, own, out.items)
     torch.testing.assert_close(loss, F.cross_entropy(scores.neg, positive))
+
+
+class HalfTheSum(SelectReadout):
+    def partitioned(self, *arguments, **options):
+        scores = super().partitioned(*arguments, **options)
+        return scores._replace(neg=scores.neg - math.log(2))
+
+
+class HalfOfAll(LogSumExpReadout):
+    def partitioned(self, *arguments, **options):
+        scores = super().partitioned(*arguments, **options)
+        return scores._replace(neg=scores.neg - math.log(2))
+
+
+@pytest.mark.parametrize("readout", [HalfTheSum(), HalfOfAll()])
+def test_how_the_readout_of_a_subclass_sums_counts(readout):
+    out = Representations(numbers(4, 2, 3).requires_grad_(), numbers(9, 3, seed=1))
+    positive, negatives = torch.tensor([0, 1, 2, 3]), Negatives(torch.arange(9), all_items=True)
+    loss = MultiInterestLoss(readout, SampledSoftmaxLoss())(out, positive, negatives)
+    scores = readout(out.interests, out.items[positive].unsqueeze(1), out.items)
+    others = scores.neg.scatter(1, positive.unsqueeze(1), -torch.inf).logsumexp(1) - math.log(2)
+    torch.testing.assert_close(loss, F.softplus(others - scores.pos).mean())
 
 
 class HalfAsMuch(SampledSoftmaxLoss):

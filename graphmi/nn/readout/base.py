@@ -49,6 +49,12 @@ class Readout(nn.Module, ABC):
         - interest_mask: ``[batch, num_interests]``, False where an interest is inactive; each user has an active one
     """
 
+    def __init_subclass__(cls, **options: object) -> None:
+        """Give subclasses with a :meth:`partitioned` of their own no other :meth:`as_products` than their own."""
+        super().__init_subclass__(**options)
+        if "partitioned" in vars(cls) and "as_products" not in vars(cls):
+            cls.as_products = Readout.as_products  # type: ignore[method-assign]
+
     @abstractmethod
     def forward(
         self, interests: Tensor, positive: Tensor, negative: Tensor, interest_mask: Tensor | None = None
@@ -93,9 +99,9 @@ class Readout(nn.Module, ABC):
             interest_mask: ``[batch, num_interests]``.
 
         Returns:
-            ``[batch, num_vectors, dim]`` and ``[batch]``. The sum over the vectors of :math:`\exp(\langle u, e_j
-            \rangle / \tau)` is :math:`\exp(s_j / \tau)` with the score of each negative. ``None`` where there are no
-            such vectors.
+            ``[batch, num_vectors, dim]`` and ``[batch]``. For each negative with score :math:`s_j`, the sum over the
+            vectors of :math:`\exp(\langle u, e_j \rangle / \tau)` is :math:`\exp(s_j / \tau)`. ``None`` where there
+            are no such vectors.
         """
         return None
 

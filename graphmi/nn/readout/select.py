@@ -116,7 +116,7 @@ class SelectReadout(Readout):
         With several positives per user and a hard choice, those of every interest.
         """
         if row is None:
-            found = self.as_products(interests, positive, temperature, interest_mask)
+            found = SelectReadout.as_products(self, interests, positive, temperature, interest_mask)
             return None if found is None else Scores(found[1], partition(found[0]).squeeze(1))
         if type(self.similarity) is not InnerProduct:
             return None
