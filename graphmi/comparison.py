@@ -13,7 +13,7 @@ import torch
 from jsonargparse import ArgumentParser
 from torch import Tensor
 
-from graphmi.config import completed, experiment_parser
+from graphmi.config import completed, experiment_parser, settings
 from graphmi.run import RunFolder
 from graphmi.usage import UsageError, nearest
 
@@ -195,11 +195,11 @@ def choose_metric(runs: Sequence[NamedRun], metric: str | None = None) -> str:
 
 
 def _config_but_seed(run: NamedRun, parser: ArgumentParser) -> str:
-    """Return the configuration of a run but for its seed."""
+    """Return what decides a run but for its seed."""
     config = run.result["config"]
     with suppress(UsageError):  # a class of it may not be there any more
         config = completed(config, parser)
-    return json.dumps({**config, "seed": None}, sort_keys=True)
+    return json.dumps({**settings(config), "seed": None}, sort_keys=True)
 
 
 def _path_but_seed(run: NamedRun) -> Path:

@@ -34,6 +34,7 @@ __all__ = [
     "preset_config",
     "preset_texts",
     "read_config",
+    "settings",
 ]
 
 _TORCH = (*torch.optim.__all__, *torch.optim.lr_scheduler.__all__)  # which options can name, too
@@ -173,6 +174,11 @@ def completed(values: Mapping[str, Any], parser: ArgumentParser | None = None) -
         UsageError: If it names a class that is not there any more.
     """
     return read_config(yaml.safe_dump(dict(values)), parser=parser).to_dict()
+
+
+def settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decides a run: a configuration, of :meth:`Config.to_dict`, without its description and paper."""
+    return {name: value for name, value in values.items() if name not in ("description", "paper")}
 
 
 def preset_config(preset: str, data: str | os.PathLike[str], *, backbone: str | None = None, **options: Any) -> Config:

@@ -506,6 +506,7 @@ def test_a_resumed_run_keeps_its_options(graphmi, trained):
     status, _, err = graphmi("train", "--out", folder, "--resume", "--trainer.learning_rate", 0.5)
     assert status == 2
     assert "'--trainer.learning_rate' is 0.5, but the run in" in err
+    assert graphmi("train", "--out", folder, "--resume", "--description", "Mine.", "--paper", "None yet.")[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from question import METRIC, Cell, Options, Question, Study
 from torch import Tensor
 
 from graphmi.comparison import NamedRun
-from graphmi.config import Config, preset_config, read_config
+from graphmi.config import Config, preset_config, read_config, settings
 from graphmi.data import Dataset
 from graphmi.experiment import Trained
 from graphmi.result import describe_data, save_run
@@ -81,7 +81,7 @@ class Runs:
         """
         folder, config = RunFolder(self.path(name, seed)), self.config(cell, seed)
         # Read again, so that options which are newer than the folder are there with their defaults.
-        if folder.exists and read_config(folder.read_config()).text() != config.text():
+        if folder.exists and settings(read_config(folder.read_config()).to_dict()) != settings(config.to_dict()):
             raise ValueError(f"'{folder.path}' has a run with other options: name another folder with --out")
         if not any((folder.path / file).exists() for file in ("result.json", FAILED)):
             try:

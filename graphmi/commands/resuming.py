@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from graphmi.config import Config
+from graphmi.config import Config, settings
 from graphmi.run import RunFolder
 from graphmi.trainer import Trainer
 from graphmi.usage import UsageError
@@ -25,7 +25,7 @@ def check_options(folder: RunFolder, before: Config, now: Config) -> None:
     Raises:
         UsageError: If an option differs that may not.
     """
-    old, new = (_flat(config.to_dict()) for config in (before, now))
+    old, new = (_flat(settings(config.to_dict())) for config in (before, now))
     for name in sorted(old.keys() | new.keys()):
         if old.get(name) != new.get(name) and name not in _RESUMABLE:
             raise UsageError(

@@ -13,7 +13,7 @@ from rich.table import Table
 from scipy import stats
 
 from graphmi.commands import train
-from graphmi.config import read_config
+from graphmi.config import read_config, settings
 from graphmi.ranges import at_least
 from graphmi.run import RunFolder
 from graphmi.tuning.orphans import others_run
@@ -106,9 +106,9 @@ def _train(search: Search, best: FrozenTrial, seed: int) -> dict[str, Any]:
 
 def _require_same(search: Search, folder: RunFolder, options: Mapping[str, Any]) -> None:
     """Refuse a run of another search: its trials have the same numbers."""
-    same = read_config(folder.read_config()).text() == search.config(options).text()
+    one, other = (settings(config.to_dict()) for config in (read_config(folder.read_config()), search.config(options)))
     data = search.study.user_attrs["fingerprint"]["data"]
-    if not same or folder.read_result("data.json")["fingerprint"] != data:
+    if one != other or folder.read_result("data.json")["fingerprint"] != data:
         raise UsageError(f"'{folder.path}' has a run with other options or of other data: name another folder")
 
 

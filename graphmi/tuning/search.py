@@ -3,7 +3,6 @@
 import gc
 import time
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 
 import optuna
@@ -12,7 +11,7 @@ import yaml
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from graphmi.config import Config, completed, experiment_parser, read_config
+from graphmi.config import Config, completed, experiment_parser, read_config, settings
 from graphmi.processes import launched
 from graphmi.ranges import at_least
 from graphmi.tuning.options import get_option, with_options
@@ -85,7 +84,8 @@ class Search:
         if (kept := len(self.study.directions)) != 1 + spread:
             raise UsageError(f"the search in '{self.out}' has {kept} objectives, and {1 + spread} are asked for")
         self._parser = experiment_parser()
-        require_same(self.study, self.out, "config", self.values, completed=partial(completed, parser=self._parser))
+        own = settings(self.values)
+        require_same(self.study, self.out, "config", own, completed=lambda old: settings(completed(old, self._parser)))
         require_same_space(self.study, self.out, self.space)
         require_same(self.study, self.out, "fingerprint", {"data": self._dataset.fingerprint()})
         self._diversity: torch.Tensor | None = None

@@ -110,13 +110,13 @@ if __name__ == "__main__":
         assert _run(monkeypatch, question, "--data", DATA, *LITTLE, *words) == 1
         assert "run with other options: name another folder with --out" in capsys.readouterr().err
 
-    def test_an_option_that_is_newer_than_the_folder_changes_nothing(self, question, monkeypatch, tmp_path):
+    def test_a_newer_option_and_other_words_change_nothing(self, question, monkeypatch, tmp_path):
         words = ("--data", DATA, *LITTLE, "--out", "out", "--cell", "mf")
         assert _run(monkeypatch, question, *words) == 0
         for path in sorted((tmp_path / "out").glob("*/seed*/config.yaml")):
             text = path.read_text()
-            path.write_text(text.replace("  scheduler: null\n", ""))
-            assert path.read_text() != text
+            path.write_text(text.replace("  scheduler: null\n", "").replace("description: ", "description: Mine, "))
+            assert len(path.read_text()) == len(text) - len("  scheduler: null\n") + len("Mine, ")
         assert _run(monkeypatch, question, *words) == 0
 
     @pytest.mark.parametrize(

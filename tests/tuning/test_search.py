@@ -309,6 +309,14 @@ def test_a_search_from_before_an_option_was_there_goes_on(tmp_path, measured):
     assert len(measured) == 2
 
 
+def test_what_is_said_of_a_configuration_makes_no_other_search(tmp_path, measured, tested):
+    for words in ([], ["--description", "Mine.", "--paper", "None yet."]):
+        search = Search(config("mf", *words), RATE, tmp_path / "s")
+        search.run(trials=1, progress=False)
+        finish(search, seeds=1)
+    assert len(measured) == 1
+
+
 def test_other_ranges_are_refused_also_of_a_search_that_has_not_written_them_down(tmp_path, measured, monkeypatch):
     space = {**RATE, "model.embedding_dim": CategoricalDistribution([32, 64])}
     Search(config(), space, tmp_path / "new").run(trials=1, progress=False)
