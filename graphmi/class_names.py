@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
+from pkgutil import resolve_name
 from types import MappingProxyType
 from typing import Any
 
@@ -15,8 +16,8 @@ from graphmi.usage import UsageError, nearest
 
 __all__ = ["full_name", "full_names", "short_names", "tell_replaced"]
 
-_DESCRIBED = ("model", "sampler", "loss")  # what the description of a preset speaks of
-_COMPONENTS = (*_DESCRIBED, "split", "loader")
+_DESCRIBED = ("model", "sampler", "loss", "loader")  # what the description of a preset speaks of
+_COMPONENTS = (*_DESCRIBED, "split")
 
 
 @cache
@@ -74,22 +75,39 @@ def full_names(text: str) -> str:
 
 
 def tell_replaced(values: Namespace, first: Namespace) -> None:
-    """Say in description and paper which classes of model, sampler and loss are not those that they speak of.
+    """Say in description and paper which classes of model, sampler, loss and loader are not those that they speak of.
 
     Args:
         values: A configuration, which is changed.
         first: The preset or file at its beginning, parsed alone.
     """
-    before, replaced = dict(first.items()), dict[str, str]()
-    for key, value in values.items():
-        option = key.removesuffix(".class_path").replace(".init_args", "")
-        inside = option.startswith(tuple(f"{other}." for other in replaced))  # of a class that was replaced as a whole
-        if key.endswith(".class_path") and key.split(".")[0] in _DESCRIBED and value != before.get(key) and not inside:
-            replaced[option] = value.rpartition(".")[2]
+    now, before = (_classes({name: one.as_dict()[name] for name in _DESCRIBED}) for one in (values, first))
+    replaced = {
+        option: " + ".join(one.__name__ for one in now.get(option, [])) or "none"
+        for option in {**now, **before}
+        if now.get(option) != before.get(option)
+    }
     for name in ("description", "paper") if replaced else ():
         if values[name] and values[name] == first[name]:
-            parts = ", ".join(f"{option} {value}" for option, value in replaced.items())
-            values[name] = f"With other parts ({parts}): {values[name]}"
+            told = re.fullmatch(r"With other parts \((.*?)\): (.*)", values[name], re.DOTALL)
+            parts = {**dict(part.partition(" ")[::2] for part in told[1].split(", ")), **replaced} if told else replaced
+            inside = tuple(f"{option}." for option in parts)  # of what was replaced as a whole
+            shown = ", ".join(f"{option} {part}" for option, part in parts.items() if not option.startswith(inside))
+            values[name] = f"With other parts ({shown}): {told[2] if told else values[name]}"
+
+
+def _classes(value: Any, option: str = "") -> dict[str, list[Any]]:
+    """Return the classes of a configuration by the options that name them; those of a list are together."""
+    match value:
+        case {"class_path": str(name)}:
+            return {option: [resolve_name(name)], **_classes(value.get("init_args"), option)}
+        case dict():
+            parts = [_classes(entry, f"{option}.{key}".lstrip(".")) for key, entry in value.items()]
+            return {key: classes for part in parts for key, classes in part.items()}
+        case list():
+            together = [one for entry in value for classes in _classes(entry).values() for one in classes]
+            return {option: together} if together else {}
+    return {}
 
 
 def _walk(value: Any) -> Any:

@@ -138,7 +138,7 @@ def read_config(*texts: str, arguments: Sequence[str] = (), parser: ArgumentPars
     words = [full_name(word) for word in arguments]
     values = parse(parser, [*files, *words], [*short_names(), *_TORCH])
     require_concrete(values)
-    if texts[1:] or any(word.startswith(("--model", "--sampler", "--loss")) for word in words):
+    if texts[1:] or any(word.startswith(("--model", "--sampler", "--loss", "--loader")) for word in words):
         with suppress(UsageError):  # a file need not be complete
             tell_replaced(values, parse(parser, [*files[:2], "--data", values.data]))
     values.columns = {name: str(value) for name, value in (values.columns or {}).items()}  # however they came

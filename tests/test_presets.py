@@ -6,7 +6,7 @@ import torch
 import yaml
 
 from graphmi.class_names import short_names
-from graphmi.config import experiment, preset_config, read_config
+from graphmi.config import experiment, preset_config, preset_texts, read_config
 from graphmi.data import Filter, groups, item_communities
 from graphmi.experiment import Experiment
 from graphmi.losses import MultiInterestLoss, SampledSoftmaxLoss
@@ -112,6 +112,38 @@ def test_replaced_parts_are_told_beside_what_a_preset_says_of_its_own():
     assert mine["description"] == "Mine."
     under = preset_config("bam", "planted", backbone="mind").to_dict()
     assert under["description"].startswith("With other parts (model.extractor DynamicRoutingExtractor): BaM-p; ")
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        ("--loader PrefixLoader", "loader PrefixLoader"),
+        ("--loss.weighting null", "loss.weighting none"),
+        ("--loss.regularizers []", "loss.regularizers none"),
+        (
+            '--loss.regularizers [{"weight":1,"regularizer":"InterestRepulsion"},'
+            '{"weight":1,"regularizer":"EmbeddingNorm"}]',
+            "loss.regularizers InterestRepulsion + EmbeddingNorm",
+        ),
+        ('--loss.regularizers [{"weight":1,"regularizer":"RoutingVariance"}]', None),
+        ("--loss graphmi.losses.multi_interest.MultiInterestLoss", None),
+    ],
+)
+def test_parts_taken_away_and_those_of_lists_are_told(words, parts):
+    own = preset_config("remi", "planted").to_dict()["description"]
+    told = read_config(*preset_texts("remi"), arguments=["--data", "planted", *words.split(" ")]).to_dict()
+    assert told["description"] == (own if parts is None else f"With other parts ({parts}): {own}")
+
+
+def test_parts_of_a_file_that_are_replaced_again_are_told_once():
+    own = preset_config("remi", "planted").to_dict()["description"]
+    told = preset_config("remi", "planted", model__extractor="DynamicRoutingExtractor", sampler="InBatchSampler")
+    for words, parts in (
+        (["--sampler", "PopularitySampler"], "model.extractor DynamicRoutingExtractor, sampler PopularitySampler"),
+        (["--model", "InterestGCN"], "sampler InBatchSampler, model InterestGCN"),
+    ):
+        again = read_config(told.text(), arguments=words).to_dict()
+        assert again["description"] == f"With other parts ({parts}): {own}"
 
 
 def test_options_are_sequences_paths_and_numbers_of_numpy_too(tmp_path):
