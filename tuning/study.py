@@ -90,9 +90,10 @@ def enqueue(study: optuna.Study, points: Sequence[dict[str, Any]]) -> int:
 
 def main() -> int:
     arguments, options = parser().parse_known_args()
-    for limit, value in {"seeds": arguments.seeds, "minutes": arguments.minutes}.items():
-        if value is not None and not value >= 0:
-            raise UsageError(f"'--{limit}' must be at least 0 (got {value})")
+    for limit, least in {"seeds": 0, "minutes": 0, "trials": 1}.items():
+        value = vars(arguments)[limit]
+        if value is not None and not value >= least:
+            raise UsageError(f"'--{limit}' must be at least {least} (got {value})")
     config = configured(arguments, options)
     space = searched(arguments, config)
     points = combinations(space) if arguments.grid else []

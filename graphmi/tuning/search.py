@@ -47,9 +47,9 @@ class Search:
         seed: Seed of the sampler, at least 0; every trial trains with the seed of the configuration.
 
     Raises:
-        DataError: If the data cannot be used; nothing is left behind then.
-        UsageError: If the configuration has no such option, an option of the data is to be searched, or the storage has
-            a search of another configuration, of other ranges or of other data.
+        DataError: If the data cannot be used, or has no categories for groups by them; nothing is left behind then.
+        UsageError: If the configuration has no such option, an option of the data is to be searched, a spread has no
+            groups, or the storage has a search of another configuration, of other ranges or of other data.
 
     Example:
         >>> config = read_config(*preset_texts("lightgcn"), arguments=["--data", "ml-100k"])  # doctest: +SKIP
@@ -73,7 +73,11 @@ class Search:
         self.values, self.space, self.out = config.to_dict(), dict(space), Path(out)
         self.metric, self.spread, self.seed = str(self.values["trainer"]["monitor"]), spread, seed
         require_searchable(self.values, self.space)
-        self._dataset = config.experiment().dataset()  # first: what is wrong with it leaves no search behind
+        experiment = config.experiment()
+        self._dataset = experiment.dataset()  # first: what is wrong with it leaves no search behind
+        self._diversity = experiment.groups.values(self._dataset.train) if spread else None  # the same for every trial
+        if self._diversity is not None and self._diversity.isnan().all():
+            raise UsageError("a small spread needs groups of users, and there are none: choose 'groups.by'")
         self.study = optuna.create_study(
             study_name=self.out.name,
             storage=open_storage(storage or str(self.out / "journal.log")),
@@ -88,7 +92,6 @@ class Search:
         require_same(self.study, self.out, "config", own, completed=lambda old: settings(completed(old, self._parser)))
         require_same_space(self.study, self.out, self.space)
         require_same(self.study, self.out, "fingerprint", {"data": self._dataset.fingerprint()})
-        self._diversity: torch.Tensor | None = None
 
     @property
     def first(self) -> dict[str, object]:
@@ -186,8 +189,6 @@ class Search:
             trial.set_user_attr(name, value)
         values = [fitted.valid[self.metric]]
         if self.spread:
-            if self._diversity is None:  # communities of items take their time, and are the same for every trial
-                self._diversity = experiment.groups.values(self._dataset.train)
             found = experiment.evaluate(fitted.model, self._dataset, "valid", diversity=self._diversity)
             values.append(found.groups[f"diversity-controlled/{self.metric}"].std)
         return values

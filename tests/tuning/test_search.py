@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from graphmi.config import preset_texts, read_config
-from graphmi.data import Dataset
+from graphmi.data import DataError, Dataset
 from graphmi.experiment import Experiment, Fitted
 from graphmi.history import History
 from graphmi.run import RunFolder
@@ -271,6 +271,18 @@ def test_what_cannot_be_searched_is_refused(tmp_path):
         Search(config(), RATE, tmp_path / "s", spread=True)
     with pytest.raises(ValueError, match="is complete"):
         write_best(Search(config(), RATE, tmp_path / "s"))
+
+
+def test_groups_that_cannot_be_leave_no_search_behind(tmp_path):
+    clicks = tmp_path / "clicks.csv"
+    clicks.write_text(
+        "user_id,item_id\n" + "".join(f"{user},{user + step}\n" for user in range(9) for step in range(4))
+    )
+    for by, error in (("categories", DataError), ("none", UsageError)):
+        without = read_config(*preset_texts("mf"), arguments=["--data", str(clicks), "--groups.by", by])
+        with pytest.raises(error, match=r"categories|a small spread needs groups"):
+            Search(without, RATE, tmp_path / "s", spread=True)
+    assert list(tmp_path.iterdir()) == [clicks]
 
 
 def test_processes_of_torchrun_are_no_processes_of_a_search(tmp_path, monkeypatch):

@@ -54,10 +54,14 @@ def test_ranges_of_parts_that_were_replaced_are_left_out(study):
     )
 
 
-@pytest.mark.parametrize("words", [["--seeds", "-1"], ["--minutes", "nan"], ["--minutes", "-1"]])
-def test_limits_out_of_range_are_refused(study, capsys, words):
-    assert study(*words) == (2, [])
-    assert f"'{words[0]}' must be at least 0 (got {words[1]}" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("option", "value", "least"),
+    [("--seeds", "-1", 0), ("--minutes", "nan", 0), ("--minutes", "-1", 0), ("--trials", "0", 1)],
+)
+def test_limits_out_of_range_are_refused_and_leave_nothing(study, capsys, tmp_path, option, value, least):
+    assert study(option, value) == (2, [])
+    assert f"'{option}' must be at least {least} (got {value}" in capsys.readouterr().err
+    assert not (tmp_path / "s").exists()
 
 
 @pytest.mark.parametrize(
