@@ -216,12 +216,14 @@ def test_stats_are_of_what_the_filter_keeps(graphmi, tmp_path):
     path.write_text("user_id,item_id,rating\na,x,5\na,x,5\na,y,4\nb,x,5\nb,y,1\nc,z,5\n")
     for words, expected in (
         ([], [3, 3, 6]),
+        (["--filter.k_core", 1], [3, 3, 6]),
         (["--filter.k_core", 2], [2, 2, 4]),
         (["--filter.min_weight", 4], [3, 3, 4]),
         (["--filter.min_weight", 4, "--filter.k_core", 2, "--filter.iterate", "false"], [1, 1, 1]),
     ):
         status, out, err = graphmi("data", "stats", path, "--weight", "rating", *words)
         assert (status, err, sizes(out)) == (0, "", expected)
+        assert (", filtered" in " ".join(out.split())) == (expected[2] < 6)
 
 
 def test_columns_of_a_file_are_named_to_stats_as_to_train(graphmi, tmp_path):

@@ -78,7 +78,7 @@ def stats(
         format: ``sequences`` for a file with one line per user, the items in time order.
         attributes: JSON file with the attributes of items, beside a file of sequences.
         filter: Which interactions are kept before they are counted, as in ``graphmi train``; all, repeated pairs too,
-            when no option of it is given.
+            where all options of it are as by default.
 
     Raises:
         DataError: If the data is unknown or cannot be used, or nothing is left of it.
@@ -88,9 +88,10 @@ def stats(
     options |= columns if isinstance(columns, Mapping) else {"columns": columns}
     given = {name: value for name, value in options.items() if value is not None}
     interactions = open_data(data, **given)
-    numbers = describe(interactions if filter == _NO_FILTER else filter(interactions))
+    filtered = filter != _NO_FILTER
+    numbers = describe(filter(interactions) if filtered else interactions)
     console = Console()
-    console.print(_overview(data, numbers))
+    console.print(_overview(f"{data}{', filtered' * filtered}", numbers))
     console.print(_summary(numbers))
     console.print(_histogram("interactions per user", numbers.user_degree, whole=True))
     console.print(_histogram("interactions per item", numbers.item_degree, whole=True))
