@@ -74,13 +74,13 @@ class GroupEstimates:
 
 
 def metric_estimate(model: Model, metric: str, *, seeds: bool) -> Estimate:
-    """Return a test metric, its interval over the seeds or, of a model with one, over the users."""
+    """Return a test metric, its interval over the seeds (``None`` for one seed) or over the users."""
     values = model.each("metrics", metric)
     return over_seeds(values) if seeds else Estimate(float(values[0]), mean_interval(model.of_users(metric)))
 
 
 def group_estimates(model: Model, key: str, *, seeds: bool) -> GroupEstimates:
-    """Return a test metric by user group, its intervals over the seeds or, of a model with one, over the users.
+    """Return a test metric by user group, its intervals over the seeds (``None`` for one seed) or over the users.
 
     Args:
         model: Its runs have the groups.

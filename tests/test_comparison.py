@@ -241,6 +241,13 @@ def test_lists_beyond_accuracy_are_shown_as_long_as_the_metric(runs, compare, tm
         assert re.search(rf"{name} +│ +{alone:.4f} │ +{row['value']:.4f} ± {row['half_width']:.4f} │ +│ +│", out)
 
 
+def test_lists_beyond_accuracy_are_no_metric_of_tests_and_tables(runs, compare):
+    for words in (["--table", "ndcg@20", "coverage@20"], ["--metric", "coverage@20"]):
+        status, _, err = compare("popular", "k1/seeds/0", *words)
+        assert (status, err.count("\n")) == (2, 1)
+        assert "'coverage@20' is beyond accuracy, which tests and tables of papers leave out: name a metric" in err
+
+
 def test_lists_that_a_run_knows_nothing_of_are_left_out(runs, compare, tmp_path):
     older = RunFolder(shutil.copytree(runs["popular"], tmp_path / "older"))
     older.write_result({**older.read_result(), "lists": {}})

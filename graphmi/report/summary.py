@@ -132,10 +132,11 @@ class Summary:
 
     def header(self) -> list[str]:
         """Return the names of the columns of :meth:`rows`."""
+        kind = "model" if self.averaged else "run"
         first = [f"{self.metric} less {self.first.name}"] if len(self.models) > 1 else []
         spread = ["spread between groups"] if self.grouping else []
         used = ["interests in use"] if self.one_length else []
-        return ["model", *self._metrics(), *first, *spread, *used, "parameters", "epochs", "seconds"]
+        return [kind, *self._metrics(), *first, *spread, *used, "parameters", "epochs", "seconds"]
 
     def rows(self) -> list[list[Cell]]:
         """Return a row of cells for each model."""

@@ -329,6 +329,7 @@ class TestWords:
             summary = summary_of(some)
             assert [c.note for row in summary.rows() for c in row if c.note.startswith("of 2")] == column
             assert len(summary.header()) == 1 + len(summary.rows()[0])
+            assert summary.header()[0] == "run"
             assert any("are not compared" in sentence for sentence in findings(summary)) == (not column)
         assert "The top 5 of short draws on 1.5 of 2 interests" in " ".join(findings(summary_of(runs)))
 

@@ -52,7 +52,9 @@ def over(values):
 
 def test_a_model_is_one_row_with_mean_and_interval_over_its_seeds(summary, seeds):
     assert [model.name for model in summary.models] == ["popularity", MODEL]
-    alone, several = (dict(zip(summary.header()[1:], row, strict=True)) for row in summary.rows())
+    first, *names = summary.header()
+    assert first == "model"
+    alone, several = (dict(zip(names, row, strict=True)) for row in summary.rows())
     results = [folder.read_result() for folder in seeds]
     for name in ("ndcg@20", "recall@20"):
         center, half = over([result["metrics"][name] for result in results])
