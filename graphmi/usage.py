@@ -199,7 +199,7 @@ def _class_hint(message: str, option: str, path: str) -> str | None:
     name, parameters = found[1].rpartition(".")[2], inspect.signature(resolve_name(found[1])).parameters
     if option in parameters:
         keyword = parameters[option].kind is inspect.Parameter.KEYWORD_ONLY
-        return _FIRST if keyword else f"graphmi itself gives {name} arguments such as its first, and '{option}' is one"
+        return _FIRST if keyword else f"graphmi itself sets '{option}' of {name}"
     named = [one.name for one in parameters.values() if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
     options = [f"--{path}.{one}" for one in named if one not in ("graph", "train", "generator", "device")]
     return nearest(f"--{path}.{option}", options) if options else f"{name} has no options"

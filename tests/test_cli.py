@@ -440,7 +440,7 @@ class Draws(Sampler):
     [
         ("--model own.Unnamed --model.extra 2", "no option '--model.extra' (the class needs a first argument with"),
         ("--model own.Unnamed", "'--model' cannot be made: the class needs a first argument with a name of its own"),
-        ("--model own.Late --model.dim 2", "no option '--model.dim' (graphmi itself gives Late arguments such as"),
+        ("--model own.Late --model.dim 2", "no option '--model.dim' (graphmi itself sets 'dim' of Late)"),
         ("--model own.Encoded --model.encoder own.Late", "'--model.encoder' must be an Encoder, and Late is none"),
         ("--loss.readout.selector own.Half", "cannot be Half, which is abstract: it lacks forward"),
         ("--sampler own.Draws", "'--sampler' cannot be Draws, which is abstract: it lacks log_prob"),
@@ -638,7 +638,7 @@ def test_a_backbone_under_a_preset_stays_in_the_run_folder(graphmi, trained):
         ("train mf DATA OUT --sed 3", 2, "there is no option '--sed' (did you mean --seed"),
         ("train mf DATA OUT --model.num_interest 3", 2, "(did you mean --model.num_interests"),
         ("train mf DATA OUT --loader.batch_siz 3", 2, "(did you mean --loader.batch_size"),
-        ("train mf DATA OUT --loader.device cpu", 2, "there is no option '--loader.device' (graphmi itself gives"),
+        ("train mf DATA OUT --loader.device cpu", 2, "device' (graphmi itself sets 'device' of InteractionLoader)"),
         ("data stats planted --filter.k_core 0", 1, "'k_core' must be at least 1 (got 0)"),
         ("train mf DATA OUT --loss.objective.temperature 3", 2, "(BPRLoss has no options)"),
         ("train mf DATA OUT --loss.objective BPRLos", 2, "no class is named 'BPRLos' (did you mean BPRLoss"),
