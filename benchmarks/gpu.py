@@ -24,8 +24,7 @@ from torch_geometric.nn import LGConv
 
 from graphmi.data import LeaveOneOut, PrefixLoader, TargetLoader, deduplicate, open_data
 from graphmi.kernels import triton_kernels
-from graphmi.losses import SampledSoftmaxLoss
-from graphmi.losses.products import NegativeVectors
+from graphmi.losses import NegativeVectors, SampledSoftmaxLoss
 from graphmi.models import SequenceModel
 from graphmi.nn import Adjacency, CenterAggregator, LightGCNWeight, SelectReadout, VirtualInterestGenerator, propagate
 from graphmi.retrieval import rank

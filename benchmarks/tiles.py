@@ -14,8 +14,7 @@ from measure import Row, alternate
 from torch import Tensor
 
 from graphmi.kernels import partition
-from graphmi.losses import SampledSoftmaxLoss
-from graphmi.losses.products import NegativeVectors
+from graphmi.losses import NegativeVectors, SampledSoftmaxLoss
 
 ROWS, REPEATS = 16_384, 20
 FORMATS = {"bfloat16": torch.bfloat16, "float32": torch.float32}
