@@ -113,6 +113,7 @@ def _spread_panel(models: Sequence[Model], present: Mapping[int, GroupEstimates]
             ax.vlines(std.value, one.line.low, one.line.high, color=color(n), alpha=0.7)
             ax.plot(std.value, one.value, marker(n), color=color(n), markersize=8, label=label(models[n].name))
         ax.set(xlabel="standard deviation between groups", ylabel=f"test {metric}")
+        ax.locator_params(axis="x", nbins=6)
 
     said = "; ".join(f"{models[n].name} {one.value:.4f} at {wide[n].value:.4f}" for n, one in high.items())
     return Panel(
