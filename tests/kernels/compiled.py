@@ -14,7 +14,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from graphmi.kernels import closest, partition
+from graphmi.kernels import closest, partition, programs
 
 DUMP = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
 FORMATS = {torch.bfloat16: "bf16", torch.float32: "fp32"}
@@ -42,7 +42,7 @@ def all_usages(capability):
         options = {"num_warps": warps, "num_stages": partition._STAGES}
         constants = {"width": dim, "block_rows": rows, "block_cols": cols, "precision": "tf32x3"}
         types = {"left": f"*{FORMATS[kind]}", "right": f"*{FORMATS[kind]}", **more}
-        for program in (partition._forward, partition._backward_left, partition._backward_right):
+        for program in (programs.forward, programs.backward_left, programs.backward_right):
             yield f"{program.__name__} {FORMATS[kind]} {dim}", usage(program, types, constants, capability, **options)
     for kind, name in FORMATS.items():
         types = {"dst": "*i32", "src": "*i32", "chosen": "*u8", "center": f"*{name}", "virtual": f"*{name}"}
