@@ -14,6 +14,9 @@ Excluded = tuple[Tensor, Tensor]
 """Items to leave out of each row, as CSR: row pointers ``[rows + 1]`` and item ids."""
 
 
+_LINE = 16  # scores in a line of a processor's cache, at which rows of products begin
+
+
 class Buffers(threading.local):
     """Places for the scores and products of each thread, written again and again."""
 
@@ -60,9 +63,9 @@ class ItemBlock:
         self.num_items, self.start, self.k, self.dim = num_items, start, k, dim
         # To look at an item of the best groups costs about twice as much as to look at a group.
         self.size = max(1, round(math.sqrt(num_items / (2 * k)))) if grouped else 1
-        self.groups = math.ceil(num_items / self.size)
+        self.groups = math.ceil(num_items / (self.size * _LINE)) * _LINE if grouped else num_items
         # The vectors of the first item of each group, of the second, ...: [groups, dim] each, contiguous. Zeros fill up
-        # the last group, so that all products have one shape and lie without gaps.
+        # the last groups, so that all products have one shape and lie without gaps.
         missing = self.groups * self.size - num_items
         full = torch.nn.functional.pad(vectors, (0, 0, 0, missing)) if missing else vectors
         planes = full.view(self.groups, self.size, -1, dim).permute(1, 2, 0, 3)
@@ -92,14 +95,14 @@ class ItemBlock:
         if excluded is not None:
             self._exclude(*excluded, flat)
         group_best = scores.amax(dim=0)  # [rows, groups]
-        group = keys.largest_places(group_best, self.k).unsqueeze(-1)  # [rows, <=k, 1]
-        offset = torch.arange(self.size, device=group.device)
-        row = torch.arange(rows, device=group.device).view(-1, 1, 1)
-        place = group + row * self.groups + offset * group_best.numel()
-        candidates = scores.take(place).view(rows, -1)  # by ascending item id
-        index = (group * self.size + offset + self.start).view(rows, -1)
+        group = keys.largest_places(group_best, self.k)  # [rows, <=k]
+        first = torch.arange(0, group_best.numel(), self.groups, device=group.device).unsqueeze(1)
+        plane = torch.arange(0, scores.numel(), group_best.numel(), device=group.device)
+        candidates = scores.take((group + first).unsqueeze(-1) + plane).view(rows, -1)  # by ascending item id
         chosen = keys.largest_places(candidates, self.k)
-        found = keys.encode(candidates.gather(1, chosen), index.gather(1, chosen))
+        which = chosen.div(self.size, rounding_mode="floor")
+        index = group.gather(1, which) * self.size + chosen % self.size + self.start
+        found = keys.encode(candidates.gather(1, chosen), index)
         return keys.largest(torch.cat([best, found], dim=1), self.k), group_best.amax()
 
     def _score(self, queries: Tensor, scores: Tensor) -> None:
@@ -115,14 +118,18 @@ class ItemBlock:
             for product, side in zip(products, sides, strict=True):
                 torch.mm(flat, side.t(), out=product)
             torch.amax(products.view(self.num_pairs, -1), dim=0, out=out.view(-1))
-        if missing := self.size * num_groups - self.num_items:
-            scores[-missing:, :, -1] = -math.inf
+        if self.size * num_groups > self.num_items:  # zeros that fill up
+            for offset, plane in enumerate(scores):
+                plane[:, math.ceil((self.num_items - offset) / self.size) :] = -math.inf
 
     def _exclude(self, rowptr: Tensor, item: Tensor, flat: Tensor) -> None:
         """Set the scores of excluded items to -inf."""
         rows = len(rowptr) - 1
-        row = torch.repeat_interleave(rowptr.diff(), output_size=len(item))
-        group = (item - self.start).div(self.size, rounding_mode="floor")
-        place = ((item - self.start - group * self.size) * rows + row) * self.groups + group
-        inside = (item >= self.start) & (item < self.start + self.num_items)
-        flat.index_fill_(0, place.where(inside, len(flat) - 1), -math.inf)
+        ids = torch.arange(-1, self.num_items + 1, device=item.device)
+        group = ids.div(self.size, rounding_mode="floor")
+        place = group + (ids - group * self.size) * (rows * self.groups)  # of each item in the first row
+        place[0] = place[-1] = len(flat) - 1  # of items of other blocks
+        place = place.index_select(0, (item - (self.start - 1)).clamp_(0, self.num_items + 1))
+        first = torch.arange(0, rows * self.groups, self.groups, device=item.device)
+        place += first.repeat_interleave(rowptr.diff(), output_size=len(item))
+        flat.index_fill_(0, place.clamp_(max=len(flat) - 1), -math.inf)

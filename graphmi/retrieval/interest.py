@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding
 
-from graphmi.retrieval.parallel import Workers
+from graphmi.retrieval import parallel
 from graphmi.typing import ItemTable
 
 __all__ = ["best_interest", "without_inactive"]
@@ -28,13 +28,12 @@ def best_interest(
         Interests, ``[batch, k]`` int64, the lower one of equals; ``-1`` where the id is.
     """
     queries = without_inactive(queries.float(), interest_mask)
-    size = max(1, _NUMBERS // (ids.size(1) * queries.size(2)))
+    size = parallel.part_size(len(ids), max(1, _NUMBERS // (ids.size(1) * queries.size(2))), ids.device)
 
     def argmax(start: int) -> Tensor:
         return _argmax(queries[start : start + size], items, ids[start : start + size])
 
-    with Workers(ids.device) as workers:
-        parts = workers.run(argmax, range(0, len(ids), size))
+    parts = parallel.run(argmax, range(0, len(ids), size), ids.device)
     interest = torch.cat([ids[:0], *parts])
     if interest_mask is not None:
         interest = _source(interest_mask).gather(1, interest)

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from graphmi.ranges import at_least
-from graphmi.retrieval import keys
+from graphmi.retrieval import keys, parallel
 from graphmi.retrieval.blocks import Buffers, Excluded, ItemBlock
 from graphmi.retrieval.interest import best_interest, without_inactive
-from graphmi.retrieval.parallel import Workers
 from graphmi.typing import ItemTable
 
 __all__ = ["TopK", "rank", "top_k"]
@@ -101,18 +100,18 @@ def rank(
     best = torch.full((queries.size(0), k), keys.EMPTY, device=queries.device)
     peaks = [queries.new_tensor(-math.inf)]
     buffers = Buffers()
-    with Workers(queries.device) as workers:
-        for start in range(0, len(items), _ITEMS):
-            vectors = items[start : start + _ITEMS].float()
-            grouped = 6 * len(queries) > vectors.size(1)  # for fewer rows the copy costs more than groups save
-            block = ItemBlock(vectors, start, k, queries.size(1), queries.size(2), block_size, buffers, grouped=grouped)
+    for start in range(0, len(items), _ITEMS):
+        vectors = items[start : start + _ITEMS].float()
+        grouped = 6 * len(queries) > vectors.size(1)  # for fewer rows the copy costs more than groups save
+        block = ItemBlock(vectors, start, k, queries.size(1), queries.size(2), block_size, buffers, grouped=grouped)
 
-            def merge(task: tuple[slice, Excluded | None], block: ItemBlock = block) -> Tensor:
-                rows, excluded = task
-                best[rows], peak = block.merge(best[rows], queries[rows], excluded)
-                return peak
+        def merge(task: tuple[slice, Excluded | None], block: ItemBlock = block) -> Tensor:
+            rows, excluded = task
+            best[rows], peak = block.merge(best[rows], queries[rows], excluded)
+            return peak
 
-            peaks += workers.run(merge, _row_blocks(len(queries), block.num_rows, exclude))
+        size = parallel.part_size(len(queries), block.num_rows, queries.device)
+        peaks += parallel.run(merge, _row_blocks(len(queries), size, exclude), queries.device)
     if torch.stack(peaks).isnan().any():
         raise ValueError("A score is NaN: look for non-finite values in the user or item representations.")
     if interest_mask is not None:
