@@ -27,6 +27,7 @@ __all__ = [
     "has_seeds",
     "models_of",
     "named",
+    "shared_interests",
     "shared_lists",
     "shared_metrics",
 ]
@@ -179,6 +180,12 @@ def shared_lists(runs: Sequence[NamedRun], metric: str) -> list[str]:
     first, *others = [run.result.get("lists", {}) for run in runs]
     length = metric.rpartition("@")[2]
     return [name for name in first if name.endswith(f"@{length}") and all(name in one for one in others)]
+
+
+def shared_interests(runs: Sequence[NamedRun]) -> list[str]:
+    """Return what is known of the interests of all runs; nothing where one of them has one interest."""
+    first, *others = [run.result.get("interests") or {} for run in runs]
+    return [name for name in first if all(name in one for one in others)]
 
 
 def choose_metric(runs: Sequence[NamedRun], metric: str | None = None) -> str:

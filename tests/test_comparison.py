@@ -255,6 +255,22 @@ def test_lists_that_a_run_knows_nothing_of_are_left_out(runs, compare, tmp_path)
     assert (status, err, "beyond accuracy" in out) == (0, "", False)
 
 
+def test_interests_are_shown_where_all_models_have_several(runs, compare, tmp_path):
+    assert "interests" not in compare("k1/seeds/0", "k2/seeds/0")[1]
+    status, out, err = compare("k2/seeds/0", "k2/seeds/11", "--out", tmp_path / "t.csv")
+    assert (status, err) == (0, "")
+    found = {
+        (name, str(run)): row["value"]
+        for (part, name, run), row in rows(tmp_path / "t.csv").items()
+        if part == "interests"
+    }
+    told = {seed: RunFolder(runs[f"k2/seeds/{seed}"]).read_result()["interests"] for seed in ("0", "11")}
+    assert found == {(name, seed): told[seed][name] for name in told["0"] for seed in told}
+    assert {"cosine", "effective@10", "effective-diversity correlation"} < told["0"].keys()
+    assert re.search(rf"cosine +│ +{told['0']['cosine']:.4f} │ +{told['11']['cosine']:.4f} │ +│ +│", out)
+    assert re.search(r"effective-diversity +│.*\n.*correlation, +│.*\n.*controlled +│", out)  # keeps the table narrow
+
+
 def test_models_of_several_seeds_are_compared_by_the_means_of_users(runs, compare, tmp_path):
     status, out, err = compare("--seeds", *[name for name in runs if name != "popular"], "--out", tmp_path / "t.csv")
     assert (status, err) == (0, "")

@@ -127,8 +127,9 @@ def _table(compared: Comparison | PaperTable) -> Table:
     for part, rows in compared.grid():
         if part:
             table.add_row(Text(part.replace("by ", "by\n").replace("-", "\n"), "bold"))
-        for row in rows:
-            table.add_row(*starmap(_styled, row))
+        for (name, place), *cells in rows:
+            lines = textwrap.wrap(name, 20, break_long_words=False, break_on_hyphens=False)
+            table.add_row(_styled("\n".join(lines), place), *starmap(_styled, cells))
         table.add_section()
     return table
 

@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from graphmi.commands.tables import group_names, number
-from graphmi.comparison import Model, NamedRun, averaged, choose_metric, shared_lists, shared_metrics
+from graphmi.comparison import Model, NamedRun, averaged, choose_metric, shared_interests, shared_lists, shared_metrics
 from graphmi.estimates import paired, paired_spreads, seed_interval
 from graphmi.metrics import PairedResult, SpreadDifference
 
@@ -129,7 +129,8 @@ def side_by_side(models: Sequence[Model], metric: str | None = None, also: Seque
     wanted = {metric, *(choose_metric(runs, name) for name in also)}
     shown = [name for name in shared_metrics(runs) if name in wanted or name.startswith(("ndcg@", "recall@"))]
     rows = [_accuracy(models, name) for name in shown]
-    rows += [_lists(models, name) for name in shared_lists(runs, metric)]
+    rows += [_described(models, "lists", name, "beyond accuracy") for name in shared_lists(runs, metric)]
+    rows += [_described(models, "interests", name, "interests") for name in shared_interests(runs)]
     for kind in _kinds(runs):
         rows += _fairness(models, kind, metric)
     return Comparison(f"{first['data']['name']}, test", [model.name for model in models], rows, _caption(models))
@@ -140,9 +141,9 @@ def _accuracy(models: Sequence[Model], metric: str) -> Row:
     return Row("", metric, [model.each("metrics", metric) for model in models], [test["all"] for test in tests])
 
 
-def _lists(models: Sequence[Model], name: str) -> Row:
-    """Return what the lists are like: a description, of which no one asks whether it differs."""
-    return Row("beyond accuracy", name, [model.each("lists", name) for model in models], [None] * (len(models) - 1))
+def _described(models: Sequence[Model], part: str, name: str, above: str) -> Row:
+    """Return what the lists or interests are like: a description, of which no one asks whether it differs."""
+    return Row(above, name, [model.each(part, name) for model in models], [None] * (len(models) - 1))
 
 
 def _kinds(runs: Sequence[NamedRun]) -> list[str]:
