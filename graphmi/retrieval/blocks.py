@@ -125,11 +125,13 @@ class ItemBlock:
     def _exclude(self, rowptr: Tensor, item: Tensor, flat: Tensor) -> None:
         """Set the scores of excluded items to -inf."""
         rows = len(rowptr) - 1
-        ids = torch.arange(-1, self.num_items + 1, device=item.device)
-        group = ids.div(self.size, rounding_mode="floor")
-        place = group + (ids - group * self.size) * (rows * self.groups)  # of each item in the first row
-        place[0] = place[-1] = len(flat) - 1  # of items of other blocks
-        place = place.index_select(0, (item - (self.start - 1)).clamp_(0, self.num_items + 1))
+        local = (item - (self.start - 1)).clamp_(0, self.num_items + 1)  # the first and the last are of other blocks
+        few = len(item) <= self.num_items
+        number = local if few else torch.arange(self.num_items + 2, device=item.device)
+        group = (number - 1).div(self.size, rounding_mode="floor")
+        place = group + (number - 1 - group * self.size) * (rows * self.groups)  # in the first row
+        place.masked_fill_((number == 0) | (number > self.num_items), len(flat) - 1)
+        place = place if few else place.index_select(0, local)
         first = torch.arange(0, rows * self.groups, self.groups, device=item.device)
         place += first.repeat_interleave(rowptr.diff(), output_size=len(item))
         flat.index_fill_(0, place.clamp_(max=len(flat) - 1), -math.inf)
