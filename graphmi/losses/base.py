@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -92,19 +93,14 @@ class SumLoss(Loss):
         user: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Return the terms of all losses; a name that repeats is numbered."""
-        named: list[tuple[str, Tensor]] = []
-        for loss in self.losses:
-            assert isinstance(loss, Loss)  # noqa: S101 (for the type checker; ModuleList forgets the class)
-            named.extend(loss.terms(out, positive, negatives, row, user).items())
-        return unique_names(named)
+        losses = cast(Iterable[Loss], self.losses)
+        terms = [loss.terms(out, positive, negatives, row, user) for loss in losses]
+        return unique_names(term for each in terms for term in each.items())
 
     def totals(self, positive: Tensor, row: Tensor | None = None, user: Tensor | None = None) -> dict[str, Tensor]:
         """Return the totals of all losses, by the names of their terms."""
-        named: list[tuple[str, Tensor]] = []
-        for loss in self.losses:
-            assert isinstance(loss, Loss)  # noqa: S101 (for the type checker; ModuleList forgets the class)
-            named.extend(loss.totals(positive, row, user).items())
-        return unique_names(named)
+        losses = cast(Iterable[Loss], self.losses)
+        return unique_names(total for loss in losses for total in loss.totals(positive, row, user).items())
 
 
 def unique_names(named: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:

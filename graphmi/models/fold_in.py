@@ -51,7 +51,8 @@ def fold_in(
     """
     num_items, batch = len(degree), len(readers.history)
     row = torch.arange(batch, device=degree.device).unsqueeze(1)
-    user, item = _divmod(torch.unique((row * num_items + readers.history)[readers.mask]), num_items)
+    pair = torch.unique((row * num_items + readers.history)[readers.mask])
+    user, item = pair // num_items, pair % num_items
     number = user.bincount(minlength=batch)
     stands_for = torch.where(readers.degree > 0, readers.degree, number)
     weight = (stands_for[user] / degree[item].clamp_min(1)).sqrt() / number[user]
@@ -97,7 +98,3 @@ def require_readable(num_layers: int, lightgcn: bool, center: str) -> None:
             f"weights and a 'center' other than 'edge_dot' (got {num_layers} layers, {'its' if lightgcn else 'other'} "
             f"weights and {center!r})"
         )
-
-
-def _divmod(pair: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    return pair.div(size, rounding_mode="floor"), pair % size

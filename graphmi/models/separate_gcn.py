@@ -101,9 +101,7 @@ class SeparateInterestGCN(nn.Module):
     def contributions(self) -> Callable[[Batch], Contributions]:
         """Return a function that says through which neighbours users came to their interests, as InterestGCN's."""
         adjacency, x = self.edges(), self.embedding.detach()
-        sent = torch.zeros_like(
-            x
-        )  # [1 + num_interests, num_nodes, dim], what a node gives its neighbours in all layers
+        sent = torch.zeros_like(x)  # what a node gives its neighbours in all layers
         for _ in range(self.num_layers):
             sent += x
             x = propagate(adjacency, x)

@@ -93,9 +93,8 @@ class ArgmaxSelector(Selector):
         same = similarity is self.similarity or not [*similarity.parameters()]  # without parameters one is as another
         if type(similarity) is not type(self.similarity) or not same:
             return super().score(interests, items, similarity, interest_mask)
-        return (
-            mask_interests(similarity(interests, items), interest_mask).max(1).values
-        )  # unlike amax, one gradient per tie
+        scores = mask_interests(similarity(interests, items), interest_mask)
+        return scores.max(1).values  # unlike amax, one gradient per tie
 
 
 def _one_hot_of_largest(scores: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 from torch import Generator, Tensor
 from torch_geometric.data import HeteroData
 
-from graphmi.samplers.base import Sampler, item_degrees, one_positive_each
+from graphmi.samplers.base import Sampler, item_degrees
 from graphmi.samplers.proposal import Proposal
 from graphmi.typing import Negatives
 
@@ -47,15 +47,7 @@ class LogUniformSampler(Sampler):
 
     def forward(self, user: Tensor, positive: Tensor, generator: Generator | None = None) -> Negatives:
         """Return ``[num_negatives]`` (shared) or ``[batch, num_negatives]`` items with their ``log_q``."""
-        one_positive_each(user, positive)
-        item, valid = self.proposal.draw(user, generator)
-        return Negatives(
-            item,
-            log_q=self.log_prob(user, item),
-            pos_log_q=self.log_prob(user, positive.unsqueeze(-1)).squeeze(-1),
-            valid=valid,
-            excludes_known=self.proposal.reject_known,
-        )
+        return self.proposal.corrected(self, user, positive, generator)
 
     def log_prob(self, user: Tensor, item: Tensor) -> Tensor:
         """Return the log probability of each item, of the shape of ``item``."""

@@ -7,8 +7,9 @@ from torch_geometric.data import HeteroData
 
 from graphmi.ranges import at_least
 from graphmi.samplers.alias import alias_table
-from graphmi.samplers.base import KnownItems, pick
+from graphmi.samplers.base import KnownItems, Sampler, one_positive_each, pick
 from graphmi.samplers.integers import integers
+from graphmi.typing import Negatives
 
 __all__ = ["Proposal"]
 
@@ -113,6 +114,13 @@ class Proposal(nn.Module):
             item = self._unknown(user.unsqueeze(-1).expand(-1, self.num_negatives), generator)
         return item, (pick(self.free, user) > 0).unsqueeze(-1).expand_as(item) if self.saturated else None
 
+    def corrected(self, sampler: Sampler, user: Tensor, positive: Tensor, generator: Generator | None) -> Negatives:
+        """Return what :meth:`draw` does with the log probabilities of a sampler, of one positive per user too."""
+        one_positive_each(user, positive)
+        item, valid = self.draw(user, generator)
+        pos_log_q = sampler.log_prob(user, positive.unsqueeze(-1)).squeeze(-1)
+        return Negatives(item, sampler.log_prob(user, item), pos_log_q, valid, excludes_known=self.reject_known)
+
     def _any(self, shape: tuple[int, ...], device: torch.device, generator: Generator | None) -> Tensor:
         """Return items drawn by their weights."""
         item = integers(self.num_items, shape, device, generator)
@@ -127,7 +135,9 @@ class Proposal(nn.Module):
         free = pick(self.free, user)
         rank = torch.randint(_RANGE, user.shape, device=user.device, generator=generator) % free.clamp_min(1)
         passed = torch.searchsorted(self.skip_key, user * (self.total + 1) + rank, right=True)
-        return self._at(rank + pick(self.skip_width, passed) - pick(self.skip_width, pick(self.known.rowptr, user)))
+        position = rank + pick(self.skip_width, passed) - pick(self.skip_width, pick(self.known.rowptr, user))
+        item = position if self.uniform else torch.searchsorted(self.cdf, position, right=True)
+        return item.clamp_max(self.num_items - 1)  # a user who knows all items draws an invalid last one
 
     def log_prob(self, user: Tensor, item: Tensor) -> Tensor:
         """Return the log probability of each item, of the shape of ``item``."""
@@ -135,10 +145,6 @@ class Proposal(nn.Module):
             return pick(self.log_weight, item) - self.cdf[-1].log()
         free = pick(self.free, user).unsqueeze(-1)
         return pick(self.log_weight, item) - torch.where(free > 0, free, self.total).log()
-
-    def _at(self, position: Tensor) -> Tensor:
-        item = position if self.uniform else torch.searchsorted(self.cdf, position, right=True)
-        return item.clamp_max(self.num_items - 1)  # a user who knows all items draws an invalid last one
 
 
 def _places(mask: Tensor) -> Tensor:

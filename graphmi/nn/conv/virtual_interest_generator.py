@@ -100,7 +100,8 @@ class VirtualInterestGenerator(nn.Module):
         if self.single:
             return propagate(adjacency, source).unsqueeze(1)
         if self.attention == "neighbor":
-            virtual = self._over_neighbors(adjacency, self._logits(source), source)
+            shares = self._neighbor_share(adjacency, source).unbind(-1)
+            virtual = torch.stack([propagate(adjacency.with_value(adjacency.value * each), source) for each in shares])
         else:
             share = self._share(source).t().unsqueeze(-1)
             virtual = propagate(adjacency, share * source)  # [num_interests, num_dst, dim]
@@ -114,7 +115,7 @@ class VirtualInterestGenerator(nn.Module):
             adjacency: The edges.
         """
         if self.attention == "neighbor":
-            share = self._neighbor_share(adjacency, self._logits(source)).sum(-1)
+            share = self._neighbor_share(adjacency, source).sum(-1)
             return propagate(adjacency.with_value(adjacency.value * share), source)
         if self.attention == "sigmoid":
             return propagate(adjacency, self._share(source).sum(-1, keepdim=True) * source)
@@ -133,7 +134,7 @@ class VirtualInterestGenerator(nn.Module):
         """
         src = adjacency.col[entries].long()
         if self.attention == "neighbor":
-            share = self._neighbor_share(adjacency, self._logits(source))[entries]
+            share = self._neighbor_share(adjacency, source)[entries]
         else:
             share = self._share(source)[src]
         weight = share * adjacency.value[entries].unsqueeze(-1)
@@ -154,12 +155,9 @@ class VirtualInterestGenerator(nn.Module):
         cosine = nn.functional.normalize(source, dim=-1) @ nn.functional.normalize(interest, dim=-1).t()
         return cosine / self.temperature
 
-    def _over_neighbors(self, adjacency: Adjacency, logits: Tensor, source: Tensor) -> Tensor:
-        shares = self._neighbor_share(adjacency, logits).unbind(-1)
-        return torch.stack([propagate(adjacency.with_value(adjacency.value * share), source) for share in shares])
-
-    def _neighbor_share(self, adjacency: Adjacency, logits: Tensor) -> Tensor:
+    def _neighbor_share(self, adjacency: Adjacency, source: Tensor) -> Tensor:
         """Return the softmax over the edges of each destination, ``[num_edges, num_interests]``."""
+        logits = self._logits(source)
         per_edge = widened(logits).index_select(0, adjacency.col)  # a sum over many neighbours
         share = softmax(per_edge, ptr=adjacency.rowptr.long(), num_nodes=adjacency.size[1])
         return self._scaled(share.to(torch.promote_types(logits.dtype, adjacency.value.dtype)))

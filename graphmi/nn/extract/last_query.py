@@ -1,10 +1,10 @@
 """Several interests as seen from the last item of a history."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphmi.nn.extract.base import Extractor, Interests
+from graphmi.nn.extract.pooling import last_position
 from graphmi.nn.extract.prefix import causal_attention
 from graphmi.ranges import at_least
 
@@ -52,13 +52,13 @@ class LastQueryExtractor(Extractor):
 
     def extract(self, x: Tensor, mask: Tensor) -> Interests:
         """Return the interests and their routing weights."""
-        last = _last(x, mask)
+        last = last_position(x, mask)
         routing = self._routing(last, x, mask)
         return Interests(self._combine(last.expand(-1, self.num_interests, -1), routing @ x), routing)
 
     def contributions(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return the positions times their routing weights, and the last one also as such, through the output map."""
-        found = self._routing(_last(x, mask), x, mask).unsqueeze(-1) * x.unsqueeze(1)
+        found = self._routing(last_position(x, mask), x, mask).unsqueeze(-1) * x.unsqueeze(1)
         final = torch.arange(x.size(1), device=x.device) == mask.sum(1, keepdim=True) - 1  # [batch, length]
         last = (x * final.unsqueeze(-1)).unsqueeze(1).expand_as(found)
         return torch.einsum("bklc,kcd->bkld", torch.cat([last, found], dim=-1), self.output)
@@ -88,8 +88,3 @@ class LastQueryExtractor(Extractor):
     def _combine(self, last: Tensor, found: Tensor) -> Tensor:
         """Return ``[batch, num_interests, dim]``."""
         return torch.einsum("bkc,kcd->bkd", torch.cat([last, found], dim=-1), self.output)
-
-
-def _last(x: Tensor, mask: Tensor) -> Tensor:
-    """Return the last real position of each history, ``[batch, 1, dim]``, 0 if it is empty."""
-    return F.pad(x, (0, 0, 1, 0)).gather(1, mask.sum(1).view(-1, 1, 1).expand(-1, 1, x.size(-1)))

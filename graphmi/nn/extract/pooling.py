@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from graphmi.nn.extract.base import Extractor, Interests, linear_parts
 from graphmi.ranges import at_least
 
-__all__ = ["LastPosition", "MeanPooling"]
+__all__ = ["LastPosition", "MeanPooling", "last_position"]
 
 
 class LastPosition(Extractor):
@@ -26,9 +26,7 @@ class LastPosition(Extractor):
 
     def extract(self, x: Tensor, mask: Tensor) -> Interests:
         """Return the last real position of each history as its only interest."""
-        x = F.pad(x, (0, 0, 1, 0))  # a position of zeros in front, where empty histories end
-        last = mask.sum(1).view(-1, 1, 1).expand(-1, 1, x.size(-1))
-        return Interests(x.gather(1, last))
+        return Interests(last_position(x, mask))
 
     def prefixes(self, x: Tensor, mask: Tensor, prefix: Tensor) -> Interests:
         """Return the positions named by ``prefix``."""
@@ -76,6 +74,12 @@ class MeanPooling(Extractor):
         size = (prefix % x.size(1) + 1).unsqueeze(1).to(x)
         interests: Tensor = self.network(sums / size).unsqueeze(1)
         return Interests(interests, routing_variance=interests.new_zeros(prefix.numel(), 1))
+
+
+def last_position(x: Tensor, mask: Tensor) -> Tensor:
+    """Return the last real position of each history, ``[batch, 1, dim]``, 0 if it is empty."""
+    x = F.pad(x, (0, 0, 1, 0))  # a position of zeros in front, where empty histories end
+    return x.gather(1, mask.sum(1).view(-1, 1, 1).expand(-1, 1, x.size(-1)))
 
 
 def _equal_shares(x: Tensor, mask: Tensor) -> Tensor:

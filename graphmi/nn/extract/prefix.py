@@ -50,9 +50,8 @@ def prefix_attention(logits: Tensor, values: Tensor, prefix: Tensor) -> PrefixAt
 def _prefix_attention(logits: Tensor, values: Tensor, prefix: Tensor) -> PrefixAttention:
     num_interests, length = logits.shape[1:]
     fill = -length % _BLOCK
-    logits = (
-        F.pad(logits, (0, fill)).reshape(*logits.shape[:2], -1, _BLOCK).transpose(1, 2)
-    )  # [..., num_interests, block]
+    # [num_histories, num_blocks, num_interests, block] and [num_histories, num_blocks, block, dim]
+    logits = F.pad(logits, (0, fill)).reshape(*logits.shape[:2], -1, _BLOCK).transpose(1, 2)
     values = F.pad(values, (0, 0, 0, fill)).reshape(len(values), -1, _BLOCK, values.size(-1))
     logit, value, square = _blocks_before(logits, values)
     # Append to each block one position per interest that stands for all earlier blocks, visible to that interest only.

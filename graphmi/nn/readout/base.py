@@ -145,9 +145,9 @@ def scores_per_interest(
     interest_mask: Tensor | None,
 ) -> Scores:
     """Return the grouped scores of readouts with a loss per interest, weighted by a selector on the positive."""
-    own, positive = interests.index_select(0, row), positive.unsqueeze(1)
-    weight = selector(own, positive, None if interest_mask is None else interest_mask[row])
-    pos, score = similarity(own, positive), partial(similarity, interests)
+    own, mask = of_positives(interests, interest_mask, row)
+    positive, score = positive.unsqueeze(1), partial(similarity, interests)
+    weight, pos = selector(own, positive, mask), similarity(own, positive)
     return Scores(pos.squeeze(-1), score(negative), weight.squeeze(-1), score=score)
 
 

@@ -1,6 +1,7 @@
 """Several readouts of the same interests at once: their losses add up."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -64,10 +65,8 @@ class JointReadout(Readout):
 
     def _each(self, ask: Callable[[Readout], Scores | None]) -> Scores | None:
         parts = []
-        for readout in self.readouts:
-            assert isinstance(readout, Readout)  # noqa: S101 (for the type checker; ModuleList forgets the class)
-            scores = ask(readout)
-            if scores is None:
+        for readout in cast(Iterable[Readout], self.readouts):
+            if (scores := ask(readout)) is None:
                 return None
             parts.append(scores)
         return _stack(parts)

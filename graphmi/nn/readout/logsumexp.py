@@ -63,8 +63,7 @@ class LogSumExpReadout(Readout):
         neg = score(negative)
         if column is not None:
             return Scores(neg[row, column], neg, score=score)
-        mask = None if interest_mask is None else interest_mask[row]
-        pos = self._score(interests.index_select(0, row), mask, positive.unsqueeze(1))
+        pos = self._score(*of_positives(interests, interest_mask, row), positive.unsqueeze(1))
         return Scores(pos.squeeze(-1), neg, score=score)
 
     def as_products(

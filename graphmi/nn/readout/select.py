@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from graphmi.nn.readout.base import Readout, Scores, partition_per_interest, scores_per_interest
+from graphmi.nn.readout.base import Readout, Scores, of_positives, partition_per_interest, scores_per_interest
 from graphmi.nn.select import ArgmaxSelector, Selector
 from graphmi.nn.similarity import InnerProduct, Similarity
 
@@ -85,8 +85,7 @@ class SelectReadout(Readout):
         neg = score(negative)
         if column is not None:
             return Scores(neg[row, column], neg, score=score)
-        mask = None if interest_mask is None else interest_mask[row]
-        pos = self._best(interests.index_select(0, row), mask, positive.unsqueeze(1))
+        pos = self._best(*of_positives(interests, interest_mask, row), positive.unsqueeze(1))
         return Scores(pos.squeeze(-1), neg, score=score)
 
     def as_products(
