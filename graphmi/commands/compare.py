@@ -122,8 +122,9 @@ def _width(console: Console, table: Table) -> int:
 def _table(compared: Comparison | PaperTable) -> Table:
     table = Table(title=Text(compared.title, "table.title"), caption=Text(compared.caption, "table.caption"))
     for number, (above, name) in enumerate(compared.columns()):
-        head = _broken(f"{above} {name}".strip(), 22 if " less " in name else 12)
-        table.add_column(head, justify="right" if number else "left", overflow="fold")
+        # a long name is broken at its hyphens, so that the table stays narrow
+        head = textwrap.fill(f"{above} {name}".strip(), 22 if " less " in name else 12)
+        table.add_column(Text(head), justify="right" if number else "left", overflow="fold")
     for part, rows in compared.grid():
         if part:
             table.add_row(Text(part.replace("by ", "by\n").replace("-", "\n"), "bold"))
@@ -132,11 +133,6 @@ def _table(compared: Comparison | PaperTable) -> Table:
             table.add_row(_styled("\n".join(lines), place), *starmap(_styled, cells))
         table.add_section()
     return table
-
-
-def _broken(name: str, width: int) -> Text:
-    """Break a long name at its hyphens, so that the table stays narrow."""
-    return Text("\n".join(textwrap.wrap(name, width)))
 
 
 def _styled(cell: str, place: int) -> Text:

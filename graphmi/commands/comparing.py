@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from graphmi.commands.tables import group_names, number
-from graphmi.comparison import Model, NamedRun, averaged, choose_metric, shared_interests, shared_lists, shared_metrics
+from graphmi.comparison import Model, averaged, choose_metric, shared_interests, shared_lists, shared_metrics
 from graphmi.estimates import paired, paired_spreads, seed_interval
 from graphmi.metrics import PairedResult, SpreadDifference
 
@@ -131,8 +131,9 @@ def side_by_side(models: Sequence[Model], metric: str | None = None, also: Seque
     rows = [_accuracy(models, name) for name in shown]
     rows += [_described(models, "lists", name, "beyond accuracy") for name in shared_lists(runs, metric)]
     rows += [_described(models, "interests", name, "interests") for name in shared_interests(runs)]
-    for kind in _kinds(runs):
-        rows += _fairness(models, kind, metric)
+    for kind in group_names(first["groups"]):
+        if all(f"group/{kind}" in run.per_user for run in runs):
+            rows += _fairness(models, kind, metric)
     return Comparison(f"{first['data']['name']}, test", [model.name for model in models], rows, _caption(models))
 
 
@@ -144,12 +145,6 @@ def _accuracy(models: Sequence[Model], metric: str) -> Row:
 def _described(models: Sequence[Model], part: str, name: str, above: str) -> Row:
     """Return what the lists or interests are like: a description, of which no one asks whether it differs."""
     return Row(above, name, [model.each(part, name) for model in models], [None] * (len(models) - 1))
-
-
-def _kinds(runs: Sequence[NamedRun]) -> list[str]:
-    return [
-        kind for kind in group_names(runs[0].result["groups"]) if all(f"group/{kind}" in run.per_user for run in runs)
-    ]
 
 
 def _fairness(models: Sequence[Model], kind: str, metric: str) -> Iterator[Row]:

@@ -44,9 +44,7 @@ def main(arguments: Sequence[str]) -> None:
         result["beside"] = [{"run": path, "weight": weight} for path, weight in beside]
         name = f"{name}-beside"
     run.folder.write_result(result, f"{name}.json")
-    console = Console()
-    console.print(metrics_table(" + ".join([options.run, *options.beside]), {options.split: result["metrics"]}))
     metric = experiment.trainer.monitor
     metric = metric if metric in evaluation.metrics else next(iter(evaluation.metrics))
-    for table in result_tables(result, metric):
-        console.print(table)
+    accuracy = metrics_table(" + ".join([options.run, *options.beside]), {options.split: result["metrics"]})
+    Console().print(accuracy, *result_tables(result, metric))

@@ -194,10 +194,8 @@ def _train(folder: RunFolder, resume: bool, experiment: Experiment, dataset: Dat
 def _finish(folder: RunFolder, config: Config, experiment: Experiment, dataset: Dataset, trained: Trained) -> None:
     """Write what the run came to, and show it."""
     result = save_run(folder, experiment, dataset, trained, config.to_dict())
-    console = Console()
-    console.print(metrics_table(experiment.data, {"validation": result["valid_metrics"], "test": result["metrics"]}))
-    for table in result_tables(result, experiment.trainer.monitor):
-        console.print(table)
+    accuracy = metrics_table(experiment.data, {"validation": result["valid_metrics"], "test": result["metrics"]})
+    Console().print(accuracy, *result_tables(result, experiment.trainer.monitor))
     say(_summary(folder, result))
 
 

@@ -118,8 +118,8 @@ class InterestDiagnostics(Metric):
         at_least(1, num_interests=num_interests, k=k)
         at_least(0, num_sample=num_sample, seed=seed)
         self.num_interests, self.k, self.num_sample, self.seed = num_interests, k, num_sample, seed
-        for name, size in (("total", len(_NAMES)), ("count", len(_NAMES))):
-            self.add_state(name, torch.zeros(size, dtype=torch.float64), dist_reduce_fx="sum")
+        for name in ("total", "count"):
+            self.add_state(name, torch.zeros(len(_NAMES), dtype=torch.float64), dist_reduce_fx="sum")
         for name in ("used", "active"):
             self.add_state(name, torch.zeros(num_interests, dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("sample", [], dist_reduce_fx="cat")

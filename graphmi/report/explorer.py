@@ -37,6 +37,7 @@ class Explorer:
         self._data: dict[str, Any] = {"runs": []}
         self._done = 0
         self._first: Restored | None = None
+        self._labels: dict[int, list[int]] = {}  # item id -> its categories
 
     def add(self, run: NamedRun) -> None:
         """Ask the model of a run what it makes of the users and items."""
@@ -49,7 +50,7 @@ class Explorer:
                 self._done += len(some)
                 self.on_users(self._done)
         if self._first is None:
-            self._first = restored
+            self._first, self._labels = restored, _labels(restored)
             self._data["users"] = [self._user(restored, n, one) for n, one in enumerate(told)]
         self._data["runs"].append(
             {
@@ -67,15 +68,14 @@ class Explorer:
         train = self._first.dataset.train
         ids = list(self._local)
         titles = train.titles or tuple(map(str, train.items.decode(torch.arange(train.num_items))))
-        names, labels = _labels(self._first)
         coloured = coloured_categories(train)
         shown = torch.full((train.num_items,), -1)
         if train.categories is not None and coloured:
             shown = item_category(train.categories, train.num_items, coloured)
         return {
             **self._data,
-            "items": [[_short(titles[item]), labels.get(item, [])] for item in ids],
-            "categories": names,
+            "items": [[_short(titles[item]), self._labels.get(item, [])] for item in ids],
+            "categories": list(train.categories.names) if train.categories is not None else [],
             "coloured": coloured,
             "shown": [int(shown[item]) for item in ids],
             "groups": self.num_groups if self.groups is not None else 0,
@@ -83,8 +83,7 @@ class Explorer:
         }
 
     def _user(self, run: Restored, index: int, told: Explanation) -> dict[str, Any]:
-        _, labels = _labels(run)
-        counts = Counter(category for item in told.history for category in labels.get(item, []))
+        counts = Counter(category for item in told.history for category in self._labels.get(item, []))
         return {
             "id": str(run.dataset.train.users.decode(torch.tensor([told.user]))[0]),
             "group": -1 if self.groups is None else int(self.groups[index]),
@@ -150,15 +149,13 @@ def sample_users(run: NamedRun, num_users: int) -> tuple[Tensor, Tensor | None]:
     return users[chosen], None if group is None else group[chosen]
 
 
-def _labels(run: Restored) -> tuple[list[str], dict[int, list[int]]]:
-    """Return the names of the categories, and those of each item."""
-    categories = run.dataset.train.categories
-    if categories is None:
-        return [], {}
+def _labels(run: Restored) -> dict[int, list[int]]:
+    """Return the categories of each item."""
     labels: dict[int, list[int]] = {}
-    for item, category in zip(categories.item.tolist(), categories.category.tolist(), strict=True):
-        labels.setdefault(item, []).append(category)
-    return list(categories.names), labels
+    if (categories := run.dataset.train.categories) is not None:
+        for item, category in zip(categories.item.tolist(), categories.category.tolist(), strict=True):
+            labels.setdefault(item, []).append(category)
+    return labels
 
 
 def _short(title: str) -> str:

@@ -100,9 +100,7 @@ def _interests(summary: Summary) -> Iterator[str]:
         yield "A longer list can draw on more interests: these numbers are not compared, as the lengths differ."
 
 
-def _by_verdict(
-    differences: Sequence[tuple[Model, PairedResult]],
-) -> dict[tuple[str, str], list[str]]:
+def _by_verdict(differences: Sequence[tuple[Model, PairedResult]]) -> dict[tuple[str, str], list[str]]:
     """Return the models by what is to be said of them, of one and of several."""
     found: dict[tuple[str, str], list[str]] = {}
     for model, test in differences:

@@ -74,11 +74,8 @@ def verify(path: Path, sha256: str | None) -> str:
 
 def file_sha256(path: Path) -> str:
     """Return the sha256 of a file in hexadecimal, read in blocks."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def pinned_sha256(path: Path) -> str | None:

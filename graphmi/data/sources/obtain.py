@@ -185,20 +185,13 @@ def obtain(folder: Path, *ways: Way) -> None:
         return
     reasons = []
     for way in ways:
-        if (reason := _attempt(way, folder)) is None:
+        try:
+            way(folder)
             return
-        reasons.append(reason)
+        except OSError as error:  # a DownloadError, or a folder that cannot be written to
+            reasons.append(str(error))
     home, file = ways[0].place
     raise DownloadError(
         f"'{file}' could not be downloaded ({'; '.join(reasons)}): get it by hand from {home} and put it at"
         f" {folder / file}, or under another folder that the environment variable GRAPHMI_DATA names"
     )
-
-
-def _attempt(way: Way, folder: Path) -> str | None:
-    """Return why this way did not work, or ``None`` where it did."""
-    try:
-        way(folder)
-    except OSError as error:  # a DownloadError, or a folder that cannot be written to
-        return str(error)
-    return None
