@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -224,15 +225,8 @@ def _path_but_seed(run: NamedRun) -> Path:
 
 def _unique_tails(paths: Sequence[Path]) -> list[str]:
     """Return as much of the end of each path as tells it from the others."""
-    depth, names = 1, _tails(paths, 1)
-    while len(set(names)) < len(set(paths)):
-        depth += 1
-        names = _tails(paths, depth)
-    return names
-
-
-def _tails(paths: Sequence[Path], depth: int) -> list[str]:
-    return [Path(*path.parts[-depth:]).as_posix() for path in paths]
+    tails = ([Path(*path.parts[-depth:]).as_posix() for path in paths] for depth in count(1))
+    return next(names for names in tails if len(set(names)) == len(set(paths)))
 
 
 def _check_protocols(first: NamedRun, other: NamedRun) -> None:

@@ -146,7 +146,7 @@ def read_config(*texts: str, arguments: Sequence[str] = (), parser: ArgumentPars
         values.pop(name)
     for name in ("data", "split"):
         values[name] = _absolute(values[name])
-    if attributes := (values.columns or {}).get("attributes"):
+    if attributes := values.columns.get("attributes"):
         values.columns["attributes"] = _absolute(attributes)
     return Config(parser, values)
 

@@ -277,13 +277,12 @@ class Experiment:
     def _evaluator(self, dataset: Dataset, part: Part, k: Sequence[int], diversity: Tensor | None = None) -> Evaluator:
         targets, known = dataset.targets(part), dataset.known(part)
         groups = None if diversity is None else self.groups.cut(diversity, dataset.train, targets.user)
-        history = Histories(known)
         return Evaluator(
             targets,
             known,
             k,
             groups,
-            history=history,
+            history=Histories(known),
             train=None if diversity is None else dataset.train,
             diversity=diversity,
             quick=diversity is None,

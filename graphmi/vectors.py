@@ -43,8 +43,8 @@ def vectors(interactions: Interactions, model: nn.Module, on_users: Callable[[in
         >>> users.columns, users.shape, items.shape
         (['user_id', 'interest', 'vector'], (200, 3), (40, 2))
     """
-    device, history = device_of(model), Histories(interactions)
-    history, users = history.to(device), torch.arange(len(interactions.users))
+    device, users = device_of(model), torch.arange(len(interactions.users))
+    history = Histories(interactions).to(device)
     parts, done = list[pl.DataFrame](), 0
     with evaluating(model), propagating_once(model):
         for chosen in torch.split(users, _USERS):

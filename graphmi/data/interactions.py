@@ -220,18 +220,11 @@ class Interactions:
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of ids, rows, times, weights and categories, equal on every machine."""
-        labels = self.categories
-        return digest(
-            self.users.ids,
-            self.items.ids,
-            self.user,
-            self.item,
-            self.time,
-            self.weight,
-            None if labels is None else labels.item,
-            None if labels is None else labels.category,
-            None if labels is None else pl.Series(labels.names, dtype=pl.String),
-        )
+        rows, labels = (self.user, self.item, self.time, self.weight), self.categories
+        named: tuple[Tensor | pl.Series | None, ...] = (None, None, None)
+        if labels is not None:
+            named = labels.item, labels.category, pl.Series(labels.names, dtype=pl.String)
+        return digest(self.users.ids, self.items.ids, *rows, *named)
 
 
 def _renumber(index: Tensor, size: int) -> tuple[Tensor, Tensor]:

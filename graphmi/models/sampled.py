@@ -1,7 +1,7 @@
 """Drawn neighbourhoods as what layers propagate over, one adjacency per layer."""
 
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor
@@ -45,9 +45,7 @@ def as_layers(adjacency: Adjacency, drawn: Hops, *, rescale: bool) -> list[Adjac
         rescale: Multiply as above; not for weights that are normalised over what was drawn.
     """
     layers = []
-    for (entry, src, dst), (num_dst, num_src) in zip(
-        drawn.hops, zip(drawn.num_nodes, drawn.num_nodes[1:], strict=False), strict=True
-    ):
+    for (entry, src, dst), (num_dst, num_src) in zip(drawn.hops, pairwise(drawn.num_nodes), strict=True):
         weight = adjacency.value[entry]
         if rescale:
             node = drawn.node[:num_dst]

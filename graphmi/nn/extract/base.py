@@ -9,7 +9,7 @@ from torch_geometric.utils import to_dense_batch
 
 from graphmi.nn.extract.packed import padded
 
-__all__ = ["Extractor", "Interests", "linear_parts"]
+__all__ = ["Extractor", "Interests", "linear_parts", "over_real_positions"]
 
 
 class Interests(NamedTuple):
@@ -112,6 +112,13 @@ class Extractor(nn.Module, ABC):
             mask: ``[batch, length]``.
         """
         return None
+
+
+def over_real_positions(logits: Tensor, mask: Tensor) -> Tensor:
+    """Return the softmax of logits ``[batch, num_interests, length]`` over the real positions, 0 at padding."""
+    padding = ~mask.unsqueeze(1)
+    # The lowest finite number instead of -inf, and then 0: nothing is NaN where all is padding.
+    return logits.masked_fill(padding, torch.finfo(logits.dtype).min).softmax(-1).masked_fill(padding, 0.0)
 
 
 def linear_parts(network: nn.Module, parts: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from graphmi.nn.extract.base import Extractor, Interests
+from graphmi.nn.extract.base import Extractor, Interests, over_real_positions
 from graphmi.nn.extract.pooling import last_position
 from graphmi.nn.extract.prefix import causal_attention
 from graphmi.ranges import at_least
@@ -53,12 +53,13 @@ class LastQueryExtractor(Extractor):
     def extract(self, x: Tensor, mask: Tensor) -> Interests:
         """Return the interests and their routing weights."""
         last = last_position(x, mask)
-        routing = self._routing(last, x, mask)
+        routing = over_real_positions(self._logits(last, x).squeeze(1), mask)
         return Interests(self._combine(last.expand(-1, self.num_interests, -1), routing @ x), routing)
 
     def contributions(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return the positions times their routing weights, and the last one also as such, through the output map."""
-        found = self._routing(last_position(x, mask), x, mask).unsqueeze(-1) * x.unsqueeze(1)
+        routing = over_real_positions(self._logits(last_position(x, mask), x).squeeze(1), mask)
+        found = routing.unsqueeze(-1) * x.unsqueeze(1)
         final = torch.arange(x.size(1), device=x.device) == mask.sum(1, keepdim=True) - 1  # [batch, length]
         last = (x * final.unsqueeze(-1)).unsqueeze(1).expand_as(found)
         return torch.einsum("bklc,kcd->bkld", torch.cat([last, found], dim=-1), self.output)
@@ -69,12 +70,6 @@ class LastQueryExtractor(Extractor):
         found, variance = (part.flatten(0, 1).index_select(0, prefix) for part in every)
         last = x.flatten(0, 1).index_select(0, prefix).unsqueeze(1)
         return Interests(self._combine(last.expand_as(found), found), routing_variance=variance)
-
-    def _routing(self, last: Tensor, x: Tensor, mask: Tensor) -> Tensor:
-        """Return the routing weights, ``[batch, num_interests, length]``."""
-        padding = ~mask.unsqueeze(1)
-        logits = self._logits(last, x).squeeze(1)
-        return logits.masked_fill(padding, torch.finfo(logits.dtype).min).softmax(-1).masked_fill(padding, 0.0)
 
     def _logits(self, last: Tensor, x: Tensor) -> Tensor:
         """Return ``[batch, num_last, num_interests, length]``."""

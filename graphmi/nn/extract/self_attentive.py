@@ -2,13 +2,12 @@
 
 from functools import partial
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.utils import softmax
 
 from graphmi.nn.autocast import widened
-from graphmi.nn.extract.base import Extractor, Interests
+from graphmi.nn.extract.base import Extractor, Interests, over_real_positions
 from graphmi.nn.extract.packed import at_real_positions, padded, pays, pooled, real_positions
 from graphmi.nn.extract.prefix import prefix_attention
 from graphmi.nn.extract.tanh_layers import tanh_layers
@@ -66,7 +65,7 @@ class SelfAttentiveExtractor(Extractor):
         """Return the interests and their routing weights."""
         if pays(x):
             return self._of_real_positions(x.flatten(0, 1).index_select(0, real_positions(mask)), mask)
-        routing = self._routing(x, mask)
+        routing = over_real_positions(self._logits(x, mask), mask)
         return Interests(routing @ x, routing)
 
     def extract_packed(self, x: Tensor, mask: Tensor) -> Interests:
@@ -82,7 +81,7 @@ class SelfAttentiveExtractor(Extractor):
 
     def contributions(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return the positions times their routing weights, which sum to the interests."""
-        return self._routing(x, mask).unsqueeze(-1) * x.unsqueeze(1)
+        return over_real_positions(self._logits(x, mask), mask).unsqueeze(-1) * x.unsqueeze(1)
 
     def _of_real_positions(self, x: Tensor, mask: Tensor) -> Interests:
         """Return what ``extract`` does of the real positions, ``[num_real, dim]``."""
@@ -90,14 +89,6 @@ class SelfAttentiveExtractor(Extractor):
         logits = widened(self._position_logits(x, place % length, length).T)  # [num_interests, num_real]
         weight = softmax(logits, place // length, num_nodes=len(mask), dim=1)
         return Interests(pooled(weight, x, mask), padded(weight.T, mask).transpose(1, 2))
-
-    def _routing(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Return the routing weights, ``[batch, num_interests, length]``."""
-        padding = ~mask.unsqueeze(1)
-        logits = self._logits(x, mask)
-        # The lowest finite number instead of -inf, and then 0: nothing is NaN where all is padding.
-        logits = logits.masked_fill(padding, torch.finfo(logits.dtype).min)
-        return logits.softmax(-1).masked_fill(padding, 0.0)
 
     def _logits(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return the logits, 0 at padding, ``[batch, num_interests, length]``."""
