@@ -11,13 +11,7 @@ from scipy import stats
 from graphmi import cli
 from graphmi.commands.comparing import Row
 from graphmi.commands.paper_table import without_shared_end
-from graphmi.comparison import (
-    Model,
-    by_seed,
-    check_comparable,
-    models_of,
-    named,
-)
+from graphmi.comparison import Model, by_seed, check_comparable, models_of, named
 from graphmi.estimates import mean_interval, paired, paired_spreads, seed_interval
 from graphmi.metrics import Interval, PairedResult, holm, paired_spread
 from graphmi.report.summary import Summary

@@ -24,11 +24,6 @@ def dataset():
     return LeaveOneOut()(planted(num_users=30, num_items=40, num_clusters=4, interactions_per_user=9))
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 class Table(nn.Module):
     """Given vectors that say nothing of where they come from."""
 
@@ -373,17 +368,8 @@ def test_ids_and_titles_are_those_of_the_data(tmp_path, explain):
         for t, (u, i) in enumerate((u, (u * 3 + n) % 11) for u in range(12) for n in range(6))
     )
     (tmp_path / "log.csv").write_text(f"user_id,item_id,timestamp\n{rows}\n")
-    words = [
-        "train",
-        "popularity",
-        "--data",
-        str(tmp_path / "log.csv"),
-        "--replicates",
-        "0",
-        "--out",
-        str(tmp_path / "run"),
-    ]
-    assert cli.main(words) == 0
+    words = ["--data", str(tmp_path / "log.csv"), "--replicates", "0", "--out", str(tmp_path / "run")]
+    assert cli.main(["train", "popularity", *words]) == 0
     status, out, err = explain(tmp_path / "run", "--user", "user-7", "--json")
     assert (status, err) == (0, "")
     told = json.loads(out)

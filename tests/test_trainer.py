@@ -272,8 +272,12 @@ def test_the_scheduler_changes_the_rate_after_every_epoch():
     torch.testing.assert_close(model.items, other.items)
 
 
-def test_the_schedule_survives_a_resume(tmp_path):
-    settings = {"scheduler": partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=4)}
+@pytest.mark.parametrize(
+    "settings",
+    [{"scheduler": partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=4)}, {"weight_average": 0.9}],
+    ids=["schedule", "average"],
+)
+def test_schedule_and_average_survive_a_resume(tmp_path, settings):
     whole, through = fit(4, settings=settings)
     with pytest.raises(KeyboardInterrupt):
         fit(4, loss=interrupt_in_epoch(3), folder=RunFolder(tmp_path), settings=settings)
@@ -398,16 +402,6 @@ def test_a_generator_of_another_device_goes_on_with_draws_of_its_own():
     assert torch.equal(drawn(own.get_state()), torch.rand(3, generator=own))
     assert torch.equal(drawn(other), drawn(other))
     assert not torch.equal(drawn(other), drawn(other + 1))
-
-
-def test_the_average_survives_a_resume(tmp_path):
-    settings = {"weight_average": 0.9}
-    whole, through = fit(4, settings=settings)
-    with pytest.raises(KeyboardInterrupt):
-        fit(4, loss=interrupt_in_epoch(3), folder=RunFolder(tmp_path), settings=settings)
-    resumed, history = fit(4, folder=RunFolder(tmp_path), settings=settings, resume=True)
-    assert numbers(history) == numbers(through)
-    assert torch.equal(resumed.items, whole.items)
 
 
 def test_early_stopping_survives_a_resume(tmp_path):

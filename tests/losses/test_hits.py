@@ -10,11 +10,6 @@ from graphmi.samplers import AllItemsSampler, InBatchSampler, UniformSampler
 from graphmi.typing import Negatives, Representations
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 def dense(item, positive):
     return {
         (row, column) for row, p in enumerate(positive.tolist()) for column, i in enumerate(item.tolist()) if i == p

@@ -26,11 +26,6 @@ NUM_USERS, NUM_ITEMS = 8, 10
 SCORES = ["user_virtual", "pair_max", "symmetric", "center"]
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 def make_graph():
     """Return a graph whose last user has no neighbour, and its edges."""
     keys = torch.randperm((NUM_USERS - 1) * (NUM_ITEMS - 1), generator=torch.Generator().manual_seed(1))[:25]

@@ -62,7 +62,6 @@ def test_a_slice_without_gradients_is_a_view(vectors):
 
 @pytest.mark.parametrize("normalize", [False, True])
 def test_under_an_item_tower(vectors, normalize):
-    torch.manual_seed(0)
     tower, features = ItemTower(DIM, 2).double(), torch.rand(NUM_ITEMS, 2)
     index = torch.tensor([[3, 7], [3, 1]])
     sparse = TowerTable(tower, SparseTable(vectors), features, normalize)

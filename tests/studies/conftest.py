@@ -9,8 +9,12 @@ STUDIES = Path(__file__).parents[2] / "examples" / "studies"
 
 
 @pytest.fixture(autouse=True)
-def studies(monkeypatch):
-    """The folder of the studies; its files import one another, as they do when one of them is run as a script."""
+def studies(monkeypatch, tmp_path):
+    """The folder of the studies; its files import one another, as they do when one of them is run as a script.
+
+    What they write goes to an empty folder.
+    """
+    monkeypatch.chdir(tmp_path)
     before = set(sys.modules)
     monkeypatch.syspath_prepend(STUDIES)
     yield STUDIES

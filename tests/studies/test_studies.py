@@ -15,11 +15,6 @@ NAMES = sorted(path.name for path in STUDIES.glob("*.py") if "\nSTUDY = Study(" 
 LITTLE = ["--option", "trainer__epochs=1", "--option", "replicates=0", "--seeds", "2"]
 
 
-@pytest.fixture(autouse=True)
-def _in_an_empty_folder(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-
-
 def _run(monkeypatch, name, *words):
     """Run a study as a script and return its exit status."""
     monkeypatch.setattr(sys, "argv", [str(name), *words])

@@ -14,11 +14,6 @@ DATA = "planted:num_users=60,num_items=80,interactions_per_user=10"
 WORDS = ("--data", DATA, "--option", "trainer__epochs=2", "--option", "replicates=0", "--out", "out")
 
 
-@pytest.fixture(autouse=True)
-def _in_an_empty_folder(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-
-
 @pytest.fixture
 def run(monkeypatch):
     """Return what runs the comparison of sequences."""

@@ -29,17 +29,8 @@ from graphmi.usage import UsageError
 
 RATE = {"trainer.learning_rate": FloatDistribution(1e-4, 1e-1, log=True)}
 WORDS = ["--data", "planted", "--trainer.epochs", "2", "--replicates", "0", "--trainer.progress", "false"]
-WORDS += [
-    "--columns.num_users",
-    "80",
-    "--columns.num_items",
-    "120",
-    "--columns.interactions_per_user",
-    "9",
-    "--k",
-    "10",
-    "20",
-]
+WORDS += ["--columns.num_users", "80", "--columns.num_items", "120"]
+WORDS += ["--columns.interactions_per_user", "9", "--k", "10", "20"]
 
 
 def config(preset="mf", *words):
@@ -124,7 +115,7 @@ def test_an_interrupted_trial_is_tried_again(tmp_path, measured, monkeypatch):
     search = Search(config(), RATE, tmp_path / "s")
     search.run(trials=2, progress=False)
     good = Experiment.fit
-    monkeypatch.setattr(Experiment, "fit", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(Experiment, "fit", Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt, match="2 trials are kept"):
         search.run(trials=4, progress=False)
     monkeypatch.setattr(Experiment, "fit", good)
@@ -141,7 +132,7 @@ def test_an_interrupted_trial_is_tried_again(tmp_path, measured, monkeypatch):
 def test_the_first_trial_is_the_first_also_after_an_interruption(tmp_path, measured, monkeypatch):
     search = Search(config(), RATE, tmp_path / "s")
     with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(Experiment, "fit", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        meanwhile.setattr(Experiment, "fit", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             search.run(trials=1, progress=False)
     Search(config(), RATE, tmp_path / "s").run(trials=1, progress=False)
@@ -155,12 +146,8 @@ def test_a_process_of_the_same_number_is_no_other_and_one_of_somebody_else_is_al
     trial = search.study.ask()
     mark(trial)
     trial.set_user_attr("process", 1)
-
-    def refuse(process, _):
-        raise PermissionError
-
     with monkeypatch.context() as meanwhile:
-        meanwhile.setattr("graphmi.tuning.orphans.os.kill", refuse)
+        meanwhile.setattr("graphmi.tuning.orphans.os.kill", Mock(side_effect=PermissionError))
         assert others_run(search.study)
     trial.set_user_attr("host", "elsewhere")
     assert not others_run(search.study)
