@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch_geometric.data import HeteroData
 
 from graphmi.losses import (
     BPRLoss,
@@ -16,59 +15,22 @@ from graphmi.losses import (
     SampledSoftmaxLoss,
 )
 from graphmi.nn import (
-    ExpectedReadout,
-    InverseDistanceSelector,
     ItemTower,
-    JointReadout,
     LogSumExpReadout,
-    MeanSelector,
-    MixtureReadout,
     NegativeDistance,
     Readout,
     SampledSelector,
     Scores,
     SelectReadout,
-    SoftmaxSelector,
     SparseTable,
     TowerTable,
 )
 from graphmi.samplers import AllItemsSampler, MixedSampler
-from graphmi.typing import Representations
 
-USERS, ITEMS, DIM = 6, 12, 5
-READOUTS = {
-    "argmax": SelectReadout(),
-    "candidate": SelectReadout(anchor="candidate"),
-    "soft candidate": SelectReadout(SoftmaxSelector(2.0), anchor="candidate"),
-    "mean": SelectReadout(MeanSelector()),
-    "inverse distance": SelectReadout(InverseDistanceSelector()),
-    "logsumexp": LogSumExpReadout(temperature=0.3),
-    "expected": ExpectedReadout(SoftmaxSelector()),
-    "mixture": MixtureReadout(DIM).double(),
-    "joint": JointReadout([SelectReadout(), LogSumExpReadout(), MixtureReadout(DIM).double()]),
-    "joint with soft": JointReadout([LogSumExpReadout(), SelectReadout(MeanSelector())]),
-}
+from .few_users import DIM, ITEMS, READOUTS, make_batch, make_graph
 
 
-def make_graph(num_items=ITEMS):
-    keys = torch.randperm(USERS * ITEMS, generator=torch.Generator().manual_seed(0))[:20].sort().values
-    graph = HeteroData({"user": {"num_nodes": USERS}, "item": {"num_nodes": num_items}})
-    graph["user", "interacts", "item"].edge_index = torch.stack([keys // ITEMS, keys % ITEMS])
-    return graph
-
-
-def make_batch():
-    """Return the output for users 3, 0, 5, the users, and their positives with rows."""
-    user, item = make_graph()["user", "interacts", "item"].edge_index
-    users = torch.tensor([3, 0, 5])
-    positive = torch.cat([item[user == u] for u in users])
-    row = torch.cat([torch.full((int((user == u).sum()),), n) for n, u in enumerate(users.tolist())])
-    interests, items = (torch.randn(*s, DIM, dtype=torch.double, requires_grad=True) for s in ((3, 4), (ITEMS,)))
-    active = torch.tensor([[1, 1, 0, 1], [1, 0, 0, 0], [1, 1, 1, 1]], dtype=torch.bool)
-    return Representations(interests, items, interest_mask=active), users, positive, row
-
-
-def both(block_size, reject_known=True, **arguments):
+def both(block_size, reject_known=True):
     """Return the samplers of the plain form and of the blocks."""
     return [AllItemsSampler(make_graph(), reject_known, size) for size in (None, block_size)]
 

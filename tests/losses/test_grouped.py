@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch_geometric.data import HeteroData
 
 from graphmi.losses import (
     BPRLoss,
@@ -15,62 +14,12 @@ from graphmi.losses import (
     SampledSoftmaxLoss,
 )
 from graphmi.nn import (
-    ArgmaxSelector,
-    ExpectedReadout,
-    InverseDistanceSelector,
-    JointReadout,
-    LogSumExpReadout,
-    MeanSelector,
-    MixtureReadout,
     SelectReadout,
-    SoftmaxSelector,
 )
 from graphmi.samplers import AllItemsSampler, PopularitySampler, UniformSampler
-from graphmi.typing import Negatives, Representations
+from graphmi.typing import Negatives
 
-USERS, ITEMS, DIM = 6, 12, 5
-
-
-def mixture():
-    readout = MixtureReadout(DIM).double()
-    torch.nn.init.normal_(readout.prior.weight, generator=torch.Generator().manual_seed(1))
-    return readout
-
-
-READOUTS = {
-    "argmax": SelectReadout(),
-    "candidate": SelectReadout(anchor="candidate"),
-    "soft candidate": SelectReadout(SoftmaxSelector(2.0), anchor="candidate"),
-    "mean": SelectReadout(MeanSelector()),
-    "inverse distance": SelectReadout(InverseDistanceSelector()),
-    "logsumexp": LogSumExpReadout(temperature=0.3),
-    "expected": ExpectedReadout(SoftmaxSelector()),
-    "expected argmax": ExpectedReadout(ArgmaxSelector()),
-    "mixture": mixture(),
-    "joint": JointReadout([SelectReadout(), LogSumExpReadout(), mixture()]),
-    "joint with soft": JointReadout([LogSumExpReadout(), SelectReadout(MeanSelector())]),
-}
-
-
-def make_graph():
-    keys = torch.randperm(USERS * ITEMS, generator=torch.Generator().manual_seed(0))[:20].sort().values
-    graph = HeteroData({"user": {"num_nodes": USERS}, "item": {"num_nodes": ITEMS}})
-    graph["user", "interacts", "item"].edge_index = torch.stack([keys // ITEMS, keys % ITEMS])
-    return graph
-
-
-def make_batch():
-    """Return parameters, the output for users 3, 0, 5, and their positives with rows."""
-    user, item = make_graph()["user", "interacts", "item"].edge_index
-    users = torch.tensor([3, 0, 5])
-    row = torch.cat([torch.full((int((user == u).sum()),), n) for n, u in enumerate(users.tolist())])
-    positive = torch.cat([item[user == u] for u in users])
-    interests = torch.randn(3, 4, DIM, dtype=torch.double, requires_grad=True)
-    items = torch.randn(ITEMS, DIM, dtype=torch.double, requires_grad=True)
-    ego = torch.randn(3, DIM, dtype=torch.double, requires_grad=True)
-    active = torch.tensor([[1, 1, 0, 1], [1, 0, 0, 0], [1, 1, 1, 1]], dtype=torch.bool)
-    out = Representations(interests, items, interest_mask=active, ego_users=ego, ego_items=items)
-    return (interests, items, ego), out, users, positive, row
+from .few_users import DIM, READOUTS, make_batch, make_graph
 
 
 def one_by_one(loss, out, positive, negatives, row):
@@ -78,12 +27,8 @@ def one_by_one(loss, out, positive, negatives, row):
     total = 0.0
     for p, r in zip(positive, row.tolist(), strict=True):
         own = slice(r, r + 1)
-        single = Representations(
-            out.interests[own],
-            out.items,
-            interest_mask=out.interest_mask[own],
-            ego_users=out.ego_users[own],
-            ego_items=out.items,
+        single = replace(
+            out, interests=out.interests[own], interest_mask=out.interest_mask[own], ego_users=out.ego_users[own]
         )
         item = negatives.item if negatives.item.dim() == 1 else negatives.item[own]
         valid = None if negatives.valid is None else negatives.valid[own]
@@ -107,7 +52,9 @@ def one_by_one(loss, out, positive, negatives, row):
 def test_equals_the_pairs_one_by_one(name, objective, sampler, beta):
     weighting = None if beta is None else HardNegativeWeighting(beta)
     loss = MultiInterestLoss(READOUTS[name], objective, weighting, [(0.1, EmbeddingNorm())])
-    parameters, out, users, positive, row = make_batch()
+    out, users, positive, row = make_batch()
+    ego = torch.randn(3, DIM, dtype=torch.double, requires_grad=True)
+    out, parameters = replace(out, ego_users=ego, ego_items=out.items), (out.interests, out.items, ego)
     negatives = sampler(users, positive, torch.Generator().manual_seed(0))
     expected = one_by_one(loss, out, positive, negatives, row)
     actual = loss(out, positive, negatives, row)
@@ -117,7 +64,7 @@ def test_equals_the_pairs_one_by_one(name, objective, sampler, beta):
 
 
 def test_a_full_softmax_scores_each_user_once():
-    _, out, users, positive, row = make_batch()
+    out, users, positive, row = make_batch()
     negatives = AllItemsSampler(make_graph())(users, positive)
     rows_of = {"candidate": 3, "logsumexp": 3, "argmax": 3, "mixture": 3, "joint": 3}
     for name, rows in (rows_of | {"inverse distance": None, "joint with soft": None}).items():
@@ -127,7 +74,7 @@ def test_a_full_softmax_scores_each_user_once():
 
 
 def test_regularizers_see_every_pair():
-    _, out, users, positive, row = make_batch()
+    out, users, positive, row = make_batch()
     out = replace(out, routing=torch.rand(3, 4, 7).softmax(-1), mask=torch.rand(3, 7) < 0.7)
     variance = replace(out, routing=None, mask=None, routing_variance=torch.rand(3, 4))
     negatives = AllItemsSampler(make_graph())(users, positive)
@@ -145,14 +92,14 @@ def _row(out, user):
 
 
 def test_samplers_that_correct_the_positive_ask_for_pairs():
-    _, _, users, positive, _ = make_batch()
+    _, users, positive, _ = make_batch()
     with pytest.raises(ValueError, match="one positive per user"):
         PopularitySampler(make_graph(), 3)(users, positive)
 
 
 @pytest.mark.parametrize("balance", [0.0, 0.5, 1.0])
 def test_user_balance_weighs_users_by_a_power_of_their_activity(balance):
-    _, out, users, positive, row = make_batch()
+    out, users, positive, row = make_batch()
     negatives = AllItemsSampler(make_graph())(users, positive)
     parts = [SelectReadout(), SampledSoftmaxLoss()]
     single = [
@@ -164,7 +111,7 @@ def test_user_balance_weighs_users_by_a_power_of_their_activity(balance):
 
 
 def test_user_balance_needs_whole_users():
-    _, out, users, positive, _ = make_batch()
+    out, users, positive, _ = make_batch()
     loss = MultiInterestLoss(SelectReadout(), BPRLoss(), user_balance=1.0)
     with pytest.raises(ValueError, match="use a UserLoader or a PrefixLoader"):
         loss(out, positive[:3], UniformSampler(make_graph(), 2)(users, positive))
