@@ -11,6 +11,7 @@ from graphmi.losses.gather import cheaper_at_once, gather, negative_vectors, pic
 from graphmi.losses.hits import Hits, accidental_hits
 from graphmi.losses.objectives import Objective
 from graphmi.losses.products import NegativeVectors
+from graphmi.losses.shapes import checked_loss, checked_scores
 from graphmi.losses.weighting import UniformWeighting, Weighting
 from graphmi.nn.readout import Readout, Scores
 from graphmi.typing import ItemTable, Negatives, Representations
@@ -55,6 +56,7 @@ class Contrast:
             out.items if at_once else negative_vectors(out.items, negatives),
             out.interest_mask,
         )
+        scores = checked_scores(self.readout, scores, len(positive))
         if at_once:
             scores = pick(scores, negatives.item)
         if negatives.block_size is not None:
@@ -66,7 +68,7 @@ class Contrast:
             loss = objective(scores.pos, scores.neg, correction)
         else:
             loss = objective.compare(scores.pos, objective.partition(scores.neg, correction, hits))
-        return _of_rows(loss, scores)
+        return self._of_rows(loss, scores)
 
     def of_users(self, out: Representations, positive: Tensor, negatives: Negatives, row: Tensor) -> Tensor | None:
         """Return the loss of each positive, ``[num_positives]``, with the negatives scored once per user.
@@ -93,11 +95,12 @@ class Contrast:
         scores = self.readout.grouped(out.interests, *vectors, row, out.interest_mask, column)
         if scores is None:
             return None
+        scores = checked_scores(self.readout, scores, len(positive))
         if negatives.block_size is not None:
             return self._in_blocks(scores, out.items, None, negatives, row)
         correction = self._correction(scores, negatives, negatives.valid)
         objective = self.objective.for_catalogue(len(out.items))
-        return _of_rows(objective.grouped(scores.pos, scores.neg, correction, row), scores)
+        return self._of_rows(objective.grouped(scores.pos, scores.neg, correction, row), scores)
 
     def _by_products(
         self, out: Representations, positive: Tensor, negatives: Negatives, row: Tensor | None = None
@@ -140,7 +143,7 @@ class Contrast:
         scores = self.readout.partitioned(out.interests, vectors, partition, temperature, out.interest_mask, row)
         if scores is None:
             return None
-        return _of_rows(self.objective.compare(scores.pos, scores.neg), scores)
+        return self._of_rows(self.objective.compare(scores.pos, scores.neg), scores)
 
     def _valid(
         self, positive: Tensor, negatives: Negatives, row: Tensor | None = None
@@ -181,7 +184,7 @@ class Contrast:
         partition = partition_in_blocks(reduce, scores.score, items, positive, negatives)
         if row is not None:
             partition = partition.index_select(0, row)
-        return _of_rows(self.objective.compare(scores.pos, partition), scores)
+        return self._of_rows(self.objective.compare(scores.pos, partition), scores)
 
     def _correction(self, scores: Scores, negatives: Negatives, valid: Tensor | None) -> Tensor | None:
         log_q, pos_log_q = negatives.log_q, negatives.pos_log_q
@@ -194,12 +197,12 @@ class Contrast:
         correction: Tensor | None = self.weighting(scores.neg, log_q, valid, pos_log_q)
         return correction
 
+    def _of_rows(self, loss: Tensor, scores: Scores) -> Tensor:
+        """Return one loss per row, where each interest may make one of its own."""
+        loss = checked_loss(self.objective, loss, scores)
+        return loss if scores.weight is None else scores.combine(loss, scores.weight)
+
 
 def _learned(*log_q: Tensor | None) -> bool:
     """Return whether a proposal has a gradient, which products without single scores do not give."""
     return any(part is not None and part.requires_grad for part in log_q)
-
-
-def _of_rows(loss: Tensor, scores: Scores) -> Tensor:
-    """Return one loss per row, where each interest may make one of its own."""
-    return loss if scores.weight is None else scores.combine(loss, scores.weight)

@@ -1,0 +1,112 @@
+"""What parts of one's own return: mistakes that torch would broadcast are errors."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from graphmi.losses import BPRLoss, MultiInterestLoss, Objective, Regularizer, SampledSoftmaxLoss
+from graphmi.nn import ExpectedReadout, Readout, Scores, Selector, SelectReadout, SoftmaxSelector
+from graphmi.typing import Negatives, Representations
+
+BATCH, ITEMS = 4, torch.randn(9, 2, generator=torch.Generator().manual_seed(0))
+POSITIVE, NEGATIVES = torch.arange(BATCH), Negatives(torch.full((BATCH, 3), 8))
+OBJECTIVES = pytest.mark.parametrize("objective", [BPRLoss(), SampledSoftmaxLoss()])
+
+
+def loss_of(out, readout=None, objective=None, **options):
+    loss = MultiInterestLoss(readout or SelectReadout(anchor="candidate"), objective or BPRLoss(), **options)
+    return loss(out, POSITIVE, NEGATIVES)
+
+
+def interests(*shape):
+    return Representations(torch.ones(shape), ITEMS)
+
+
+class OwnObjective(Objective):
+    def __init__(self, reduce) -> None:
+        super().__init__()
+        self.reduce = reduce
+
+    def forward(self, pos: Tensor, neg: Tensor, correction: Tensor | None = None) -> Tensor:
+        return self.reduce(neg - pos.unsqueeze(-1))
+
+
+class OwnReadout(Readout):
+    def __init__(self, scores) -> None:
+        super().__init__()
+        self.scores = scores
+
+    def forward(self, interests, positive, negative, interest_mask=None):
+        pos, neg = (interests @ items.transpose(-1, -2) for items in (positive, negative))
+        return self.scores(pos.amax(1), neg.amax(1))
+
+
+class OwnSelector(Selector):
+    def forward(self, interests, anchor, interest_mask=None):
+        return (interests @ anchor.transpose(-1, -2)).softmax(1).transpose(1, 2)  # [batch, num_anchors, num_interests]
+
+
+class OwnRegularizer(Regularizer):
+    def __init__(self, reduce) -> None:
+        super().__init__()
+        self.reduce = reduce
+
+    def forward(self, out, positive, negatives):
+        return self.reduce(out.interests.square().flatten(1))
+
+
+@OBJECTIVES
+@pytest.mark.parametrize("shape", [(BATCH, 2), (1, 3, 2), (BATCH + 1, 3, 2)])
+def test_interests_have_a_row_for_each_positive(objective, shape):
+    assert loss_of(interests(BATCH, 3, 2), objective=objective).isfinite()
+    with pytest.raises(ValueError, match=r"must be \[batch, num_interests, dim\], one row for each positive"):
+        loss_of(interests(*shape), objective=objective)
+
+
+def test_positives_of_users_need_a_user_each():
+    out, row, loss = interests(2, 3, 2), torch.tensor([0, 0, 1, 1]), MultiInterestLoss(SelectReadout(), BPRLoss())
+    negatives = Negatives(torch.full((2, 3), 8), excludes_known=True)
+    assert loss(out, POSITIVE, negatives, row).isfinite()
+    with pytest.raises(ValueError, match=r"'row' a user for each positive \(got \[3\]\)"):
+        loss(out, POSITIVE, negatives, row[:3])
+    with pytest.raises(ValueError, match=r"got \[4, 3, 2\] for \[4, 1\] positives"):
+        loss(interests(BATCH, 3, 2), POSITIVE.unsqueeze(1), NEGATIVES)
+
+
+def test_ids_alone_are_no_negatives():
+    loss = MultiInterestLoss(SelectReadout(), BPRLoss())
+    with pytest.raises(ValueError, match=r"Negatives\(item\) \(got a Tensor\)"):
+        loss(interests(BATCH, 3, 2), POSITIVE, NEGATIVES.item)
+
+
+@OBJECTIVES
+def test_scores_of_a_readout_have_a_row_for_each_positive(objective):
+    out = interests(BATCH, 3, 2)
+    own = loss_of(out, OwnReadout(lambda pos, neg: Scores(pos.squeeze(1), neg)), objective)
+    torch.testing.assert_close(own, loss_of(out, objective=objective))
+    for wrong in (Scores, lambda pos, neg: Scores(pos.squeeze(1)[:2], neg), lambda pos, neg: Scores(pos, neg, pos)):
+        with pytest.raises(ValueError, match="OwnReadout must give 'pos'"):
+            loss_of(out, OwnReadout(wrong), objective)
+    with pytest.raises(ValueError, match=r"OwnReadout must return Scores \(got a tuple\)"):
+        loss_of(out, OwnReadout(lambda pos, neg: (pos.squeeze(1), neg)), objective)
+
+
+def test_weights_of_a_selector_are_seen_in_the_scores():
+    with pytest.raises(ValueError, match=r"ExpectedReadout must give .*'weight' \[4, 1, 3\]"):
+        loss_of(interests(BATCH, 3, 2), ExpectedReadout(OwnSelector()))
+
+
+@pytest.mark.parametrize("readout", [SelectReadout(anchor="candidate"), ExpectedReadout(SoftmaxSelector())])
+def test_an_objective_gives_a_loss_for_each_positive(readout):
+    out = interests(BATCH, 3, 2)
+    assert loss_of(out, readout, OwnObjective(lambda gap: gap.relu().mean(-1))).isfinite()
+    for wrong in (lambda gap: gap.mean(), lambda gap: gap):
+        with pytest.raises(ValueError, match="OwnObjective must give a loss for each positive score"):
+            loss_of(out, readout, OwnObjective(wrong))
+
+
+def test_a_regularizer_gives_a_scalar():
+    out = interests(BATCH, 3, 2)
+    assert loss_of(out, regularizers=[(1.0, OwnRegularizer(torch.mean))]).dim() == 0
+    with pytest.raises(ValueError, match=r"OwnRegularizer must give a scalar, such as a mean over users \(got \[4\]\)"):
+        loss_of(out, regularizers=[(1.0, OwnRegularizer(lambda squares: squares.sum(1)))])
