@@ -10,7 +10,7 @@ from torch_geometric.data import HeteroData
 from graphmi.nn.dropout import Dropout
 from graphmi.nn.encode import Encoder, IdentityEncoder
 from graphmi.nn.extract import Extractor, SelfAttentiveExtractor
-from graphmi.nn.extract.packed import at_real_positions, pays, real_positions
+from graphmi.nn.extract.packed import at_real_positions, pays, real_positions, require_real_first
 from graphmi.nn.item_tower import ItemTower, TowerTable
 from graphmi.nn.sparse_table import SparseTable
 from graphmi.ranges import at_least, is_share, positive
@@ -113,7 +113,8 @@ class SequenceModel(nn.Module):
         """Return the interests of the users of the batch and the vectors of all items.
 
         Raises:
-            ValueError: If the batch has no histories, or longer ones than ``max_length``.
+            ValueError: If the batch has no histories, or longer ones than ``max_length``, or (on the CPU) padding that
+                comes before real positions.
         """
         history, mask = self._history(batch)
         if batch.prefix is None and isinstance(self.encoder, IdentityEncoder) and pays(history):
@@ -180,6 +181,7 @@ class SequenceModel(nn.Module):
             )
         if batch.history.size(1) > self.max_length:
             raise ValueError(f"histories may have {self.max_length} items, 'max_length' (got {batch.history.size(1)})")
+        require_real_first(batch.mask)
         return batch.history, batch.mask
 
     def _encoded(self, history: Tensor, mask: Tensor) -> Tensor:

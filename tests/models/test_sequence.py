@@ -133,6 +133,9 @@ def test_wrong_arguments_and_batches_are_sentences(world):
     history, mask = Histories(world).read(torch.arange(3), 3)
     with pytest.raises(ValueError, match=r"may have 2 items, 'max_length' \(got 3\)"):
         model(Batch(user=torch.arange(3), history=history, mask=mask))
+    front = torch.tensor([[False, True]] * 3)
+    with pytest.raises(ValueError, match="padding must follow the real positions"):
+        model(Batch(user=torch.arange(3), history=history[:, :2], mask=front))
 
 
 def test_users_who_are_not_in_training_are_served_by_their_history():

@@ -50,6 +50,14 @@ class TestEveryExtractor:
                 assert not found.routing[row, :, length:].any()
 
     @all_extractors
+    def test_padding_in_front_is_an_error(self, make):
+        extractor, (x, mask) = made(make), histories()
+        for wrong in (mask.flip(1), torch.tensor([[True, False, True, False, False, False]]).expand(4, -1)):
+            with pytest.raises(ValueError, match="padding must follow the real positions"):
+                extractor(x, wrong)
+        assert extractor(x[:, :0], mask[:, :0]).interests.shape == (4, extractor.num_interests, 3)
+
+    @all_extractors
     def test_an_empty_history_is_zero_with_finite_gradients(self, make):
         extractor, (x, mask) = made(make), histories()
         x.requires_grad_()

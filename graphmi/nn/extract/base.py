@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.utils import to_dense_batch
 
-from graphmi.nn.extract.packed import padded
+from graphmi.nn.extract.packed import padded, require_real_first
 
 __all__ = ["Extractor", "Interests", "linear_parts", "over_real_positions"]
 
@@ -52,9 +52,10 @@ class Extractor(nn.Module, ABC):
             dim_size: Number of sets; the largest in ``where`` plus one when omitted, which waits for the device.
 
         Raises:
-            ValueError: If ``where`` is neither.
+            ValueError: If ``where`` is neither, or, on the CPU, a history is real after padding.
         """
         if x.dim() == 3 and where.dtype == torch.bool and where.shape == x.shape[:2]:
+            require_real_first(where)
             return self.extract(x, where)
         if x.dim() != 2 or where.dtype != torch.int64 or where.shape != x.shape[:1]:
             raise ValueError(

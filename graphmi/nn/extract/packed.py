@@ -8,7 +8,7 @@ from torch import Tensor
 
 from graphmi.nn.operators import spmm
 
-__all__ = ["at_real_positions", "padded", "pays", "pooled", "real_positions"]
+__all__ = ["at_real_positions", "padded", "pays", "pooled", "real_positions", "require_real_first"]
 
 
 def pays(x: Tensor) -> bool:
@@ -23,6 +23,25 @@ def pays(x: Tensor) -> bool:
 def real_positions(mask: Tensor) -> Tensor:
     """Return where the real positions are among all, ``[num_real]`` int64."""
     return mask.flatten().nonzero().squeeze(1)
+
+
+def require_real_first(mask: Tensor) -> None:
+    """Check that padding follows the real positions; where padding is not skipped a GPU would have to be waited for.
+
+    Args:
+        mask: ``[..., length]`` bool, True where the history is real.
+
+    Raises:
+        ValueError: If a history is real after padding, on the CPU.
+    """
+    if not pays(mask):
+        return
+    real = mask.numpy()  # which takes a third of torch's time
+    if (real[..., 1:] > real[..., :-1]).any():
+        raise ValueError(
+            "padding must follow the real positions of a history, and 'mask' has a row that is True after False: move "
+            "its items to the front"
+        )
 
 
 def padded(x: Tensor, mask: Tensor) -> Tensor:
