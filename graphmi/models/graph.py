@@ -23,7 +23,7 @@ def user_item_adjacency(graph: HeteroData, weight: EdgeWeight) -> Adjacency:
         ValueError: If the graph has no such edges.
     """
     if EDGES not in graph.edge_types:
-        raise ValueError(f"The graph must have edges {EDGES} (got {graph.edge_types})")
+        raise ValueError(f"the graph must have edges {EDGES}, so name them like this (got {graph.edge_types})")
     num_users, num_items = int(graph["user"].num_nodes), int(graph["item"].num_nodes)
     to_item = graph[EDGES].edge_index
     to_user = to_item.flip(0)

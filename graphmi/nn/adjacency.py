@@ -229,9 +229,11 @@ def _check_weight(weight: Tensor, num_edges: int) -> None:
 
 
 def _rowptr(sorted_or_not: Tensor, num_rows: int) -> Tensor:
-    if torch.compiler.is_compiling():  # where sizes must not depend on numbers
+    if torch.compiler.is_compiling() or sorted_or_not.is_meta:  # where sizes must not depend on numbers
         counts = sorted_or_not.new_zeros(num_rows).scatter_add_(0, sorted_or_not, torch.ones_like(sorted_or_not))
     else:
+        if sorted_or_not.numel() and (first := int(sorted_or_not.min())) < 0:
+            raise ValueError(f"An edge names node {first}: leave out the edges that only pad")
         counts = torch.bincount(sorted_or_not, minlength=num_rows)
     if counts.numel() > num_rows:
         raise ValueError(f"An edge names node {counts.numel() - 1}, but there are {num_rows} nodes")

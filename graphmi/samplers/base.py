@@ -8,8 +8,9 @@ from torch_geometric.data import HeteroData
 
 from graphmi.typing import Negatives
 
-__all__ = ["KnownItems", "Sampler", "item_degrees", "one_positive_each", "pick"]
+__all__ = ["KnownItems", "Sampler", "interactions", "item_degrees", "one_positive_each", "pick"]
 
+EDGES = ("user", "interacts", "item")
 _MAX_TABLE = 64 * 1024 * 1024  # entries (bytes) of a dense user-item table
 
 
@@ -62,8 +63,8 @@ class KnownItems(nn.Module):
 
     def __init__(self, graph: HeteroData) -> None:
         super().__init__()
+        user, item = interactions(graph).cpu().long()
         num_users, self.num_items = int(graph["user"].num_nodes), int(graph["item"].num_nodes)
-        user, item = graph["user", "interacts", "item"].edge_index.cpu().long()
         key = torch.unique(user * self.num_items + item)  # sorted by user, then item
         user, item = key // self.num_items, key % self.num_items
         degree = torch.bincount(user, minlength=num_users)
@@ -110,10 +111,21 @@ def pick(values: Tensor, index: Tensor) -> Tensor:
     return values.index_select(0, index.flatten()).view(index.shape)
 
 
+def interactions(graph: HeteroData) -> Tensor:
+    """Return user and item of each interaction of the training graph, ``[2, num_edges]``.
+
+    Raises:
+        ValueError: The graph has no such edges.
+    """
+    if EDGES not in graph.edge_types:
+        raise ValueError(f"the graph must have edges {EDGES}, so name them like this (got {graph.edge_types})")
+    edge_index: Tensor = graph[EDGES].edge_index
+    return edge_index
+
+
 def item_degrees(graph: HeteroData) -> Tensor:
     """Count the interactions of each item in the training graph, ``[num_items]``."""
-    item = graph["user", "interacts", "item"].edge_index[1].cpu()
-    return torch.bincount(item, minlength=int(graph["item"].num_nodes))
+    return torch.bincount(interactions(graph)[1].cpu(), minlength=int(graph["item"].num_nodes))
 
 
 def one_positive_each(user: Tensor, positive: Tensor) -> None:

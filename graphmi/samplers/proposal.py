@@ -60,9 +60,9 @@ class Proposal(nn.Module):
     ) -> None:
         super().__init__()
         at_least(1, num_negatives=num_negatives)
-        self.num_users, self.num_items = int(graph["user"].num_nodes), int(graph["item"].num_nodes)
         self.num_negatives, self.shared, self.reject_known = num_negatives, shared, reject_known
         self.known = KnownItems(graph) if reject_known else None
+        self.num_users, self.num_items = int(graph["user"].num_nodes), int(graph["item"].num_nodes)
         self.uniform = weight is None
         width = torch.ones(self.num_items, dtype=torch.int64) if weight is None else self._quantise(weight)
         self.total = int(width.sum())

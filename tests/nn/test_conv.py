@@ -313,6 +313,10 @@ def test_large_logits_stay_finite():
     ("make", "message"),
     [
         (lambda: VirtualInterestGenerator(8, 0), "'num_interests' must be at least 1 .got 0"),
+        (lambda: MultiInterestConv(-1), "'dim' must be at least 1 .got -1"),
+        (lambda: VirtualInterestGenerator(8)(torch.randn(5, 7), EDGES), r"\[num_nodes, 8\].*got \[5, 7\]"),
+        (lambda: MultiInterestConv(8, 1)(torch.randn(5, 7), EDGES), r"\[num_nodes, 8\].*got \[5, 7\]"),
+        (lambda: MultiInterestConv(8)(torch.randn(1, 5, 8), EDGES), r"\[num_nodes, 8\].*got \[1, 5, 8\]"),
         (lambda: VirtualInterestGenerator(8, attention="x"), "'attention'.*'x'"),
         (lambda: VirtualInterestGenerator(8, temperature=0.0), "'temperature' must be positive"),
         (lambda: CenterAggregator("max"), "'mode'.*'max'"),
@@ -328,3 +332,10 @@ def test_large_logits_stay_finite():
 def test_wrong_input_is_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("center", ["node_dot", "node_norm", "edge_dot", "sum"])
+def test_shapes_on_the_meta_device(center):
+    layer = MultiInterestConv(8, 3, center=center).to("meta")
+    virtual, found = layer(torch.randn(5, 8, device="meta"), EDGES.to("meta"), torch.rand(8, device="meta"))
+    assert (virtual.shape, found.shape) == ((5, 3, 8), (5, 8))

@@ -208,6 +208,9 @@ def test_edges_outside_the_nodes_are_refused():
         Adjacency.from_edge_index(torch.tensor([[5], [0]]), size=(SRC, DST))
     with pytest.raises(ValueError, match="names node 4, but there are 4"):
         Adjacency.from_edge_index(torch.tensor([[0], [4]]), size=(SRC, DST))
+    for padded in ([[0, -1], [1, 2]], [[0, 1], [-1, 2]]):
+        with pytest.raises(ValueError, match="names node -1: leave out the edges that only pad"):
+            Adjacency.from_edge_index(torch.tensor(padded), size=(SRC, DST))
 
 
 @pytest.mark.parametrize("num", [6, 8])

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
+from torch_geometric.data import HeteroData
 
 from graphmi.samplers import (
     AllItemsSampler,
@@ -319,3 +320,13 @@ def test_buffers_stay_out_of_checkpoints_and_follow_the_device(graph, make):
     sampler = make(graph)
     assert not sampler.state_dict()
     assert all(buffer.device.type == "meta" for buffer in sampler.to("meta").buffers())
+
+
+@pytest.mark.parametrize(
+    "make", [AllItemsSampler, InBatchSampler, LogUniformSampler, PopularitySampler, UniformSampler]
+)
+def test_a_graph_with_other_names_is_a_sentence(make):
+    other = HeteroData({"customer": {"num_nodes": 2}, "film": {"num_nodes": 2}})
+    other["customer", "rates", "film"].edge_index = torch.tensor([[0, 1], [0, 1]])
+    with pytest.raises(ValueError, match=r"must have edges \('user', 'interacts', 'item'\).*'rates', 'film'"):
+        make(other)

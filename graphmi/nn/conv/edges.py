@@ -18,6 +18,7 @@ def prepare(
     edge_index: Tensor | Adjacency,
     edge_weight: Tensor | None,
     *,
+    dim: int,
     size: tuple[int, int] | None,
     normalize: bool,
 ) -> Adjacency:
@@ -26,9 +27,12 @@ def prepare(
     An :class:`Adjacency` already carries its final weights and passes unchanged.
 
     Raises:
-        ValueError: If the number of destinations is unknown, or the edges do not fit the vectors.
+        ValueError: If the vectors of the sources are not ``[num_src, dim]``, the number of destinations is unknown, or
+            the edges do not fit the vectors.
     """
     source, destination = node_pair(x)
+    if source.dim() != 2 or source.size(1) != dim:
+        raise ValueError(f"node vectors must be [num_nodes, {dim}], as 'dim' says (got {list(source.shape)})")
     if destination is not None:
         size = (source.size(0), destination.size(0))
     elif size is None:

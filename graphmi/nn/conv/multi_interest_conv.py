@@ -24,7 +24,7 @@ class MultiInterestConv(nn.Module):
     :class:`CenterAggregator` after it.
 
     Args:
-        dim: Size of the vectors.
+        dim: Size of the vectors, at least 1.
         num_interests: Number of virtual interests, at least 1.
         attention: See :class:`VirtualInterestGenerator`.
         temperature: See :class:`VirtualInterestGenerator`.
@@ -83,7 +83,9 @@ class MultiInterestConv(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return virtual interests ``[num_dst, num_interests, dim]`` and centers ``[num_dst, dim]``."""
         _, destination = node_pair(x)
-        adjacency = prepare(x, edge_index, edge_weight, size=size, normalize=self.generator.normalize)
+        adjacency = prepare(
+            x, edge_index, edge_weight, dim=self.generator.dim, size=size, normalize=self.generator.normalize
+        )
         if self.aggregator.mode == "edge_dot" and not isinstance(x, Tensor):
             raise ValueError(
                 "center='edge_dot' reads the neighbours' virtual interests: pass one node matrix, or run the "

@@ -29,7 +29,7 @@ class VirtualInterestGenerator(nn.Module):
     could not be had. Summed over the interests, the default gives the backbone convolution for any :math:`w`.
 
     Args:
-        dim: Size of the vectors.
+        dim: Size of the vectors, at least 1.
         num_interests: Number of virtual interests :math:`K`, at least 1.
         attention: ``"interest"`` (softmax over the interests), ``"neighbor"`` (softmax over the neighbours
             :math:`N(v)` for each interest) or ``"sigmoid"`` (each on its own).
@@ -44,7 +44,7 @@ class VirtualInterestGenerator(nn.Module):
         - **output:** ``[num_dst, num_interests, dim]``; zeros for nodes without neighbours
 
     Raises:
-        ValueError: If an argument is out of range, or the edges do not fit the vectors.
+        ValueError: If an argument is out of range, or vectors and edges do not fit.
 
     Example:
         >>> generator = VirtualInterestGenerator(dim=8, num_interests=4)
@@ -64,7 +64,7 @@ class VirtualInterestGenerator(nn.Module):
         normalize: bool = True,
     ) -> None:
         super().__init__()
-        at_least(1, num_interests=num_interests)
+        at_least(1, dim=dim, num_interests=num_interests)
         if attention not in ("interest", "neighbor", "sigmoid"):
             raise ValueError(f"'attention' must be 'interest', 'neighbor' or 'sigmoid' (got {attention!r})")
         if temperature is not None and not temperature > 0:
@@ -96,7 +96,7 @@ class VirtualInterestGenerator(nn.Module):
             size: ``(num_src, num_dst)``, needed only where the destinations have no vectors.
         """
         source, _ = node_pair(x)
-        adjacency = prepare(x, edge_index, edge_weight, size=size, normalize=self.normalize)
+        adjacency = prepare(x, edge_index, edge_weight, dim=self.dim, size=size, normalize=self.normalize)
         if self.single:
             return propagate(adjacency, source).unsqueeze(1)
         if self.attention == "neighbor":
