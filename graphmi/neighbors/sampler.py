@@ -35,7 +35,7 @@ class BipartiteNeighborSampler(BaseSampler):  # type: ignore[misc]  # PyG is unt
 
     Args:
         data: The training graph with edges in both directions, as :func:`graphmi.data.to_graph` or PyG's
-            ``T.ToUndirected`` makes it.
+            ``T.ToUndirected`` makes it. Nodes and edges of further types are never drawn: batches have none of them.
         num_neighbors: Neighbours per node in each hop, at least 1 or -1 for all.
         replace: Draw with replacement.
         generator: Source of the neighbours, on the device of the edges; torch's own unless given. Worker processes
@@ -44,7 +44,7 @@ class BipartiteNeighborSampler(BaseSampler):  # type: ignore[misc]  # PyG is unt
         rev_edge_type: The same edges the other way round, in any order.
 
     Raises:
-        ValueError: If an edge type is missing or ``num_neighbors`` is out of its range.
+        ValueError: If the graph is homogeneous, an edge type is missing or ``num_neighbors`` is out of its range.
 
     Example:
         >>> from torch_geometric.loader import NodeLoader
@@ -66,6 +66,8 @@ class BipartiteNeighborSampler(BaseSampler):  # type: ignore[misc]  # PyG is unt
         edge_type: EdgeType = ("user", "interacts", "item"),
         rev_edge_type: EdgeType = ("item", "rev_interacts", "user"),
     ) -> None:
+        if not isinstance(data, HeteroData):
+            raise ValueError(f"the graph must be HeteroData of two kinds of nodes (got a {type(data).__name__})")
         if missing := {edge_type, rev_edge_type} - set(data.edge_types):
             raise ValueError(f"The graph has no edges {sorted(missing)}: PyG's transform ToUndirected adds a direction")
         if wrong := [num for num in num_neighbors if num < 1 and num != -1]:

@@ -61,15 +61,20 @@ class FaissIndex:
         """Return the ``k`` best of the items found for each row, with the arguments of :func:`graphmi.retrieval.top_k`.
 
         Raises:
-            ValueError: If ``k`` is below 1, or the vectors of queries and items differ in length.
+            ValueError: If ``k`` is below 1, ``queries`` is not ``[batch, num_interests, dim]``, one is NaN, or
+                the vectors of queries and items differ in length.
         """
         at_least(1, k=k)
+        if queries.dim() != 3:
+            raise ValueError(f"'queries' must be [batch, num_interests, dim] (got {list(queries.shape)})")
         if (length := queries.size(-1)) != self.items.size(1):
             raise ValueError(
                 f"vectors of queries and items must be of one length (got {length} and {self.items.size(1)}): "
                 "items with several vectors need an ExactIndex"
             )
         queries = without_inactive(queries.float(), interest_mask)
+        if queries.isnan().any():
+            raise ValueError("'queries' has a NaN: look for non-finite values in the user representations")
         most = 0 if exclude is None or not len(queries) else int(exclude[0].diff().max())
         depth = min(max(self.depth, k + most), len(self))
         found = self.index.search(queries.flatten(0, 1).cpu().numpy(), depth)[1]

@@ -174,6 +174,8 @@ def test_other_names_of_the_two_sides():
 
 
 def test_what_cannot_be_sampled_is_refused():
+    with pytest.raises(ValueError, match=r"HeteroData of two kinds of nodes \(got a Data\)"):
+        BipartiteNeighborSampler(make_graph().to_homogeneous(), [2])
     with pytest.raises(ValueError, match=r"rev_interacts.*ToUndirected"):
         BipartiteNeighborSampler(make_graph(reverse=False), [2])
     with pytest.raises(ValueError, match=r"'num_neighbors' .*got 0"):

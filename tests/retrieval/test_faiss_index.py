@@ -71,6 +71,10 @@ def test_out_of_range():
         FaissIndex(items, "Flat").search(queries, 0)
     with pytest.raises(ValueError, match=r"got 4 and 8\): items with several vectors need an ExactIndex"):
         FaissIndex(items, "Flat").search(queries[..., :4], 3)
+    with pytest.raises(ValueError, match=r"'queries' must be \[batch, num_interests, dim\]"):
+        FaissIndex(items, "Flat").search(queries[:, 0], 3)
+    with pytest.raises(ValueError, match="'queries' has a NaN"):
+        FaissIndex(items, "Flat").search(queries / 0 * 0, 3)
 
 
 def test_nobody_gets_no_list():
