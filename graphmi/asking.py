@@ -8,11 +8,13 @@ from threading import Lock
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel
 
 from graphmi.data import Histories
 from graphmi.typing import Batch, HistoryReader, ItemTable
 
-__all__ = ["device_of", "evaluating", "propagating_once", "question", "require_items"]
+__all__ = ["device_of", "evaluating", "propagating_once", "question", "require_items", "unwrapped"]
 
 _LOCK = Lock()
 _ASKED = Counter[nn.Module]()  # how many ask each part of a model now, in all threads
@@ -22,6 +24,16 @@ _MODES = dict[nn.Module, bool]()  # whether it was in training mode before the f
 def device_of(model: nn.Module) -> torch.device:
     """Return where the model is; the CPU for one without parameters and buffers."""
     return next((tensor.device for tensor in chain(model.parameters(), model.buffers())), torch.device("cpu"))
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return the model inside of torch's wrappers, which hide what it reads and has.
+
+    A ``DistributedDataParallel`` would also wait for the other processes in every call.
+    """
+    while isinstance(model, DistributedDataParallel | AveragedModel):
+        model = model.module
+    return model
 
 
 def question(model: nn.Module, users: Tensor, history: Histories | None, device: torch.device) -> Batch:
@@ -41,7 +53,9 @@ def question(model: nn.Module, users: Tensor, history: Histories | None, device:
     if not isinstance(model, HistoryReader):
         return Batch(user=users.to(device))
     if history is None:
-        raise ValueError(f"{type(model).__name__} reads histories; give the evaluator the 'history' of its users.")
+        raise ValueError(
+            f"{type(model).__name__} reads histories: give the evaluator 'history', the Histories of its users"
+        )
     items, mask = history.read(users, model.max_length)
     return Batch(user=users.to(device), history=items, mask=mask)
 

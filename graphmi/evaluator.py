@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.metrics.link_pred import LinkPredMetric
 
-from graphmi.asking import device_of, evaluating, propagating_once, question
+from graphmi.asking import device_of, evaluating, propagating_once, question, unwrapped
 from graphmi.audit import Audit, Seen
 from graphmi.data import Histories, Interactions
 from graphmi.evaluation import Evaluation
@@ -117,6 +117,7 @@ class Evaluator:
             ValueError: If a score is NaN, if the model does not answer with a row per user, if it reads histories
                 and there are none, or if it lacks users or items that are asked for.
         """
+        model = unwrapped(model)
         with evaluating(model), propagating_once(model), torch.no_grad():
             device = device_of(model)
             audit = Audit(self.k, None if self.catalogue is None else self.catalogue.to(device), self.quick)

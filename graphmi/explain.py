@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from graphmi.asking import device_of, evaluating, propagating_once, question
+from graphmi.asking import device_of, evaluating, propagating_once, question, unwrapped
 from graphmi.attribution import Attribution, Cause, attribute
 from graphmi.data import Dataset, Histories
 from graphmi.data.dataset import Part
@@ -115,7 +115,7 @@ class Explainer:
     """
 
     def __init__(self, dataset: Dataset, model: nn.Module, part: Part = "test", repeat: bool = False) -> None:
-        self.dataset, self.model, self.part, self.repeat = dataset, model, part, repeat
+        self.dataset, self.model, self.part, self.repeat = dataset, unwrapped(model), part, repeat
         self.history, self.targets = Histories(dataset.known(part)), Histories(dataset.targets(part))
 
     @torch.no_grad()

@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
 from graphmi.allowed_items import AllowedItems
-from graphmi.asking import device_of, evaluating, propagating_once, question, require_items
+from graphmi.asking import device_of, evaluating, propagating_once, question, require_items, unwrapped
 from graphmi.data import Histories, Interactions
 from graphmi.data.vocabulary import Values
 from graphmi.ranges import at_least
@@ -95,7 +95,7 @@ class Recommender:
         at_least(0, variety=variety)
         if variety and interactions.categories is None:
             raise ValueError(f"'variety' = {variety} needs categories of the items, and the data has none")
-        self.interactions, self.model, self.device = interactions, model, device_of(model)
+        self.interactions, self.model, self.device = interactions, unwrapped(model), device_of(model)
         self.k, self.repeat, self.quota, self.variety = k, repeat, quota, variety
         self.make_index = index
         self.index: Index | None = None
@@ -144,7 +144,7 @@ class Recommender:
         if not isinstance(self.model, HistoryReader | FoldsIn):
             raise ValueError(
                 f"{type(self.model).__name__} knows the users that it was trained with and no others: take a sequence "
-                "model, or InterestGCN"
+                "model or InterestGCN, or give it 'fold_in' (graphmi.typing.FoldsIn)"
             )
         items = self.interactions.items.encode_each(histories)
         if empty := [number for number, history in enumerate(items, start=1) if not len(history)]:

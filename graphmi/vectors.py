@@ -6,7 +6,7 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
-from graphmi.asking import device_of, evaluating, propagating_once, question, require_items
+from graphmi.asking import device_of, evaluating, propagating_once, question, require_items, unwrapped
 from graphmi.data import Histories, Interactions
 from graphmi.data.vocabulary import Vocabulary
 from graphmi.typing import Representations
@@ -43,6 +43,7 @@ def vectors(interactions: Interactions, model: nn.Module, on_users: Callable[[in
         >>> users.columns, users.shape, items.shape
         (['user_id', 'interest', 'vector'], (200, 3), (40, 2))
     """
+    model = unwrapped(model)
     device, users = device_of(model), torch.arange(len(interactions.users))
     history = Histories(interactions).to(device)
     parts, done = list[pl.DataFrame](), 0

@@ -4,12 +4,25 @@ from threading import Event
 
 import pytest
 import torch
-from torch import nn
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel
 
 from graphmi.asking import evaluating, propagating_once, question
-from graphmi.data import LeaveOneOut, planted
-from graphmi.models import InterestGCN, Popularity, SeparateInterestGCN, SideBySide
+from graphmi.data import Histories, LeaveOneOut, planted
+from graphmi.evaluator import Evaluator
+from graphmi.explain import Explainer
+from graphmi.models import InterestGCN, Popularity, SeparateInterestGCN, SequenceModel, SideBySide
+from graphmi.recommender import Recommender
 from graphmi.typing import Batch
+from graphmi.vectors import vectors
+
+
+@pytest.fixture
+def one_process():
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    yield
+    distributed.destroy_process_group()
 
 
 def graph(num_users):
@@ -81,3 +94,18 @@ def test_users_whom_a_graph_model_does_not_have_are_refused(make):
 
 def test_models_without_users_of_their_own_are_asked_for_any():
     assert question(Popularity(graph(60)), torch.tensor([99]), None, torch.device("cpu")).user.tolist() == [99]
+
+
+@pytest.mark.parametrize("wrap", [DistributedDataParallel, AveragedModel])
+@pytest.mark.usefixtures("one_process")
+def test_models_in_wrappers_of_torch_answer_as_without(wrap):
+    data = planted(num_users=20, num_items=40, num_clusters=4)
+    dataset, users = LeaveOneOut()(data), data.users.ids[:3]
+    model = SequenceModel(dataset.graph(), 8, 10)
+    wrapped = wrap(model)
+    evaluator = Evaluator(dataset.valid, dataset.valid_history, history=Histories(dataset.valid_history))
+    assert evaluator(wrapped).metrics == evaluator(model).metrics
+    assert Recommender(data, wrapped)(users) == Recommender(data, model)(users)
+    assert Recommender(data, wrapped).for_histories([[1, 2]]) == Recommender(data, model).for_histories([[1, 2]])
+    assert vectors(data, wrapped)[0].equals(vectors(data, model)[0])
+    assert Explainer(dataset, wrapped)(torch.tensor([3])) == Explainer(dataset, model)(torch.tensor([3]))

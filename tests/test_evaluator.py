@@ -306,7 +306,7 @@ def test_graph_models_get_no_histories():
 
 def test_a_model_of_histories_without_any():
     _, targets, known = world()
-    with pytest.raises(ValueError, match="NextOfLast reads histories; give the evaluator the 'history' of its users"):
+    with pytest.raises(ValueError, match="NextOfLast reads histories: give the evaluator 'history', the Histories"):
         Evaluator(targets, known)(NextOfLast(40, 5))
 
 
