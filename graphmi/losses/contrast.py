@@ -116,6 +116,7 @@ class Contrast:
             and isinstance(out.items, Tensor)
             and out.items.size(-1) == out.interests.size(-1)
             and negatives.item.dim() == 1
+            and len(negatives.item) > 0
             and negatives.block_size is None
         )
         if not products:

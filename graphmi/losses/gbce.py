@@ -18,9 +18,10 @@ class GBCELoss(Objective):
         \frac{-1}{n + 1}\Big(\log\sigma^\beta(x_+) + \sum_j \log(1 - \sigma(x_j))\Big), \quad
         \beta = \alpha\Big(t\big(1 - \tfrac1\alpha\big) + \tfrac1\alpha\Big)
 
-    with :math:`\alpha` the sampling rate, negatives per user over all negative items
-    (gSASRec, `Petrov and Macdonald, RecSys 2023 <https://arxiv.org/abs/2308.07192>`_). A correction weighs the
-    negatives to a mean of one.
+    over the :math:`n` negatives that count, with :math:`\alpha` the sampling rate: negatives drawn per user, whether
+    they count or not, over all other items, at most 1 (gSASRec,
+    `Petrov and Macdonald, RecSys 2023 <https://arxiv.org/abs/2308.07192>`_). A correction weighs the negatives to a
+    mean of one.
 
     Args:
         num_items: Size of the catalogue, at least 2; :class:`~graphmi.losses.MultiInterestLoss` takes that of the model

@@ -5,11 +5,11 @@ from abc import ABC, abstractmethod
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphmi.losses.gather import gather
 from graphmi.nn.select import mask_interests
+from graphmi.nn.unit import unit
 from graphmi.ranges import at_least, positive
 from graphmi.typing import ItemTable, Negatives, Representations
 
@@ -193,7 +193,7 @@ def _best_pair(out: Representations, items: Tensor) -> tuple[Tensor, Tensor]:
     best = scores.flatten(1).argmax(1)
     row = torch.arange(best.numel(), device=best.device)
     user, item = interests[row, best // vectors.size(1)], vectors[row, best % vectors.size(1)]
-    return F.normalize(user, dim=-1), F.normalize(item, dim=-1)
+    return unit(user), unit(item)
 
 
 def _uniformity(x: Tensor) -> Tensor:

@@ -107,8 +107,8 @@ class HardNegativeWeighting(Weighting):
 
     Args:
         beta: How hard, at least 0; 0 leaves logQ alone. In units of the raw score, before any temperature.
-        detach_importance: Let no gradient through the weights. As published they carry one, and at ``beta`` 1 it pulls
-            easy negatives closer.
+        detach_importance: Let no gradient of the scores through the weights. As published they carry one, and at
+            ``beta`` 1 it pulls easy negatives closer.
 
     Raises:
         ValueError: ``beta`` is negative.

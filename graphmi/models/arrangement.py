@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from graphmi.models.active import active_interests
+from graphmi.nn.unit import unit
 from graphmi.typing import Contributions, Representations
 
 __all__ = ["Arrangement", "Score"]
@@ -117,7 +118,7 @@ class Arrangement:
             return self._mean(layers, slice(num_rows)).index_select(0, index)
         first, *rest = (_rows(layer, index) for layer in layers)
         mean = sum(rest, start=first) / len(layers)
-        return nn.functional.normalize(mean, dim=-1) if self.normalize else mean
+        return unit(mean) if self.normalize else mean
 
     def _scaled(self, parts: Tensor, own: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
         if not self.normalize:

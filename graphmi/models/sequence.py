@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
@@ -13,6 +12,7 @@ from graphmi.nn.extract import Extractor, SelfAttentiveExtractor
 from graphmi.nn.extract.packed import at_real_positions, pays, real_positions, require_real_first
 from graphmi.nn.item_tower import ItemTower, TowerTable
 from graphmi.nn.sparse_table import SparseTable
+from graphmi.nn.unit import unit
 from graphmi.ranges import at_least, is_share, positive
 from graphmi.typing import Batch, Contributions, ItemTable, Representations
 
@@ -123,7 +123,7 @@ class SequenceModel(nn.Module):
             x = self._encoded(history, mask)
             found = self.extractor(x, mask) if batch.prefix is None else self.extractor.prefixes(x, mask, batch.prefix)
         return Representations(
-            interests=F.normalize(found.interests, dim=-1) if self.normalize else found.interests,
+            interests=unit(found.interests) if self.normalize else found.interests,
             items=self.items(),
             routing=found.routing,
             mask=mask if batch.prefix is None else None,
@@ -170,7 +170,7 @@ class SequenceModel(nn.Module):
         weight = self.embedding.weight
         if self.embedding.sparse:
             return SparseTable(weight, normalize)
-        return F.normalize(weight, dim=-1) if normalize else weight
+        return unit(weight) if normalize else weight
 
     def _history(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the items of the histories and which positions are real, both ``[num_sequences, length]``."""

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphmi.nn.sparse_table import SparseTable
+from graphmi.nn.unit import unit
 from graphmi.ranges import at_least
 
 __all__ = ["ItemTower", "TowerTable"]
@@ -72,7 +73,7 @@ class TowerTable:
         """Return the vectors of these items, ``[..., dim]`` for ids of shape ``[...]``."""
         features = None if self.features is None else _rows(self.features, index)
         out: Tensor = self.tower(_rows(self.vectors, index), features)
-        return F.normalize(out, dim=-1) if self.normalize else out
+        return unit(out) if self.normalize else out
 
     def __len__(self) -> int:
         """Return the number of items."""

@@ -223,7 +223,8 @@ class InverseDistanceSelector(Selector):
 class LabelAwareSelector(Selector):
     r"""MIND's label-aware attention: softmax over the interests of their scores to a power.
 
-    The power keeps the sign, :math:`\operatorname{sign}(s)|s|^p`, so that a negative score stays one.
+    The power keeps the sign, :math:`\operatorname{sign}(s)|s|^p`, so that a negative score stays one. At
+    a score of 0 it has no slope, whatever the power.
     `Li et al., CIKM 2019 <https://arxiv.org/abs/1904.08030>`_.
 
     Args:

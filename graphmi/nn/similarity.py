@@ -3,10 +3,10 @@
 from abc import ABC, abstractmethod
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphmi.nn.autocast import widened
+from graphmi.nn.unit import unit
 from graphmi.ranges import at_least
 
 __all__ = ["Cosine", "InnerProduct", "NegativeDistance", "ProjectedInnerProduct", "Similarity"]
@@ -77,11 +77,11 @@ class InnerProduct(Similarity):
 
 
 class Cosine(Similarity):
-    """The cosine of the angle between interest and item, in ``[-1, 1]``; 0 for a zero vector."""
+    """The cosine of the angle between interest and item, in ``[-1, 1]``; 0 with gradient 0 for a zero vector."""
 
     def pairwise(self, left: Tensor, right: Tensor) -> Tensor:
         """Return the cosines of all pairs of rows."""
-        return F.normalize(left, dim=-1) @ F.normalize(right, dim=-1).transpose(-1, -2)
+        return unit(left) @ unit(right).transpose(-1, -2)
 
 
 class NegativeDistance(Similarity):

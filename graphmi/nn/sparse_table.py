@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from graphmi.nn.unit import unit
+
 __all__ = ["SparseTable"]
 
 
@@ -32,7 +34,7 @@ class SparseTable:
     def __getitem__(self, index: Tensor | slice) -> Tensor:
         """Return the vectors of these items, ``[..., dim]`` for ids of shape ``[...]``."""
         rows = self._rows(index)
-        return F.normalize(rows, dim=-1) if self.normalize else rows
+        return unit(rows) if self.normalize else rows
 
     def __len__(self) -> int:
         """Return the number of items."""

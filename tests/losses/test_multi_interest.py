@@ -212,6 +212,17 @@ def test_a_negative_that_is_the_positive_does_not_count():
         torch.testing.assert_close(loss(out, positive, with_hits), loss(out, positive, Negatives(others)))
 
 
+@pytest.mark.parametrize("readout", [SelectReadout(), LogSumExpReadout(), ExpectedReadout(SoftmaxSelector())])
+def test_without_negatives_a_softmax_has_no_loss(readout):
+    out, positive = random_world()
+    interests = out.interests.clone().requires_grad_()
+    value = MultiInterestLoss(readout, SampledSoftmaxLoss())(
+        replace(out, interests=interests), positive, Negatives(torch.zeros(0, dtype=torch.long))
+    )
+    assert value == 0
+    assert not torch.autograd.grad(value, interests)[0].any()
+
+
 @pytest.mark.parametrize("num_negatives", [2, 30])  # few are looked up, many are picked out of the scores of all items
 def test_item_tables_are_asked_by_id_only(num_negatives):
     class Table:

@@ -78,6 +78,14 @@ def test_zero_vectors_and_zero_distances_have_finite_gradients():
         assert interests.grad.isfinite().all()
 
 
+def test_cosine_with_a_zero_vector_is_0_with_gradient_0():
+    interests = torch.tensor([[[0.0, 0.0], [3.0, 4.0]]], requires_grad=True)
+    cosine = Cosine()(interests, torch.tensor([[1.0, 0.0]]))
+    cosine.sum().backward()
+    assert torch.allclose(cosine.flatten(), torch.tensor([0.0, 0.6]))
+    assert torch.allclose(interests.grad[0], torch.tensor([[0.0, 0.0], [0.128, -0.096]]))  # (1 - .36) / 5, -.48 / 5
+
+
 @pytest.mark.parametrize("width", [0, 3, 5])
 def test_width_must_fit(width):
     with pytest.raises(ValueError, match="multiple of the interests' 4 dimensions"):

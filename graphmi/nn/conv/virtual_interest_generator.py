@@ -11,6 +11,7 @@ from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.autocast import widened
 from graphmi.nn.conv.edges import node_pair, prepare
 from graphmi.nn.sparse import propagate
+from graphmi.nn.unit import unit
 from graphmi.ranges import at_least
 
 __all__ = ["VirtualInterestGenerator"]
@@ -152,7 +153,7 @@ class VirtualInterestGenerator(nn.Module):
         interest = self.interest.to(source.dtype)
         if self.temperature is None:
             return source @ interest.t()
-        cosine = nn.functional.normalize(source, dim=-1) @ nn.functional.normalize(interest, dim=-1).t()
+        cosine = unit(source) @ unit(interest).t()
         return cosine / self.temperature
 
     def _neighbor_share(self, adjacency: Adjacency, source: Tensor) -> Tensor:
