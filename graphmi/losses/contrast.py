@@ -10,6 +10,7 @@ from graphmi.losses.distinct import distinct
 from graphmi.losses.gather import cheaper_at_once, gather, negative_vectors, pick
 from graphmi.losses.hits import Hits, accidental_hits
 from graphmi.losses.objectives import Objective
+from graphmi.losses.picked import picked_products
 from graphmi.losses.products import NegativeVectors
 from graphmi.losses.shapes import checked_loss, checked_scores
 from graphmi.losses.weighting import UniformWeighting, Weighting
@@ -49,16 +50,7 @@ class Contrast:
         loss = self._by_products(out, positive, negatives)
         if loss is not None:
             return loss
-        at_once = cheaper_at_once(out, negatives)
-        scores = self.readout(
-            out.interests,
-            gather(out.items, positive).unsqueeze(1),
-            out.items if at_once else negative_vectors(out.items, negatives),
-            out.interest_mask,
-        )
-        scores = checked_scores(self.readout, scores, len(positive))
-        if at_once:
-            scores = pick(scores, negatives.item)
+        scores = checked_scores(self.readout, self._scores(out, positive, negatives), len(positive))
         if negatives.block_size is not None:
             return self._in_blocks(scores, out.items, positive, negatives)
         valid, hits = self._valid(positive, negatives)
@@ -69,6 +61,18 @@ class Contrast:
         else:
             loss = objective.compare(scores.pos, objective.partition(scores.neg, correction, hits))
         return self._of_rows(loss, scores)
+
+    def _scores(self, out: Representations, positive: Tensor, negatives: Negatives) -> Scores:
+        """Return what the readout makes of the batch; negatives of each row come out of all items where that pays."""
+        items, vectors, mask = out.items, gather(out.items, positive).unsqueeze(1), out.interest_mask
+        at_once = cheaper_at_once(out, negatives)
+        if at_once and isinstance(items, Tensor) and items.size(-1) == out.interests.size(-1):
+            found = self.readout.as_products(out.interests, vectors, self.objective.temperature, mask)
+            if found is not None and found[0].size(1) == 1:  # then the scores are its products
+                return Scores(found[1], picked_products(found[0].squeeze(1), items, negatives.item))
+        negative = items if at_once else negative_vectors(items, negatives)
+        scores: Scores = self.readout(out.interests, vectors, negative, mask)
+        return pick(scores, negatives.item) if at_once else scores
 
     def of_users(self, out: Representations, positive: Tensor, negatives: Negatives, row: Tensor) -> Tensor | None:
         """Return the loss of each positive, ``[num_positives]``, with the negatives scored once per user.
@@ -168,6 +172,11 @@ class Contrast:
         row: Tensor | None = None,
     ) -> Tensor:
         """Return the objective with all items as negatives, scored block by block."""
+        if not self.objective.softmax:
+            raise ValueError(
+                f"{type(self.objective).__name__} cannot take its negatives in blocks: use SampledSoftmaxLoss, or "
+                "AllItemsSampler without 'block_size'"
+            )
         if not self.weighting.one_by_one:
             raise ValueError(
                 f"{type(self.weighting).__name__} compares all negatives of a user and cannot take them in blocks: use "

@@ -1,5 +1,7 @@
 """The binary cross entropy of gSASRec."""
 
+from copy import copy
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -51,7 +53,11 @@ class GBCELoss(Objective):
 
     def for_catalogue(self, num_items: int) -> Objective:
         """Return this objective with the number of items, unless it was given one."""
-        return self if self.num_items is not None else GBCELoss(num_items, self.calibration)
+        if self.num_items is not None:
+            return self
+        known = copy(self)
+        known.num_items = num_items
+        return known
 
     def extra_repr(self) -> str:
         """Show the arguments when printed."""

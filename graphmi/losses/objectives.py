@@ -17,6 +17,7 @@ from graphmi.losses.cross_entropy import cross_entropy_of_products
 from graphmi.losses.hits import Hits
 from graphmi.losses.partition import log_partition, negative_weights
 from graphmi.losses.products import NegativeVectors, over_vectors, partition_of_products, without_invalid
+from graphmi.nn.shortcuts import without_shortcuts
 from graphmi.ranges import at_least, positive
 
 __all__ = ["BCELoss", "BPRLoss", "Objective", "SampledSoftmaxLoss", "TripletLoss"]
@@ -27,12 +28,18 @@ class Objective(nn.Module, ABC):
 
     Attributes:
         softmax: True where the loss depends on the negatives by their log-sum-exp alone, so that there is a
-            :meth:`partition`.
+            :meth:`partition`. A subclass with a :meth:`forward` of its own is none unless it says so.
         temperature: What divides the scores in it; ``None`` where there is nothing like it.
     """
 
     softmax: bool = False
     temperature: float | None = None
+
+    def __init_subclass__(cls, **options: object) -> None:
+        """A subclass that compares scores in its own way does so everywhere."""
+        super().__init_subclass__(**options)
+        if "softmax" not in vars(cls):
+            without_shortcuts(cls, Objective, "forward", ("softmax", "grouped"))
 
     @abstractmethod
     def forward(self, pos: Tensor, neg: Tensor, correction: Tensor | None = None) -> Tensor:
@@ -66,14 +73,8 @@ class Objective(nn.Module, ABC):
             neg: ``[..., num_negatives]``.
             correction: Broadcast to ``neg``.
             hits: Negatives that do not count; :func:`graphmi.losses.hits.leave_out` leaves them out.
-
-        Raises:
-            ValueError: The loss depends on the negatives in another way.
         """
-        raise ValueError(
-            f"{type(self).__name__} cannot take its negatives in blocks: use SampledSoftmaxLoss, or AllItemsSampler "
-            "without 'block_size'"
-        )
+        raise NotImplementedError
 
     def partition_of_products(self, query: Tensor, negatives: NegativeVectors) -> Tensor:
         """Return the :meth:`partition` of the inner products of vectors with those of the negatives.

@@ -117,7 +117,7 @@ class SequenceModel(nn.Module):
                 comes before real positions.
         """
         history, mask = self._history(batch)
-        if batch.prefix is None and isinstance(self.encoder, IdentityEncoder) and pays(history):
+        if batch.prefix is None and type(self.encoder) is IdentityEncoder and pays(history):
             found = self.extractor.extract_packed(self._read(history.flatten()[real_positions(mask)]), mask)
         else:
             x = self._encoded(history, mask)

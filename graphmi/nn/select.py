@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from graphmi.nn.autocast import widened
+from graphmi.nn.shortcuts import without_shortcuts
 from graphmi.nn.similarity import InnerProduct, NegativeDistance, Similarity
 from graphmi.ranges import at_least, positive
 
@@ -46,6 +47,11 @@ class Selector(nn.Module, ABC):
     """
 
     hard: bool = False
+
+    def __init_subclass__(cls, **options: object) -> None:
+        """A subclass that weighs in its own way scores by these weights, which are not hard unless it says so."""
+        super().__init_subclass__(**options)
+        without_shortcuts(cls, Selector, "forward", ("hard", "score"))
 
     @abstractmethod
     def forward(self, interests: Tensor, anchor: Tensor, interest_mask: Tensor | None = None) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from graphmi.nn.autocast import widened
+from graphmi.nn.shortcuts import without_shortcuts
 from graphmi.nn.unit import unit
 from graphmi.ranges import at_least
 
@@ -29,6 +30,11 @@ class Similarity(nn.Module, ABC):
     """
 
     linear: bool = False
+
+    def __init_subclass__(cls, **options: object) -> None:
+        """A subclass that scores pairs in its own way is not linear unless it says so."""
+        super().__init_subclass__(**options)
+        without_shortcuts(cls, Similarity, "pairwise", ("linear",))
 
     def forward(self, interests: Tensor, items: Tensor) -> Tensor:
         """Return the scores, ``[batch, num_interests, num_items]``.

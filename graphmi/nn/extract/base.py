@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch_geometric.utils import to_dense_batch
 
 from graphmi.nn.extract.packed import padded, require_real_first
+from graphmi.nn.shortcuts import without_shortcuts
 
 __all__ = ["Extractor", "Interests", "linear_parts", "over_real_positions"]
 
@@ -41,6 +42,11 @@ class Extractor(nn.Module, ABC):
     """
 
     num_interests: int
+
+    def __init_subclass__(cls, **options: object) -> None:
+        """A subclass that extracts in its own way does so of prefixes and of packed histories too."""
+        super().__init_subclass__(**options)
+        without_shortcuts(cls, Extractor, "extract", ("extract_packed", "prefixes", "contributions"))
 
     def forward(self, x: Tensor, where: Tensor, dim_size: int | None = None) -> Interests:
         """Return the :class:`Interests` of histories, or of sets as PyG holds them.

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from graphmi.nn.select import Selector
+from graphmi.nn.shortcuts import without_shortcuts
 from graphmi.nn.similarity import InnerProduct, Similarity
 
 __all__ = ["Readout", "Scores", "of_positives", "partition_per_interest", "scores_per_interest", "weighted_sum"]
@@ -50,10 +51,10 @@ class Readout(nn.Module, ABC):
     """
 
     def __init_subclass__(cls, **options: object) -> None:
-        """Give subclasses with a :meth:`partitioned` of their own no other :meth:`as_products` than their own."""
+        """A subclass that scores or sums in its own way does so everywhere."""
         super().__init_subclass__(**options)
-        if "partitioned" in vars(cls) and "as_products" not in vars(cls):
-            cls.as_products = Readout.as_products  # type: ignore[method-assign]
+        without_shortcuts(cls, Readout, "forward", ("grouped", "partitioned", "as_products"))
+        without_shortcuts(cls, Readout, "partitioned", ("as_products",))
 
     @abstractmethod
     def forward(

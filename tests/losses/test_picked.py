@@ -1,0 +1,46 @@
+import pytest
+import torch
+
+from graphmi.losses import picked
+from graphmi.losses.picked import picked_products
+
+SHAPES = pytest.mark.parametrize(("rows", "num_items", "num_negatives"), [(5, 7, 4), (1, 3, 9), (4, 1, 2), (0, 3, 2)])
+
+
+def drawn(rows, num_items, num_negatives, dtype=torch.float64):
+    query, items = torch.randn(rows, 3, dtype=dtype), torch.randn(num_items, 3, dtype=dtype)
+    return query.requires_grad_(), items.requires_grad_(), torch.randint(num_items, (rows, num_negatives))
+
+
+def of_gathered(query, items, item):
+    return (query.unsqueeze(1) * items[item]).sum(-1)
+
+
+@SHAPES
+@pytest.mark.parametrize("scores", [1, 14, 2**19])  # a row at a time, two, all
+def test_products_and_gradients_are_those_of_gathered_vectors(monkeypatch, rows, num_items, num_negatives, scores):
+    monkeypatch.setattr(picked, "_SCORES", scores)
+    inputs = drawn(rows, num_items, num_negatives)
+    found, expected = picked_products(*inputs), of_gathered(*inputs)
+    torch.testing.assert_close(found, expected)
+    weight = torch.randn_like(found)  # an item that comes twice in a row gets both gradients
+    for one, other in zip(*(torch.autograd.grad(x, inputs[:2], weight) for x in (found, expected)), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_half_precision_and_compiled_code_take_one_product():
+    query, items, item = drawn(5, 7, 4, torch.float32)
+    with torch.autocast("cpu"):
+        assert picked_products(query, items, item).dtype == torch.bfloat16
+    half = query.detach().bfloat16(), items.detach().bfloat16()
+    assert picked_products(*half, item).dtype == torch.bfloat16
+    compiled = torch.compile(picked_products, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(query, items, item), picked_products(query, items, item))
+
+
+def test_nothing_of_the_size_of_all_scores_is_kept():
+    query, items, item = drawn(50, 40, 2)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.numel()) or x, lambda x: x):
+        picked_products(query, items, item)
+    assert max(kept) < 50 * 40
