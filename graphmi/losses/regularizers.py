@@ -44,8 +44,9 @@ class EmbeddingNorm(Regularizer):
     .. math:: \tfrac12 \big(\|e_u\|^2 + \|e_+\|^2 + \operatorname{mean}_j \|e_j\|^2\big)
 
     The parameters behind the representations count where the model gives them (``ego_users``, ``ego_items``), else
-    the interests (their mean) and items themselves. With several negatives their mean counts, so that the penalty
-    does not change with their number. `He et al., SIGIR 2020 <https://arxiv.org/abs/2002.02126>`_.
+    the items themselves and for the user the mean over all of its interests, inactive ones too. With several negatives
+    their mean counts, invalid ones too, so that the penalty does not change with their number.
+    `He et al., SIGIR 2020 <https://arxiv.org/abs/2002.02126>`_.
     """
 
     def forward(self, out: Representations, positive: Tensor, negatives: Negatives) -> Tensor:

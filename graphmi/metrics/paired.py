@@ -56,9 +56,10 @@ def paired_tests(
 ) -> dict[str, PairedResult]:
     """Test two models' values of the same users, overall and in each group.
 
-    Both tests are two-sided. Users without a difference say nothing in the Wilcoxon test, for which differences are
-    rounded to a millionth of the largest value, so that equal ones share their rank. Within groups the p-values are
-    also given after Holm's correction for the number of groups.
+    Both tests are two-sided. For them differences are rounded to a millionth of the largest value, so that those that
+    differ by the rounding of floats alone are equal: they share their rank in the Wilcoxon test, in which users without
+    a difference say nothing, and have no variance in the t test. Within groups the p-values are also given after Holm's
+    correction for the number of groups.
 
     Args:
         first: Values of the first model, ``[num_users]``.
@@ -79,15 +80,13 @@ def paired_tests(
     difference = first.double() - second.double()
     if difference.isnan().any():
         raise ValueError(f"{int(difference.isnan().sum())} users have no value (NaN) in one model: leave them out.")
-    numbers = [] if group is None else torch.unique(group[group >= 0]).tolist()
-    parts = {str(number): difference[group == number] for number in numbers}
     scale = max(float(first.abs().max()), float(second.abs().max())) or 1.0
-    ranked = (difference / scale).round(decimals=_DECIMALS)
-    tests = {name: (_t_test(part), _wilcoxon(ranked[group == int(name)])) for name, part in parts.items()}
-    tests = {"all": (_t_test(difference), _wilcoxon(ranked)), **tests}
+    rounded = (difference / scale).round(decimals=_DECIMALS)
+    numbers = [] if group is None else torch.unique(group[group >= 0]).tolist()
+    rows = {"all": torch.ones_like(difference, dtype=torch.bool)} | {str(number): group == number for number in numbers}
     out = {}
-    for name, p_values in tests.items():
-        part = difference if name == "all" else parts[name]
+    for name, own in rows.items():
+        part, p_values = difference[own], (_t_test(rounded[own]), _wilcoxon(rounded[own]))
         interval = _interval(part, replicates, level, generator)
         out[name] = PairedResult(len(part), float(part.mean()), interval, *p_values, *p_values)
     return corrected([out])[0]

@@ -13,8 +13,8 @@ class InBatchSampler(Sampler):
     """Takes the positives of the whole batch as negatives of each user.
 
     Batches of training pairs hold an item as often as users chose it, so ``log_q`` is its share of the training
-    interactions (`Yi et al., RecSys 2019 <https://doi.org/10.1145/3298689.3346996>`_). A user's own positive is left
-    out, also where it stands in the batch again.
+    interactions (`Yi et al., RecSys 2019 <https://doi.org/10.1145/3298689.3346996>`_), where an item without any counts
+    as if it had one. A user's own positive is left out, also where it stands in the batch again.
 
     Args:
         graph: The training graph.

@@ -16,7 +16,8 @@ class PopularitySampler(Sampler):
 
     With ``reject_known`` each user's negatives follow this law on the items that it does not know, exactly: ``log_q``
     sums to one over those. ``pos_log_q`` is the positive's value by the same formula. Items without training
-    interactions are never drawn, unless ``power`` is 0. The default power is word2vec's
+    interactions are never drawn, unless ``power`` is 0; the log probability of such a positive is a very low number,
+    since a loss could not do with ``-inf``. The default power is word2vec's
     (`Mikolov et al., 2013 <https://arxiv.org/abs/1310.4546>`_).
 
     Args:

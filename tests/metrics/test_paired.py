@@ -46,6 +46,14 @@ def test_equal_differences_share_their_rank_whatever_they_are_between():
         assert paired_tests(ranks[0] * unit, ranks[1] * unit)["all"].wilcoxon == pytest.approx(exact)
 
 
+def test_differences_that_differ_by_rounding_alone_have_no_variance():
+    first, second = torch.tensor([1 / 3, 2 / 3]), torch.tensor([0.0, 1 / 3])
+    assert paired_tests(first, second)["all"].t == 0
+    same = torch.tensor([0.1 + 0.2, 0.7 + 0.1], dtype=torch.float64), torch.tensor([0.3, 0.8], dtype=torch.float64)
+    assert (same[0] != same[1]).all()
+    assert paired_tests(*same)["all"].t == 1
+
+
 def test_it_does_not_matter_which_model_comes_first():
     generator = torch.Generator().manual_seed(0)
     low = torch.rand(200, generator=generator)
