@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graphmi.losses.objectives import Objective
+from graphmi.losses.objectives import Objective, require_scores
 from graphmi.losses.partition import negative_weights
 from graphmi.ranges import at_least
 
@@ -43,6 +43,7 @@ class GBCELoss(Objective):
 
     def forward(self, pos: Tensor, neg: Tensor, correction: Tensor | None = None) -> Tensor:
         """Return the loss of each row, ``[...]``; the positive's part alone where no negative is left."""
+        require_scores(pos, neg)
         if self.num_items is None:
             raise ValueError("GBCELoss does not know the size of the catalogue: give it 'num_items'")
         rate = min(1.0, max(neg.size(-1), 1) / (self.num_items - 1))

@@ -20,7 +20,20 @@ from graphmi.losses.products import NegativeVectors, over_vectors, partition_of_
 from graphmi.nn.shortcuts import without_shortcuts
 from graphmi.ranges import at_least, positive
 
-__all__ = ["BCELoss", "BPRLoss", "Objective", "SampledSoftmaxLoss", "TripletLoss"]
+__all__ = ["BCELoss", "BPRLoss", "Objective", "SampledSoftmaxLoss", "TripletLoss", "require_scores"]
+
+
+def require_scores(pos: Tensor, neg: Tensor) -> None:
+    """Check that there are negatives for each positive, which torch would compare with all of them.
+
+    Raises:
+        ValueError: The shapes are not ``[...]`` and ``[..., num_negatives]``.
+    """
+    if neg.shape[:-1] != pos.shape:
+        raise ValueError(
+            f"positive scores [...] need negative scores [..., num_negatives] (got {list(pos.shape)} and "
+            f"{list(neg.shape)})"
+        )
 
 
 class Objective(nn.Module, ABC):
@@ -122,6 +135,7 @@ class BPRLoss(Objective):
 
     def forward(self, pos: Tensor, neg: Tensor, correction: Tensor | None = None) -> Tensor:
         """Return the loss of each row, ``[...]``; 0 where no negative is left."""
+        require_scores(pos, neg)
         return (negative_weights(neg, correction) * F.softplus(neg - pos.unsqueeze(-1))).sum(-1)
 
 
@@ -154,6 +168,7 @@ class SampledSoftmaxLoss(Objective):
 
     def forward(self, pos: Tensor, neg: Tensor, correction: Tensor | None = None) -> Tensor:
         """Return the loss of each row, ``[...]``; 0 where no negative is left."""
+        require_scores(pos, neg)
         return self.compare(pos, self.partition(neg, correction))
 
     def grouped(self, pos: Tensor, neg: Tensor, correction: Tensor | None, row: Tensor) -> Tensor:
@@ -210,6 +225,7 @@ class TripletLoss(Objective):
 
     def forward(self, pos: Tensor, neg: Tensor, correction: Tensor | None = None) -> Tensor:
         """Return the loss of each row, ``[...]``; 0 where no negative is left."""
+        require_scores(pos, neg)
         return (negative_weights(neg, correction) * F.relu(neg - pos.unsqueeze(-1) + self.margin)).sum(-1)
 
 
@@ -226,4 +242,5 @@ class BCELoss(Objective):
 
     def forward(self, pos: Tensor, neg: Tensor, correction: Tensor | None = None) -> Tensor:
         """Return the loss of each row, ``[...]``; the positive's part alone where no negative is left."""
+        require_scores(pos, neg)
         return F.softplus(-pos) + (negative_weights(neg, correction) * F.softplus(neg)).sum(-1)

@@ -1,13 +1,13 @@
 """What graph models share: the user-item graph as one weighted adjacency."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.conv import EdgeWeight
 
-__all__ = ["EDGES", "EdgeBuffers", "user_item_adjacency"]
+__all__ = ["EDGES", "EdgeBuffers", "require_users", "user_item_adjacency"]
 
 EDGES = ("user", "interacts", "item")
 
@@ -32,6 +32,18 @@ def user_item_adjacency(graph: HeteroData, weight: EdgeWeight) -> Adjacency:
     edge_index = torch.cat([to_item + offset, to_user + offset.flip(0)], dim=1)
     num_nodes = num_users + num_items
     return Adjacency.from_edge_index(edge_index, edge_weight, size=(num_nodes, num_nodes))
+
+
+def require_users(user: Tensor, num_users: int) -> None:
+    """Check that these are users, on the CPU: items have the numbers after them, and would answer for them.
+
+    Raises:
+        ValueError: A number is that of no user.
+    """
+    if user.is_cpu and not torch.compiler.is_compiling() and user.numel() and (last := int(user.max())) >= num_users:
+        raise ValueError(
+            f"the model has {num_users:,} users, and the batch one with the number {last:,}, counted from 0"
+        )
 
 
 class EdgeBuffers(nn.Module):

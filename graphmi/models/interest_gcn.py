@@ -13,7 +13,7 @@ from torch_geometric.data import HeteroData
 from graphmi.models.arrangement import Arrangement, Score
 from graphmi.models.carried import carried_to
 from graphmi.models.fold_in import Readers, fold_in, latest, require_readable
-from graphmi.models.graph import EdgeBuffers, user_item_adjacency
+from graphmi.models.graph import EdgeBuffers, require_users, user_item_adjacency
 from graphmi.models.kept import keeping, kept
 from graphmi.models.lookup import Lookup
 from graphmi.models.sampled import as_layers, per_hop, read_hops
@@ -159,7 +159,12 @@ class InterestGCN(nn.Module):
             self.max_length = max_length  # only then it reads histories
 
     def forward(self, batch: Batch) -> Representations:
-        """Return the interests of the users of the batch and the vectors of all items."""
+        """Return the interests of the users of the batch and the vectors of all items.
+
+        Raises:
+            ValueError: If the batch has a number that is no user's (checked on the CPU).
+        """
+        require_users(batch.user, self.num_users)
         if self.training and self.num_neighbors is not None:
             return self._drawn(batch)
         if self.by_latest and not self.training:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from graphmi.models.arrangement import Arrangement, Score
-from graphmi.models.graph import EdgeBuffers, user_item_adjacency
+from graphmi.models.graph import EdgeBuffers, require_users, user_item_adjacency
 from graphmi.models.kept import keeping, kept
 from graphmi.models.stacked import Layers
 from graphmi.nn.conv import EdgeWeight, LightGCNWeight
@@ -67,7 +67,12 @@ class SeparateInterestGCN(nn.Module):
         self.embedding = nn.Parameter(torch.randn(1 + num_interests, num_nodes, embedding_dim) * init_std)
 
     def forward(self, batch: Batch) -> Representations:
-        """Return the interests of the users of the batch and the vectors of all items."""
+        """Return the interests of the users of the batch and the vectors of all items.
+
+        Raises:
+            ValueError: If the batch has a number that is no user's (checked on the CPU).
+        """
+        require_users(batch.user, self.num_users)
         virtuals, centers = self._layers()
         ego = self.embedding.transpose(0, 1).flatten(1)  # [num_nodes, (1 + num_interests) * dim]
         return self.arrangement.represent(virtuals, centers, ego, batch.user, slice(self.num_users, None))

@@ -181,3 +181,10 @@ def test_partition_in_half_precision_is_summed_in_full():
 def test_ranges(make):
     with pytest.raises(ValueError, match=r"must be .* \(got"):
         make()
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=repr)
+def test_each_positive_has_negatives_of_its_own(objective):
+    for pos, neg in (((4, 1), (4, 9)), ((4, 9), (4,)), ((4,), (9,)), ((1,), (4, 9))):
+        with pytest.raises(ValueError, match=r"need negative scores \[\.\.\., num_negatives\]"):
+            objective(random_scores(*pos), random_scores(*neg))

@@ -251,6 +251,15 @@ def test_a_graph_without_interactions_is_refused():
 
 
 @pytest.mark.parametrize("make", [InterestGCN, SeparateInterestGCN])
+def test_a_number_past_the_users_is_no_item(make):
+    graph = make_graph()
+    last = graph["user"].num_nodes - 1
+    assert len(make(graph)(Batch(user=torch.tensor([last]))).interests) == 1
+    with pytest.raises(ValueError, match=rf"has {last + 1} users, and the batch one with the number {last + 1}"):
+        make(graph)(Batch(user=torch.tensor([0, last + 1])))
+
+
+@pytest.mark.parametrize("make", [InterestGCN, SeparateInterestGCN])
 def test_a_trained_model_compiles_as_one_graph(make):
     model, batch = make(make_graph(), 2, 4, 1).eval(), Batch(user=torch.tensor([1, 0]))
     compiled = torch.compile(model, backend="eager", fullgraph=True)
