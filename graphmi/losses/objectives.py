@@ -53,6 +53,7 @@ class Objective(nn.Module, ABC):
         super().__init_subclass__(**options)
         if "softmax" not in vars(cls):
             without_shortcuts(cls, Objective, "forward", ("softmax", "grouped"))
+        without_shortcuts(cls, Objective, "partition", ("partition_of_products",))
 
     @abstractmethod
     def forward(self, pos: Tensor, neg: Tensor, correction: Tensor | None = None) -> Tensor:

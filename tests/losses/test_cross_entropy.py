@@ -1,11 +1,10 @@
 import math
-from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from graphmi.losses import BPRLoss, MultiInterestLoss, SampledSoftmaxLoss, products
+from graphmi.losses import MultiInterestLoss, SampledSoftmaxLoss, products
 from graphmi.losses.cross_entropy import cross_entropy_of_products
 from graphmi.losses.hits import Places, leave_out
 from graphmi.nn import LogSumExpReadout, SelectReadout
@@ -195,24 +194,6 @@ def test_how_the_readout_of_a_subclass_sums_counts(readout):
     scores = readout(out.interests, out.items[positive].unsqueeze(1), out.items)
     others = scores.neg.scatter(1, positive.unsqueeze(1), -torch.inf).logsumexp(1) - math.log(2)
     torch.testing.assert_close(loss, F.softplus(others - scores.pos).mean())
-
-
-class Twice(SelectReadout):
-    def forward(self, *arguments):
-        scores = super().forward(*arguments)
-        return scores._replace(pos=2 * scores.pos, neg=2 * scores.neg)
-
-
-@pytest.mark.parametrize("objective", [SampledSoftmaxLoss(), BPRLoss()])
-@pytest.mark.parametrize("own", [False, True])  # negatives of the batch, and more of each user's than there are items
-def test_how_the_readout_of_a_subclass_scores_counts(objective, own):
-    out = Representations(numbers(4, 2, 3).requires_grad_(), numbers(9, 3, seed=1))
-    positive, row = torch.tensor([0, 1, 2, 3]), torch.arange(4)
-    negatives = Negatives(torch.tensor([5, 6, 7, 8, 4, 4]).expand(4, 6) if own else torch.tensor([5, 6, 7]))
-    expected = MultiInterestLoss(SelectReadout(), objective)(replace(out, items=2 * out.items), positive, negatives)
-    loss = MultiInterestLoss(Twice(), objective)
-    torch.testing.assert_close(loss(out, positive, negatives), expected)
-    torch.testing.assert_close(loss(out, positive, replace(negatives, excludes_known=True), row), expected)
 
 
 class HalfAsMuch(SampledSoftmaxLoss):
