@@ -140,8 +140,10 @@ def _check(
     block_size: int | None,
 ) -> None:
     at_least(1, k=k, block_size=block_size)
-    if queries.dim() != 3:
-        raise ValueError(f"'queries' must be [batch, num_interests, dim] (got {list(queries.shape)}).")
+    if queries.dim() != 3 or 0 in queries.shape[1:]:
+        raise ValueError(
+            f"'queries' must be [batch, num_interests, dim], the last two from 1 (got {list(queries.shape)})."
+        )
     if isinstance(items, Tensor) and (items.dim() != 2 or items.size(1) % queries.size(2)):
         raise ValueError(f"'items' must be [num_items, num_vectors * {queries.size(2)}] (got {list(items.shape)}).")
     if exclude is not None and exclude[0].numel() != queries.size(0) + 1:

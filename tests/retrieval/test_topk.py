@@ -246,6 +246,8 @@ def test_row_without_active_interest_is_empty():
     [
         ({"k": 0}, "'k' must be at least 1"),
         ({"queries": torch.zeros(2, 3)}, "'queries' must be"),
+        ({"queries": torch.zeros(2, 0, 3)}, "'queries' must be"),
+        ({"queries": torch.zeros(2, 2, 0), "items": torch.zeros(5, 0)}, "'queries' must be"),
         ({"items": torch.zeros(5, 4)}, "'items' must be"),
         ({"exclude": (torch.tensor([0]), torch.tensor([1]))}, "'exclude' must have 3"),
         ({"interest_mask": torch.ones(2, 5, dtype=torch.bool)}, "'interest_mask' must be"),
