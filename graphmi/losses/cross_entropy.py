@@ -90,7 +90,7 @@ class _Once(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: FunctionCtx, gradient: Tensor, *inputs: Tensor) -> Tensor:
-        return gradient.view_as(gradient)
+        return gradient
 
     @staticmethod
     @once_differentiable

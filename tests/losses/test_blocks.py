@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from graphmi.losses import (
     BPRLoss,
@@ -28,6 +27,7 @@ from graphmi.nn import (
 from graphmi.samplers import AllItemsSampler, MixedSampler
 
 from .few_users import DIM, ITEMS, READOUTS, make_batch, make_graph
+from .largest import Largest
 
 
 def both(block_size, reject_known=True):
@@ -136,19 +136,6 @@ def test_under_autocast_sums_have_full_precision():
     with torch.autocast("cpu", torch.bfloat16):
         assert loss(out, positive, both(5)[1](users, positive), row).dtype == torch.float32
         assert_same(loss, both(5), out, users, positive, row, [interests, items], atol=2e-2, rtol=2e-2)
-
-
-class Largest(TorchDispatchMode):
-    """Remembers the most entries of a tensor that any operation gave."""
-
-    numel = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        for tensor in result if isinstance(result, (tuple, list)) else [result]:
-            if isinstance(tensor, torch.Tensor):
-                self.numel = max(self.numel, tensor.numel())
-        return result
 
 
 @pytest.mark.parametrize("name", ["argmax", "candidate", "soft candidate", "logsumexp", "expected"])

@@ -10,6 +10,8 @@ from graphmi.losses.hits import Places, leave_out
 from graphmi.nn import LogSumExpReadout, SelectReadout
 from graphmi.typing import Negatives, Representations
 
+from .largest import Largest
+
 CORRECTIONS = {
     "none": None,
     "shared": (5,),
@@ -48,7 +50,7 @@ def plain(left, right, pos, correction=None, temperature=1.0, hits=None, valid=N
 @pytest.mark.parametrize("rows", ["alike", "different"])
 def test_is_the_cross_entropy_of_all_products(monkeypatch, size, block, num_vectors, correction, hits, valid, rows):
     monkeypatch.setattr(products, "_BLOCK", block)
-    monkeypatch.setattr("graphmi.losses.cross_entropy._FEW", block)
+    monkeypatch.setattr("graphmi.losses.cross_entropy._FEW", 3)  # the last block has fewer rows
     left, right = size * numbers(7, num_vectors, 3), numbers(5, 3, seed=1)
     inputs = [each.requires_grad_() for each in (left, right, size * numbers(7, seed=2))]
     if correction is not None:
@@ -92,11 +94,13 @@ def test_no_rows():
     assert products.partition_of_products(left, right).shape == (0, 1)
 
 
-def test_a_second_derivative_is_refused():
-    inputs = [each.requires_grad_() for each in (numbers(3, 1, 3), numbers(4, 3, seed=1), numbers(3, seed=2))]
-    loss = cross_entropy_of_products(*inputs).mean()
-    (gradient,) = torch.autograd.grad(loss, inputs[0], create_graph=True)
-    torch.testing.assert_close(gradient, torch.autograd.grad(plain(*inputs).mean(), inputs[0])[0])
+@pytest.mark.parametrize("learns", range(3), ids=["left", "right", "pos"])
+@pytest.mark.parametrize("direction", [torch.ones(3).double(), numbers(3, seed=4)], ids=["alike", "different"])
+def test_a_second_derivative_is_refused(learns, direction):
+    inputs = [numbers(3, 1, 3), numbers(4, 3, seed=1), numbers(3, seed=2)]
+    variable = inputs[learns].requires_grad_()
+    (gradient,) = torch.autograd.grad(cross_entropy_of_products(*inputs), variable, direction, create_graph=True)
+    torch.testing.assert_close(gradient, torch.autograd.grad(plain(*inputs), variable, direction)[0])
     with pytest.raises(RuntimeError, match="once only"):
         gradient.square().sum().backward()
 
@@ -143,17 +147,32 @@ def test_vectors_may_lie_anywhere_in_memory():
     torch.testing.assert_close(gradient, torch.autograd.grad(expected.mean(), left)[0])
 
 
-def test_keeps_no_products():
-    inputs = [each.requires_grad_() for each in (numbers(100, 1, 3), numbers(200, 3, seed=1), numbers(100, seed=2))]
-    kept = cross_entropy_of_products(*inputs).grad_fn.saved_tensors
-    assert sum(each.numel() for each in kept) == 2 * sum(each.numel() for each in inputs)
+def test_keeps_no_products_and_makes_a_block_at_a_time(monkeypatch):
+    monkeypatch.setattr(products, "_BLOCK", 800)
+    monkeypatch.setattr("graphmi.losses.cross_entropy._FEW", 1)
+    inputs = [each.requires_grad_() for each in (numbers(100, 2, 3), numbers(200, 3, seed=1), numbers(100, seed=2))]
+    with Largest() as largest:
+        loss = cross_entropy_of_products(*inputs)
+    assert sum(each.numel() for each in loss.grad_fn.saved_tensors) == 2 * sum(each.numel() for each in inputs)
+    assert largest.numel == 800
+    with Largest() as largest:
+        loss.mean().backward()
+    assert largest.numel == 600  # the gradients kept are multiplied
 
 
 def test_a_loss_without_gradients_is_the_same():
-    left, right, pos = numbers(7, 2, 3), numbers(5, 3, seed=1), numbers(7, seed=2)
-    with torch.no_grad():
-        found = cross_entropy_of_products(left, right, pos, None, 0.5)
-    torch.testing.assert_close(found, cross_entropy_of_products(left, right, pos.requires_grad_(), None, 0.5).detach())
+    inputs = numbers(7, 2, 3), numbers(5, 3, seed=1), numbers(7, seed=2)
+    arguments = (numbers(7, 1, 5, seed=3), 0.5, HITS["places"], numbers(7, 5, seed=5) > -0.5)
+    torch.testing.assert_close(cross_entropy_of_products(*inputs, *arguments), plain(*inputs, *arguments))
+
+
+@pytest.mark.parametrize("kinds", [(torch.float64, torch.float32), (torch.float32, torch.float64)])
+def test_scores_of_positives_and_corrections_may_have_another_precision(kinds):
+    left, right = numbers(7, 1, 3).float().requires_grad_(), numbers(5, 3, seed=1).float()
+    pos, correction = (numbers(*shape, seed=2).to(kind) for shape, kind in zip([(7,), (5,)], kinds, strict=True))
+    found, expected = (loss(left, right, pos, correction) for loss in (cross_entropy_of_products, plain))
+    torch.testing.assert_close(found, expected, check_dtype=False)
+    torch.testing.assert_close(*(torch.autograd.grad(each.mean(), left)[0] for each in (found, expected)))
 
 
 @pytest.mark.parametrize("readout", [SelectReadout(), LogSumExpReadout()])
