@@ -137,7 +137,7 @@ class _PartitionOfProducts(torch.autograd.Function):
         valid: Tensor | None,
         kind: torch.dtype,
     ) -> Tensor:
-        ctx.scale, ctx.kinds = scale, (left.dtype, right.dtype)  # type: ignore[attr-defined]
+        ctx.scale = scale  # type: ignore[attr-defined]
         left, right = widened(left), right.to(kind)
         num_vectors = left.size(1)
         total, largest = left.new_zeros(2, len(left), num_vectors, 1).unbind()
@@ -177,8 +177,7 @@ class _PartitionOfProducts(torch.autograd.Function):
         shares = (left * share).to(right).flatten(0, 1).split([len(part) for part in terms])
         for rows, part in zip(shares, terms, strict=True):
             add_product(grad_right, rows.T, part)
-        of_left, of_right = ctx.kinds  # type: ignore[attr-defined]
-        return grad_left.to(of_left), grad_right.T.to(of_right), None, None, None, None, None
+        return grad_left, grad_right.T, None, None, None, None, None
 
 
 def bounded(left: Tensor, right: Tensor, correction: Tensor | None, scale: float) -> bool:

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -88,10 +90,12 @@ def test_a_row_without_negatives_gets_no_gradient():
     assert left.grad[1].all()
 
 
-def test_large_products_are_finite():
-    left, right = 1e4 * torch.eye(2).unsqueeze(0), torch.eye(2)
-    torch.testing.assert_close(partition_of_products(left, right), torch.full((1, 2), 1e4))
-    torch.testing.assert_close(partition_of_products(-left, right - 1), log_partition(-left @ (right - 1).T))
+@pytest.mark.parametrize("size", [40.0, 90.0, 1e4])
+@pytest.mark.parametrize(("product", "correction"), [(1, 0), (-1, 0), (1, 1), (1, -3)])
+def test_large_products_and_corrections_are_finite(size, product, correction):
+    left, right = torch.full((1, 2, 100), product * size / 100), torch.ones(2, 100)
+    found = partition_of_products(left, right, torch.full((2,), correction * size))
+    torch.testing.assert_close(found, torch.full((1, 2), (product + correction) * size + math.log(2)))
 
 
 @pytest.mark.parametrize("block", [700, 2**18])
