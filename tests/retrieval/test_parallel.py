@@ -34,17 +34,19 @@ def test_results_keep_the_order_of_the_tasks():
     assert run(lambda task: task * 2, range(20), CPU) == list(range(0, 40, 2))
 
 
-def test_each_thread_works_alone_time_and_again():
-    barrier = threading.Barrier(3, timeout=10)
+@pytest.mark.parametrize("threads", [2, 3])
+def test_each_thread_works_alone_time_and_again(threads):
+    torch.set_num_threads(threads)
+    barrier = threading.Barrier(threads, timeout=10)
 
     def task(_):
-        barrier.wait()  # passes only if three tasks run at once
+        barrier.wait()  # passes only if as many tasks run at once
         return torch.get_num_threads(), threading.current_thread()
 
-    first, second = run(task, range(3), CPU), run(task, range(3), CPU)
-    assert [number for number, _ in first + second] == [1] * 6
+    first, second = run(task, range(threads), CPU), run(task, range(threads), CPU)
+    assert [number for number, _ in first + second] == [1] * 2 * threads
     assert {thread for _, thread in first} == {thread for _, thread in second}
-    assert torch.get_num_threads() == 3
+    assert torch.get_num_threads() == threads
 
 
 def test_threads_are_restored_after_an_error():
@@ -56,8 +58,9 @@ def test_threads_are_restored_after_an_error():
     assert torch.get_num_threads() == 3
 
 
-def test_one_task_runs_in_the_caller():
-    assert run(lambda _: threading.current_thread(), [0], CPU) == [threading.current_thread()]
+@pytest.mark.parametrize(("tasks", "device"), [(1, CPU), (3, torch.device("meta"))])
+def test_one_task_and_those_of_an_accelerator_run_in_the_caller(tasks, device):
+    assert run(lambda _: threading.current_thread(), range(tasks), device) == [threading.current_thread()] * tasks
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
