@@ -140,9 +140,9 @@ class Largest(TorchDispatchMode):
 
 def test_memory_is_bounded_by_the_block(monkeypatch):
     monkeypatch.setattr("graphmi.retrieval.topk._ITEMS", 300)
-    monkeypatch.setattr("graphmi.retrieval.interest._NUMBERS", 1000)
+    monkeypatch.setattr("graphmi.retrieval.interest._NUMBERS", 2000)
     rows, num_items, k = 300, 2000, 5
-    queries, items = integers(rows, 2, 2), integers(num_items, 2)
+    queries, items = integers(rows, 2, 6), integers(num_items, 6)
     exclude = torch.arange(rows + 1), torch.arange(rows)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -182,10 +182,11 @@ class Table:
 
 def test_item_table_is_read_in_pieces(monkeypatch):
     monkeypatch.setattr("graphmi.retrieval.topk._ITEMS", 10)
+    monkeypatch.setattr("graphmi.retrieval.interest._NUMBERS", 30)
     queries, items = integers(6, 2, 3), integers(95, 3)
     table = Table(items)
-    found = rank(queries, table, 2, block_size=12)
-    for left, right in zip(found, rank(queries, items, 2), strict=True):
+    found = top_k(queries, table, 2, block_size=12)
+    for left, right in zip(found, top_k(queries, items, 2), strict=True):
         assert torch.equal(left, right)
     assert table.largest <= 10 * 3
 
@@ -249,6 +250,7 @@ def test_row_without_active_interest_is_empty():
         ({"queries": torch.zeros(2, 0, 3)}, "'queries' must be"),
         ({"queries": torch.zeros(2, 2, 0), "items": torch.zeros(5, 0)}, "'queries' must be"),
         ({"items": torch.zeros(5, 4)}, "'items' must be"),
+        ({"items": torch.zeros(5, 3, 2)}, "'items' must be"),
         ({"exclude": (torch.tensor([0]), torch.tensor([1]))}, "'exclude' must have 3"),
         ({"interest_mask": torch.ones(2, 5, dtype=torch.bool)}, "'interest_mask' must be"),
         ({"block_size": 0}, "'block_size' must be at least 1"),
