@@ -54,4 +54,4 @@ class AllowedItems:
 
     def at(self, place: Tensor) -> Tensor:
         """Return the items at these places of the index, ``-1`` at ``-1``."""
-        return place if self._items is None else self._items[place.clamp(min=0)].masked_fill(place < 0, -1)
+        return place if self._items is None else self._items[place].masked_fill(place < 0, -1)
