@@ -247,10 +247,12 @@ def test_lists_that_a_run_knows_nothing_of_are_left_out(runs, compare, tmp_path)
     older.write_result({**older.read_result(), "lists": {}})
     status, out, err = compare("popular", older.path)
     assert (status, err, "beyond accuracy" in out) == (0, "", False)
+    assert "'coverage@20' is beyond accuracy" in compare("popular", older.path, "--metric", "coverage@20")[2]
 
 
 def test_interests_are_shown_where_all_models_have_several(runs, compare, tmp_path):
-    assert "interests" not in compare("k1/seeds/0", "k2/seeds/0")[1]
+    for names in (("k1/seeds/0", "k2/seeds/0"), ("k2/seeds/0", "k1/seeds/0", "k2/seeds/11")):
+        assert "interests" not in compare(*names)[1]
     status, out, err = compare("k2/seeds/0", "k2/seeds/11", "--out", tmp_path / "t.csv")
     assert (status, err) == (0, "")
     found = {
