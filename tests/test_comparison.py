@@ -11,7 +11,7 @@ from scipy import stats
 from graphmi import cli
 from graphmi.commands.comparing import Row
 from graphmi.commands.paper_table import without_shared_end
-from graphmi.comparison import Model, by_seed, check_comparable, models_of, named
+from graphmi.comparison import Model, by_seed, check_comparable, choose_metric, models_of, named
 from graphmi.estimates import mean_interval, paired, paired_spreads, seed_interval
 from graphmi.metrics import Interval, PairedResult, holm, paired_spread
 from graphmi.report.summary import Summary
@@ -157,6 +157,14 @@ def test_runs_that_do_not_mean_the_same_are_refused(runs, tmp_path):
         check_comparable(named((one, other)))
 
 
+def test_the_first_run_says_by_which_metric_all_are_compared(runs, tmp_path):
+    one, other = RunFolder(runs["popular"]), RunFolder(shutil.copytree(runs["popular"], tmp_path / "other"))
+    result = other.read_result()
+    result["config"]["trainer"]["monitor"] = "mrr@10"
+    other.write_result(result)
+    assert [choose_metric(named(pair)) for pair in ((one, other), (other, one))] == ["ndcg@20", "mrr@10"]
+
+
 def test_intervals_are_the_same_whatever_was_drawn_before():
     values, group = torch.rand(2, 40), torch.arange(40) % 2
 
@@ -178,9 +186,9 @@ def test_a_row_says_what_is_known_after_correction():
 
 
 def test_the_interval_over_seeds_is_that_of_scipy():
-    values = [0.31, 0.35, 0.3, 0.38]
+    values = [0.31, 0.35, 0.3, 0.38, 0.33]
     center, half = seed_interval(values)
-    low, high = stats.t.interval(0.95, 3, loc=center, scale=stats.sem(values))
+    low, high = stats.t.interval(0.95, 4, loc=center, scale=stats.sem(values))
     assert (center - half, center + half) == pytest.approx((low, high))
     assert seed_interval([0.5]) == (0.5, None)
     assert seed_interval([None, None]) == (None, None)

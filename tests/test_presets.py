@@ -146,6 +146,15 @@ def test_parts_of_a_file_that_are_replaced_again_are_told_once():
         assert again["description"] == f"With other parts ({parts}): {own}"
 
 
+@pytest.mark.parametrize("own", ["", "Of two lines,\nthis is the second."])
+def test_replaced_parts_are_told_of_whatever_a_file_says(own):
+    text = preset_config("lightgcn", "planted", description=own).text()
+    for name in ("InBatchSampler", "PopularitySampler"):
+        told = read_config(text, arguments=["--sampler", name])
+        assert told.to_dict()["description"] == (own and f"With other parts (sampler {name}): {own}")
+        text = told.text()
+
+
 def test_options_are_sequences_paths_and_numbers_of_numpy_too(tmp_path):
     (tmp_path / "data.csv").write_text("user_id,item_id\n1,2\n")
     for k in ([5, 20], (5, 20), range(5, 21, 15), np.array([5, 20]), torch.tensor([5, 20])):
