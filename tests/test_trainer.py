@@ -10,6 +10,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -466,6 +467,14 @@ def test_a_state_that_does_not_fit_is_named(tmp_path):
         fit(2, other, folder=folder, resume=True)
 
 
+def test_lack_of_memory_is_no_other_model(tmp_path, monkeypatch):
+    fit(1, folder=RunFolder(tmp_path))
+    said = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: you tried to allocate 3 bytes."
+    monkeypatch.setattr(Factors, "load_state_dict", Mock(side_effect=RuntimeError(said)))
+    with pytest.raises(RuntimeError, match="enforce fail"):
+        fit(2, folder=RunFolder(tmp_path), resume=True)
+
+
 class Dies:
     """In place of ``replacing``: ends in the middle of the ``at``-th write, with half a file on the disk."""
 
@@ -493,7 +502,8 @@ def check_resumed(path):
         assert len(file.readlines()) == 5
 
 
-@pytest.mark.parametrize("at", [1, 4, 5, 6])  # resume.pt; resume.pt, metrics.csv, model.safetensors of epoch 2
+# resume.pt; resume.pt, metrics.csv, model.safetensors of epoch 2; the last two of epoch 4, with nothing left to train
+@pytest.mark.parametrize("at", [1, 4, 5, 6, 11, 12])
 def test_ended_while_writing_then_resumed(tmp_path, monkeypatch, at):
     monkeypatch.setattr(run, "replacing", Dies(at, stop))
     with pytest.raises(KeyboardInterrupt):
