@@ -11,7 +11,7 @@ from graphmi.losses.contrast import Contrast
 from graphmi.losses.objectives import Objective
 from graphmi.losses.pairs import multiplicity, pair_by_pair
 from graphmi.losses.regularizers import Regularizer
-from graphmi.losses.shapes import require_rows
+from graphmi.losses.shapes import checked_penalty, require_rows
 from graphmi.losses.weighting import UniformWeighting, Weighting
 from graphmi.nn.readout import Readout
 from graphmi.typing import Negatives, Representations
@@ -107,9 +107,8 @@ class MultiInterestLoss(Loss):
             loss = contrast.of_pairs(out, positive, negatives)  # [num_positives]
         named = [(type(self.objective).__name__, self._mean(loss, user if row is None else row))]
         for weight, regularizer in zip(self.weights, self.regularizers, strict=True):
-            named.append(
-                (type(regularizer).__name__, weight * _scalar(regularizer, regularizer(out, positive, negatives)))
-            )
+            penalty = checked_penalty(regularizer, regularizer(out, positive, negatives))
+            named.append((type(regularizer).__name__, weight * penalty))
         return unique_names(named)
 
     def totals(self, positive: Tensor, row: Tensor | None = None, user: Tensor | None = None) -> dict[str, Tensor]:
@@ -134,11 +133,3 @@ class MultiInterestLoss(Loss):
                 "PrefixLoader, or 0"
             )
         return multiplicity(owner).double() ** -self.user_balance
-
-
-def _scalar(regularizer: nn.Module, penalty: Tensor) -> Tensor:
-    if isinstance(penalty, Tensor) and penalty.dim():
-        raise ValueError(
-            f"{type(regularizer).__name__} must give a scalar, such as a mean over users (got {list(penalty.shape)})"
-        )
-    return penalty

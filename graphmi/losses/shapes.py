@@ -1,12 +1,12 @@
 """Checks of what models, readouts and objectives return: torch would broadcast most mistakes to a wrong number."""
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from graphmi.losses.objectives import Objective
 from graphmi.nn.readout import Readout, Scores
 from graphmi.typing import Negatives, Representations
 
-__all__ = ["checked_loss", "checked_scores", "require_rows"]
+__all__ = ["checked_loss", "checked_penalty", "checked_scores", "require_rows"]
 
 
 def require_rows(out: Representations, positive: Tensor, negatives: Negatives, row: Tensor | None) -> None:
@@ -25,18 +25,11 @@ def require_rows(out: Representations, positive: Tensor, negatives: Negatives, r
         raise ValueError(
             f"'negatives' must be what a sampler returns, Negatives(item) (got a {type(negatives).__name__})"
         )
-    shape, owner = out.interests.shape, positive if row is None else row
-    if (
-        len(shape) != 3
-        or positive.dim() != 1
-        or owner.shape != positive.shape
-        or (row is None and shape[0] != len(owner))
-    ):
-        of = (
-            "one row for each positive"
-            if row is None
-            else f"and 'row' a user for each positive (got {list(row.shape)})"
-        )
+    shape, owner, of = out.interests.shape, positive, "one row for each positive"
+    if row is not None:
+        owner, of = row, f"and 'row' a user for each positive (got {list(row.shape)})"
+    fits = len(shape) == 3 and positive.dim() == 1 and owner.shape == positive.shape
+    if not fits or (row is None and shape[0] != len(positive)):
         raise ValueError(
             f"interests must be [batch, num_interests, dim], {of} (got {list(shape)} for {list(positive.shape)} "
             "positives): a single vector per user is [batch, 1, dim]"
@@ -78,3 +71,16 @@ def checked_loss(objective: Objective, loss: Tensor, scores: Scores) -> Tensor:
             f"{list(loss.shape)}): the mean over them is taken later"
         )
     return loss
+
+
+def checked_penalty(regularizer: nn.Module, penalty: Tensor) -> Tensor:
+    """Return the penalty of a regularizer.
+
+    Raises:
+        ValueError: If it is not one number.
+    """
+    if isinstance(penalty, Tensor) and penalty.dim():
+        raise ValueError(
+            f"{type(regularizer).__name__} must give a scalar, such as a mean over users (got {list(penalty.shape)})"
+        )
+    return penalty
