@@ -14,15 +14,15 @@ _SCORES = 2**19  # scores at once, 2 MB, which stay in the cache
 def picked_products(query: Tensor, items: Tensor, item: Tensor) -> Tensor:
     """Return the inner products of each row with items of its own, ``[batch, num_negatives]``.
 
-    In full precision on the CPU, the products with all items are there for a few rows at a time, forth and back.
+    In full precision on the CPU, many rows have their products with all items a few rows at a time, forth and back.
 
     Args:
         query: ``[batch, dim]``.
         items: Vectors of all items, ``[num_items, dim]``.
         item: Item ids, ``[batch, num_negatives]``.
     """
-    half = query.dtype.itemsize < 4 or autocast_dtype(query) is not None
-    if half or query.device.type != "cpu" or torch.compiler.is_compiling():
+    plain = torch.compiler.is_compiling() or query.device.type != "cpu" or autocast_dtype(query) is not None
+    if plain or query.dtype.itemsize < 4 or len(query) * len(items) <= _SCORES:
         return (query @ items.t()).gather(1, item)
     found: Tensor = _PickedProducts.apply(query, items, item)  # type: ignore[no-untyped-call]
     return found
