@@ -17,7 +17,7 @@ from graphmi.losses.cross_entropy import cross_entropy_of_products
 from graphmi.losses.hits import Hits
 from graphmi.losses.partition import log_partition, negative_weights
 from graphmi.losses.products import NegativeVectors, over_vectors, partition_of_products, without_invalid
-from graphmi.nn.shortcuts import without_shortcuts
+from graphmi.nn.shortcuts import Shortcuts
 from graphmi.ranges import at_least, positive
 
 __all__ = ["BCELoss", "BPRLoss", "Objective", "SampledSoftmaxLoss", "TripletLoss", "require_scores"]
@@ -36,7 +36,7 @@ def require_scores(pos: Tensor, neg: Tensor) -> None:
         )
 
 
-class Objective(nn.Module, ABC):
+class Objective(Shortcuts, nn.Module, ABC):
     """A loss per user from the scores of its positive and negatives.
 
     Attributes:
@@ -45,15 +45,9 @@ class Objective(nn.Module, ABC):
         temperature: What divides the scores in it; ``None`` where there is nothing like it.
     """
 
+    shortcuts = ("forward", "softmax", "grouped"), ("partition", "partition_of_products")
     softmax: bool = False
     temperature: float | None = None
-
-    def __init_subclass__(cls, **options: object) -> None:
-        """A subclass that compares scores in its own way does so everywhere."""
-        super().__init_subclass__(**options)
-        if "softmax" not in vars(cls):
-            without_shortcuts(cls, Objective, "forward", ("softmax", "grouped"))
-        without_shortcuts(cls, Objective, "partition", ("partition_of_products",))
 
     @abstractmethod
     def forward(self, pos: Tensor, neg: Tensor, correction: Tensor | None = None) -> Tensor:

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from graphmi.losses.partition import log_partition
-from graphmi.nn.shortcuts import without_shortcuts
+from graphmi.nn.shortcuts import Shortcuts
 from graphmi.ranges import at_least
 
 __all__ = ["HardNegativeWeighting", "UniformWeighting", "Weighting", "mask_invalid"]
 
 
-class Weighting(nn.Module, ABC):
+class Weighting(Shortcuts, nn.Module, ABC):
     """Turns the proposal of the negatives into a correction of their scores.
 
     Attributes:
@@ -30,13 +30,9 @@ class Weighting(nn.Module, ABC):
         - output: broadcasts to ``neg``; ``None`` for zero
     """
 
+    shortcuts = (("forward", "one_by_one"),)
     one_by_one: bool = False
     log_q: bool = True
-
-    def __init_subclass__(cls, **options: object) -> None:
-        """A subclass that corrects in its own way compares all negatives of a user, unless it says otherwise."""
-        super().__init_subclass__(**options)
-        without_shortcuts(cls, Weighting, "forward", ("one_by_one",))
 
     @abstractmethod
     def forward(

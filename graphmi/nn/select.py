@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from graphmi.nn.autocast import widened
-from graphmi.nn.shortcuts import without_shortcuts
+from graphmi.nn.shortcuts import Shortcuts
 from graphmi.nn.similarity import InnerProduct, NegativeDistance, Similarity
 from graphmi.ranges import at_least, positive
 
@@ -33,7 +33,7 @@ def mask_interests(scores: Tensor, interest_mask: Tensor | None) -> Tensor:
     return scores.masked_fill(~interest_mask.unsqueeze(-1), -torch.inf)
 
 
-class Selector(nn.Module, ABC):
+class Selector(Shortcuts, nn.Module, ABC):
     """Weighs the interests of each user by items to which they answer.
 
     Attributes:
@@ -46,12 +46,8 @@ class Selector(nn.Module, ABC):
         - output: weights, ``[batch, num_interests, num_anchors]``, sum to one over the interests
     """
 
+    shortcuts = (("forward", "hard", "score"),)
     hard: bool = False
-
-    def __init_subclass__(cls, **options: object) -> None:
-        """A subclass that weighs in its own way scores by these weights, which are not hard unless it says so."""
-        super().__init_subclass__(**options)
-        without_shortcuts(cls, Selector, "forward", ("hard", "score"))
 
     @abstractmethod
     def forward(self, interests: Tensor, anchor: Tensor, interest_mask: Tensor | None = None) -> Tensor:

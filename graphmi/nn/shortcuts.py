@@ -1,22 +1,30 @@
 """Shorter ways to what a class computes, and subclasses that compute something else."""
 
-__all__ = ["without_shortcuts"]
+from typing import ClassVar
+
+__all__ = ["Shortcuts"]
 
 
-def without_shortcuts(cls: type, base: type, method: str, shortcuts: tuple[str, ...]) -> None:
-    """Take from a subclass that replaces a method what the class above says or does in place of that method.
+class Shortcuts:
+    """An interface whose classes may compute the same in shorter ways than by its main method.
 
-    Without this, a subclass that replaces ``extract`` of an extractor would train on prefixes by the pass over all of
-    them that it inherits, which knows nothing of its ``extract``.
+    A subclass that replaces the main method of a class above it gets the plain form of the interface in place of each
+    shortcut that it does not have itself. Without this, a subclass that replaces ``extract`` of an extractor would
+    train on prefixes by the pass over all of them that it inherits, which knows nothing of its ``extract``.
 
-    Args:
-        cls: The subclass.
-        base: The interface, which has the plain form of each shortcut.
-        method: What the shortcuts shorten.
-        shortcuts: Names of methods and attributes; those that the subclass has itself stay.
+    Attributes:
+        shortcuts: Each a method and the methods and attributes that go past it, of which the interface has plain forms.
     """
-    own = vars(cls)
-    if method in own:
-        for name in shortcuts:
-            if name not in own:
-                setattr(cls, name, getattr(base, name))
+
+    shortcuts: ClassVar[tuple[tuple[str, ...], ...]] = ()
+
+    def __init_subclass__(cls, **options: object) -> None:
+        """Put plain forms in place of what a subclass inherits past its own methods."""
+        super().__init_subclass__(**options)
+        own = vars(cls)
+        if "shortcuts" in own:
+            return
+        interface = next(base for base in cls.__mro__ if "shortcuts" in vars(base))
+        passed = {name for method, *names in cls.shortcuts if method in own for name in names}
+        for name in passed - own.keys():
+            setattr(cls, name, getattr(interface, name))

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from graphmi.nn.autocast import widened
-from graphmi.nn.shortcuts import without_shortcuts
+from graphmi.nn.shortcuts import Shortcuts
 from graphmi.nn.unit import unit
 from graphmi.ranges import at_least
 
 __all__ = ["Cosine", "InnerProduct", "NegativeDistance", "ProjectedInnerProduct", "Similarity"]
 
 
-class Similarity(nn.Module, ABC):
+class Similarity(Shortcuts, nn.Module, ABC):
     """Scores every interest of every user against items; higher is better.
 
     An item may have several vectors side by side, ``num_vectors * dim``; the best one counts.
@@ -29,12 +29,8 @@ class Similarity(nn.Module, ABC):
         - output: ``[batch, num_interests, num_items]``
     """
 
+    shortcuts = (("pairwise", "linear"),)
     linear: bool = False
-
-    def __init_subclass__(cls, **options: object) -> None:
-        """A subclass that scores pairs in its own way is not linear unless it says so."""
-        super().__init_subclass__(**options)
-        without_shortcuts(cls, Similarity, "pairwise", ("linear",))
 
     def forward(self, interests: Tensor, items: Tensor) -> Tensor:
         """Return the scores, ``[batch, num_interests, num_items]``.

@@ -105,7 +105,7 @@ def test_an_objective_that_says_that_it_is_a_softmax_keeps_its_ways():
             return super().forward(*arguments)
 
     assert (Late.softmax, Told.softmax, SampledSoftmaxLoss.softmax) == (False, True, True)
-    assert Told.grouped is SampledSoftmaxLoss.grouped is not Late.grouped
+    assert Told.partition is SampledSoftmaxLoss.partition
 
 
 def test_a_weighting_with_a_forward_of_its_own_may_compare_negatives():

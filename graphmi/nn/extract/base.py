@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch_geometric.utils import to_dense_batch
 
 from graphmi.nn.extract.packed import padded, require_real_first
-from graphmi.nn.shortcuts import without_shortcuts
+from graphmi.nn.shortcuts import Shortcuts
 
 __all__ = ["Extractor", "Interests", "linear_parts", "over_real_positions"]
 
@@ -31,7 +31,7 @@ class Interests(NamedTuple):
     routing_variance: Tensor | None = None
 
 
-class Extractor(nn.Module, ABC):
+class Extractor(Shortcuts, nn.Module, ABC):
     """Finds the interests in a history, or in any set of vectors.
 
     Any extractor is made from the two numbers ``(embedding_dim, max_length)`` and options of its own; ``max_length``
@@ -41,12 +41,8 @@ class Extractor(nn.Module, ABC):
         num_interests: How many interests it finds.
     """
 
+    shortcuts = (("extract", "extract_packed", "prefixes", "contributions"),)
     num_interests: int
-
-    def __init_subclass__(cls, **options: object) -> None:
-        """A subclass that extracts in its own way does so of prefixes and of packed histories too."""
-        super().__init_subclass__(**options)
-        without_shortcuts(cls, Extractor, "extract", ("extract_packed", "prefixes", "contributions"))
 
     def forward(self, x: Tensor, where: Tensor, dim_size: int | None = None) -> Interests:
         """Return the :class:`Interests` of histories, or of sets as PyG holds them.

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from graphmi.nn.select import Selector
-from graphmi.nn.shortcuts import without_shortcuts
+from graphmi.nn.shortcuts import Shortcuts
 from graphmi.nn.similarity import InnerProduct, Similarity
 
 __all__ = ["Readout", "Scores", "of_positives", "partition_per_interest", "scores_per_interest", "weighted_sum"]
@@ -40,7 +40,7 @@ class Scores(NamedTuple):
     score: Callable[[Tensor], Tensor] | None = None
 
 
-class Readout(nn.Module, ABC):
+class Readout(Shortcuts, nn.Module, ABC):
     """Scores the positive and the negatives of each user.
 
     Shapes:
@@ -50,11 +50,7 @@ class Readout(nn.Module, ABC):
         - interest_mask: ``[batch, num_interests]``, False where an interest is inactive; each user has an active one
     """
 
-    def __init_subclass__(cls, **options: object) -> None:
-        """A subclass that scores or sums in its own way does so everywhere."""
-        super().__init_subclass__(**options)
-        without_shortcuts(cls, Readout, "forward", ("grouped", "partitioned", "as_products"))
-        without_shortcuts(cls, Readout, "partitioned", ("as_products",))
+    shortcuts = ("forward", "grouped", "partitioned", "as_products"), ("partitioned", "as_products")
 
     @abstractmethod
     def forward(
