@@ -193,11 +193,11 @@ def choose_metric(runs: Sequence[NamedRun], metric: str | None = None) -> str:
     """Return the metric by which runs are compared: the one asked for, or the one that the first run monitored.
 
     Raises:
-        UsageError: If not every run has it, or it is one of lists beyond accuracy.
+        UsageError: If not every run has it, or it is one of lists or interests, beyond accuracy.
     """
     metric = metric or str(runs[0].result["config"]["trainer"]["monitor"])
     shared = shared_metrics(runs)
-    if any(metric in run.result.get("lists", {}) for run in runs):
+    if any(metric in {**run.result.get("lists", {}), **(run.result.get("interests") or {})} for run in runs):
         raise UsageError(
             f"'{metric}' is beyond accuracy, which tests and tables of papers leave out: name a metric such as "
             f"'{shared[0]}', and 'graphmi compare' without --table shows it beside"

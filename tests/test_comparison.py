@@ -244,10 +244,10 @@ def test_lists_beyond_accuracy_are_shown_as_long_as_the_metric(runs, compare, tm
 
 
 def test_lists_beyond_accuracy_are_no_metric_of_tests_and_tables(runs, compare):
-    for words in (["--table", "ndcg@20", "coverage@20"], ["--metric", "coverage@20"]):
-        status, _, err = compare("popular", "k1/seeds/0", *words)
+    for words in (["--table", "ndcg@20", "coverage@20"], ["--metric", "coverage@20"], ["--metric", "cosine"]):
+        status, _, err = compare("popular", "k2/seeds/0", *words)
         assert (status, err.count("\n")) == (2, 1)
-        assert "'coverage@20' is beyond accuracy, which tests and tables of papers leave out: name a metric" in err
+        assert f"'{words[-1]}' is beyond accuracy, which tests and tables of papers leave out: name a metric" in err
 
 
 def test_lists_that_a_run_knows_nothing_of_are_left_out(runs, compare, tmp_path):
