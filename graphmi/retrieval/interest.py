@@ -7,7 +7,7 @@ from torch.nn.functional import embedding
 from graphmi.retrieval import parallel
 from graphmi.typing import ItemTable
 
-__all__ = ["best_interest", "without_inactive"]
+__all__ = ["best_interest", "item_scores", "without_inactive"]
 
 _NUMBERS = 2**20  # numbers of item vectors held at once
 
@@ -40,6 +40,21 @@ def best_interest(
     return interest.masked_fill(ids < 0, -1)
 
 
+def item_scores(queries: Tensor, items: Tensor | ItemTable, index: Tensor) -> Tensor:
+    """Return what each interest scores on items of each row, ``[batch, num_interests, num]``.
+
+    Args:
+        queries: Interests, ``[batch, num_interests, dim]`` float32.
+        items: Item vectors, ``[num_items, num_vectors * dim]``; where an item has several, the best counts.
+        index: Item ids, ``[batch, num]``.
+    """
+    # a sixth of the time of plain indexing on the CPU
+    vectors = embedding(index, items) if isinstance(items, Tensor) else items[index]
+    vectors = vectors.float().view(len(index), -1, queries.size(2))  # [batch, num * num_vectors, dim]
+    scores = queries @ vectors.transpose(1, 2)
+    return scores.view(*scores.shape[:2], index.size(1), -1).amax(dim=-1)
+
+
 def without_inactive(queries: Tensor, interest_mask: Tensor | None) -> Tensor:
     """Repeat an active interest in place of the inactive ones, which leaves the best score as it is.
 
@@ -61,12 +76,7 @@ def _source(interest_mask: Tensor) -> Tensor:
 @torch.no_grad()
 def _argmax(queries: Tensor, items: Tensor | ItemTable, ids: Tensor) -> Tensor:
     """Return the first best interest of each item, with operations that a processor vectorises."""
-    index = ids.clamp(min=0)
-    # a sixth of the time of plain indexing on the CPU
-    vectors = embedding(index, items) if isinstance(items, Tensor) else items[index]
-    vectors = vectors.float().view(len(ids), -1, queries.size(2))  # [rows, k * num_vectors, dim]
-    scores = queries @ vectors.transpose(1, 2)  # [rows, num_interests, k * num_vectors]
-    scores = scores.view(*scores.shape[:2], ids.size(1), -1).amax(dim=-1)
+    scores = item_scores(queries, items, ids.clamp(min=0))
     rank = torch.arange(scores.size(1), 0, -1, device=ids.device).view(1, -1, 1)
     first = ((scores == scores.amax(dim=1, keepdim=True)) * rank).amax(dim=1)
     return scores.size(1) - first

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["EMPTY", "decode", "encode", "ids", "largest", "largest_places", "largest_sorted"]
+__all__ = ["EMPTY", "decode", "encode", "ids", "largest", "largest_places", "largest_sorted", "padded"]
 
 _LOW = 0xFFFFFFFF  # the low word holds the complement of the id, so that of equal scores the lower id wins
 _SIGN = 0x7FFFFFFF
@@ -81,3 +81,20 @@ def largest_sorted(keys: Tensor, k: int) -> Tensor:
     if keys.device.type != "cpu":
         return keys.sort(dim=1, descending=True).values
     return torch.from_numpy(np.sort(keys.numpy(), axis=1)).flip(1)
+
+
+def padded(values: Tensor, row: Tensor, num_rows: int, fill: int) -> Tensor:
+    """Return values that stand row by row, ``[num]``, as ``[num_rows, most of a row]`` with ``fill`` in other places.
+
+    Args:
+        values: ``[num]`` int64.
+        row: The row of each, ``[num]`` ascending.
+        num_rows: Number of rows.
+        fill: What is not given.
+    """
+    count = torch.bincount(row, minlength=num_rows)
+    width = int(count.max())
+    out = torch.full((num_rows, width), fill)
+    shift = torch.arange(num_rows) * width - (count.cumsum(0) - count)
+    out.view(-1)[torch.arange(len(row)) + shift.take(row)] = values
+    return out

@@ -11,12 +11,13 @@ from graphmi.ranges import at_least
 from graphmi.retrieval import keys, parallel
 from graphmi.retrieval.blocks import Buffers, Excluded, ItemBlock
 from graphmi.retrieval.interest import best_interest, without_inactive
+from graphmi.retrieval.sieve import Sieve
 from graphmi.typing import ItemTable
 
 __all__ = ["TopK", "rank", "top_k"]
 
 _ITEMS = 16_384  # items ranked at once
-_SCORES = {"cpu": 2**21, "cuda": 2**27}  # scores held at once; on a processor 8 MB for each thread, in its caches
+_SCORES = {"cpu": 2**22, "cuda": 2**27}  # scores held at once; on a processor 8 MB for each thread, in its caches
 
 
 class TopK(NamedTuple):
@@ -103,7 +104,11 @@ def rank(
     for start in range(0, len(items), _ITEMS):
         vectors = items[start : start + _ITEMS].float()
         grouped = 6 * len(queries) > vectors.size(1)  # for fewer rows the copy costs more than groups save
-        block = ItemBlock(vectors, start, k, queries.size(1), queries.size(2), block_size, buffers, grouped=grouped)
+        shape = k, queries.size(1), queries.size(2)
+        if grouped and Sieve.pays(vectors, k, queries):
+            block: ItemBlock = Sieve(vectors, start, *shape, block_size, buffers)
+        else:
+            block = ItemBlock(vectors, start, *shape, block_size, buffers, grouped=grouped)
 
         def merge(task: tuple[slice, Excluded | None], block: ItemBlock = block) -> Tensor:
             rows, excluded = task

@@ -165,6 +165,21 @@ def test_vectors_are_copied_for_many_rows_only(monkeypatch, rows, copied):
     assert [block.planes[0][0].data_ptr() != items.data_ptr() for block in made] == [copied]
 
 
+@pytest.mark.parametrize(("order", "counted"), [("falling", 1), ("mixed", 1), ("rising", 4)])
+def test_later_blocks_look_for_what_is_better_only(monkeypatch, order, counted):
+    monkeypatch.setattr("graphmi.retrieval.topk._ITEMS", 100)
+    calls, best = [], ItemBlock._best
+    monkeypatch.setattr(ItemBlock, "_best", lambda *args: calls.append(1) or best(*args))
+    items = integers(500, 1, high=2000)
+    items = {"falling": items.sort(dim=0, descending=True), "mixed": [items], "rising": items.sort(dim=0)}[order][0]
+    queries = torch.ones(20, 1, 1)
+    scores, ids = rank(queries, items, 5)
+    values, expected, _ = full_sort(queries, items, 5)
+    assert torch.equal(scores, values)
+    assert torch.equal(ids, expected)
+    assert len(calls) == counted
+
+
 class Table:
     """Item vectors that are only there in pieces."""
 
