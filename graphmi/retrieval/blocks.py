@@ -67,8 +67,9 @@ class ItemBlock:
         num_items, width = vectors.shape
         self.num_items, self.start, self.k, self.dim = num_items, start, k, dim
         # To look at an item of the best groups costs about three times as much as to look at a group. Of later items
-        # fewer groups come into question.
-        self.size = max(1, round(math.sqrt(max(start, num_items) / (3 * k)))) if grouped else 1
+        # fewer groups come into question. There are at least k groups.
+        size = min(math.sqrt(max(start, num_items) / (3 * k)), num_items / (2 * k))
+        self.size = max(1, round(size)) if grouped else 1
         self.groups = math.ceil(num_items / (self.size * _LINE)) * _LINE if grouped else num_items
         self.buffers = buffers
         self.planes = self._planes(vectors) if grouped else vectors.view(1, num_items, -1, dim).transpose(1, 2)

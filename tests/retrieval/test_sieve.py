@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphmi.retrieval import rank, sieve, topk
-from graphmi.retrieval.blocks import ItemBlock
+from graphmi.retrieval import keys, rank, sieve, topk
+from graphmi.retrieval.blocks import Buffers, ItemBlock
 from graphmi.retrieval.sieve import Sieve
 
 
@@ -99,6 +99,17 @@ def test_later_blocks_look_only_for_what_is_better(monkeypatch, told):
     items.view(2, 2, -1)[:, 1] *= 0.3  # blocks of high scores, low ones, high ones, low ones
     torch.testing.assert_close(rank(queries, items, 5)[0], full_sort(queries, items, 5)[0].float())
     assert told[1] == told[3] == 0 < told[2]
+
+
+def test_a_late_block_that_has_the_first_items(told):
+    generator = torch.Generator().manual_seed(0)
+    queries, items = torch.rand(20, 2, 8, generator=generator), torch.rand(1000, 8, generator=generator)
+    late = Sieve(items, 10**9, 10, 2, 8, 2**20, Buffers())
+    best, _ = late.merge(torch.full((20, 10), keys.EMPTY), queries, None)
+    _, ids = keys.decode(keys.largest_sorted(best, 10))
+    assert torch.equal(ids - 10**9, rank(queries, items, 10)[1])
+    assert len(told) == 2
+    assert all(told)
 
 
 def test_rounding_that_all_goes_one_way(told):
