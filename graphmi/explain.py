@@ -12,6 +12,7 @@ from graphmi.asking import device_of, evaluating, propagating_once, question, un
 from graphmi.attribution import Attribution, Cause, attribute
 from graphmi.data import Dataset, Histories
 from graphmi.data.dataset import Part
+from graphmi.ranges import at_least
 from graphmi.retrieval import TopK, rank, top_k
 from graphmi.typing import Batch, Contributions, Decomposable, Representations
 
@@ -131,6 +132,8 @@ class Explainer:
         Raises:
             ValueError: If an id is no user, or a number is out of range.
         """
+        at_least(1, k=k, num_nearest=num_nearest)
+        at_least(0, num_causes=num_causes)
         users = users.cpu()
         if len(users) and not 0 <= int(users.min()) <= int(users.max()) < self.dataset.num_users:
             limit = self.dataset.num_users

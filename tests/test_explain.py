@@ -300,6 +300,9 @@ def test_arguments_out_of_range(dataset):
     explainer = Explainer(dataset, Popularity(dataset.graph()))
     with pytest.raises(ValueError, match=r"'users' must be in \[0, 30\) \(got 4 to 30\)"):
         explainer(torch.tensor([4, 30]))
+    for name, least in {"num_nearest": 1, "num_causes": 0}.items():
+        with pytest.raises(ValueError, match=rf"'{name}' must be at least {least} \(got {least - 1}\)"):
+            explainer(USERS, **{name: least - 1})
     with pytest.raises(ValueError, match="'k' must be at least 1"):
         explainer(USERS, k=0)
     with pytest.raises(ValueError, match="'part' must be"):
