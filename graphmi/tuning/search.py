@@ -48,6 +48,7 @@ class Search:
 
     Raises:
         DataError: If the data cannot be used, or has no categories for groups by them; nothing is left behind then.
+        ValueError: If ``seed`` is negative.
         UsageError: If the configuration has no such option, an option of the data is to be searched, a spread has no
             groups, or the storage has a search of another configuration, of other ranges or of other data.
 
@@ -70,13 +71,16 @@ class Search:
     ) -> None:
         if launched() > 1:  # its processes would train one model, and each has a trial of its own
             raise UsageError("a search trains in one process: start it several times instead of with torchrun")
+        at_least(0, seed=seed)
         self.values, self.space, self.out = config.to_dict(), dict(space), Path(out)
         self.metric, self.spread, self.seed = str(self.values["trainer"]["monitor"]), spread, seed
         require_searchable(self.values, self.space)
         experiment = config.experiment()
         self._dataset = experiment.dataset()  # first: what is wrong with it leaves no search behind
-        self._diversity = experiment.groups.values(self._dataset.train) if spread else None  # the same for every trial
-        if self._diversity is not None and self._diversity.isnan().all():
+        # The same for every trial. The test has groups too: those that cannot be are found missing before the search.
+        grouped = spread or experiment.groups.by == "categories"
+        self._diversity = experiment.groups.values(self._dataset.train) if grouped else None
+        if spread and self._diversity is not None and self._diversity.isnan().all():
             raise UsageError("a small spread needs groups of users, and there are none: choose 'groups.by'")
         self.study = optuna.create_study(
             study_name=self.out.name,
@@ -146,7 +150,7 @@ class Search:
     def _one(self, begun: int, shown: SearchProgress, until: float | None) -> FrozenTrial:
         """Run one trial after those that have begun, and return it."""
         # A sampler for each trial that counts: a search that was interrupted draws what it would have drawn.
-        self.study.sampler = optuna.samplers.TPESampler(seed=self.seed + begun)
+        self.study.sampler = optuna.samplers.TPESampler(seed=(self.seed + begun) % 2**32)  # what numpy takes
         trial = self.study.ask()
         try:
             mark(trial)

@@ -109,6 +109,9 @@ def test_a_search_in_parts_is_the_search_at_once(tmp_path, measured):
     other = Search(config(), RATE, tmp_path / "other", seed=5)
     other.run(trials=3, progress=False)
     assert params(other)[1:] != params(whole)[1:3]
+    large = Search(config(), RATE, tmp_path / "large", seed=2**63 - 1)  # as a run can have it
+    large.run(trials=2, progress=False)
+    assert len(params(large)) == 2
 
 
 def test_an_interrupted_trial_is_tried_again(tmp_path, measured, monkeypatch):
@@ -254,6 +257,8 @@ def test_what_cannot_be_searched_is_refused(tmp_path):
             Search(config(), {name: FloatDistribution(0, 1)}, tmp_path / "s")
     with pytest.raises(ValueError, match="'trials' must be at least 1"):
         Search(config(), RATE, tmp_path / "s").run(trials=0)
+    with pytest.raises(ValueError, match=r"'seed' must be at least 0 \(got -1\)"):
+        Search(config(), RATE, tmp_path / "s", seed=-1)
     with pytest.raises(UsageError, match="has 1 objectives, and 2"):
         Search(config(), RATE, tmp_path / "s", spread=True)
     with pytest.raises(ValueError, match="is complete"):
@@ -269,6 +274,9 @@ def test_groups_that_cannot_be_leave_no_search_behind(tmp_path):
         without = read_config(*preset_texts("mf"), arguments=["--data", str(clicks), "--groups.by", by])
         with pytest.raises(error, match=r"categories|a small spread needs groups"):
             Search(without, RATE, tmp_path / "s", spread=True)
+        if by == "categories":  # of which the test would be the first to know, after the search
+            with pytest.raises(DataError, match="categories"):
+                Search(without, RATE, tmp_path / "s")
     assert list(tmp_path.iterdir()) == [clicks]
 
 
