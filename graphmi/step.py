@@ -45,9 +45,10 @@ class Step(nn.Module):
         """
         negatives, batch = self.sampler(user, positive, self.draws), Batch(**entries)
         terms: Any = self.terms(batch, negatives if row is None else negatives.take(row))
-        if not isinstance(terms, dict):
-            name, kind = type(self.loss).__name__, type(terms).__name__
-            raise ValueError(f"'terms' of {name} must return a dictionary of scalars by name (got a {kind})")
+        got = {name: list(term.shape) for name, term in terms.items()} if isinstance(terms, dict) else None
+        if got is None or any(got.values()):
+            name, found = type(self.loss).__name__, got or f"a {type(terms).__name__}"
+            raise ValueError(f"'terms' of {name} must return a dictionary of scalars by name (got {found})")
         return terms if share is None else {name: share[name] * term for name, term in terms.items()}
 
     def _terms(self, batch: Batch, negatives: Negatives) -> dict[str, Tensor]:

@@ -238,11 +238,12 @@ def test_a_loss_that_is_not_finite_names_the_term_that_broke_first(tmp_path, cli
     assert RunFolder(tmp_path).read_state()["history"]["epochs"] == 2  # the last good epoch
 
 
-def test_a_loss_without_terms_by_name_gets_a_sentence():
+def test_a_loss_without_scalars_by_name_gets_a_sentence():
     loss = Loss()
-    loss.terms = lambda *_: torch.zeros(())
-    with pytest.raises(ValueError, match=r"'terms' of Loss must return a dictionary of scalars .*\(got a Tensor\)"):
-        fit(1, loss=loss)
+    for terms, got in ((torch.zeros(()), "a Tensor"), ({"own": torch.zeros(3)}, r"{'own': \[3\]}")):
+        loss.terms = lambda *_, terms=terms: terms
+        with pytest.raises(ValueError, match=rf"'terms' of Loss must return a dictionary of scalars .*\(got {got}\)"):
+            fit(1, loss=loss)
 
 
 @pytest.mark.parametrize("precision", ["64-true", "bf16-mixed"])

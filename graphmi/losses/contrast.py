@@ -12,7 +12,7 @@ from graphmi.losses.hits import Hits, accidental_hits
 from graphmi.losses.objectives import Objective
 from graphmi.losses.picked import picked_products
 from graphmi.losses.products import NegativeVectors
-from graphmi.losses.shapes import checked_loss, checked_scores
+from graphmi.losses.shapes import checked_correction, checked_loss, checked_scores
 from graphmi.losses.weighting import UniformWeighting, Weighting
 from graphmi.nn.readout import Readout, Scores
 from graphmi.typing import ItemTable, Negatives, Representations
@@ -204,8 +204,8 @@ class Contrast:
             valid = valid.unsqueeze(1) if valid is not None else None
             log_q = log_q.unsqueeze(1) if log_q is not None and log_q.dim() == 2 else log_q
             pos_log_q = None if pos_log_q is None else pos_log_q.unsqueeze(1)
-        correction: Tensor | None = self.weighting(scores.neg, log_q, valid, pos_log_q)
-        return correction
+        correction = self.weighting(scores.neg, log_q, valid, pos_log_q)
+        return checked_correction(self.weighting, correction, scores.neg)
 
     def _of_rows(self, loss: Tensor, scores: Scores) -> Tensor:
         """Return one loss per row, where each interest may make one of its own."""

@@ -96,7 +96,7 @@ class MultiInterestLoss(Loss):
         """Return the objective and each weighted regularizer by class name.
 
         Raises:
-            ValueError: If what model, readout, objective or a regularizer gives has the wrong shape.
+            ValueError: If what model, sampler or a part of the loss gives has the wrong shape.
         """
         require_rows(out, positive, negatives, row)
         contrast = Contrast(self.readout, self.objective, self.weighting, alike=not self.user_balance)

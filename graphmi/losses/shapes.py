@@ -1,16 +1,18 @@
 """Checks of what models, readouts and objectives return: torch would broadcast most mistakes to a wrong number."""
 
+import torch
 from torch import Tensor, nn
 
 from graphmi.losses.objectives import Objective
+from graphmi.losses.weighting import Weighting
 from graphmi.nn.readout import Readout, Scores
 from graphmi.typing import Negatives, Representations
 
-__all__ = ["checked_loss", "checked_penalty", "checked_scores", "require_rows"]
+__all__ = ["checked_correction", "checked_loss", "checked_penalty", "checked_scores", "require_rows"]
 
 
 def require_rows(out: Representations, positive: Tensor, negatives: Negatives, row: Tensor | None) -> None:
-    """Check that a model answered for the positives.
+    """Check that a model and a sampler answered for the positives.
 
     Args:
         out: The model's output.
@@ -19,8 +21,10 @@ def require_rows(out: Representations, positive: Tensor, negatives: Negatives, r
         row: Which user each positive belongs to, ``[num_positives]``; ``None`` where it is one each.
 
     Raises:
-        ValueError: If interests or positives have another shape, or the negatives are something else.
+        ValueError: If interests, positives or negatives have another shape, or one of them is something else.
     """
+    if not isinstance(out, Representations):
+        raise ValueError(f"the model must return Representations(interests, items) (got a {type(out).__name__})")
     if not isinstance(negatives, Negatives):
         raise ValueError(
             f"'negatives' must be what a sampler returns, Negatives(item) (got a {type(negatives).__name__})"
@@ -33,6 +37,24 @@ def require_rows(out: Representations, positive: Tensor, negatives: Negatives, r
         raise ValueError(
             f"interests must be [batch, num_interests, dim], {of} (got {list(shape)} for {list(positive.shape)} "
             "positives): a single vector per user is [batch, 1, dim]"
+        )
+    _require_negatives(negatives, shape[0])
+
+
+def _require_negatives(negatives: Negatives, batch: int) -> None:
+    item, parts = negatives.item, (negatives.log_q, negatives.pos_log_q, negatives.valid)
+    wanted = item.shape, (batch,), (batch, *item.shape[-1:])
+    fits = item.dim() in (1, 2) and item.shape[:-1] in ((), (batch,)) and item.dtype == torch.int64
+    if not fits or any(part is not None and part.shape != shape for part, shape in zip(parts, wanted, strict=True)):
+        shapes = ", ".join(
+            f"'{name}' {list(part.shape)}"
+            for name, part in zip(("log_q", "pos_log_q", "valid"), parts, strict=True)
+            if part is not None
+        )
+        raise ValueError(
+            "a sampler must give 'item' [num_negatives] or [batch, num_negatives] of int64, 'log_q' of the same shape, "
+            f"'pos_log_q' [batch] and 'valid' [batch, num_negatives]; the batch has {batch} rows (got 'item' "
+            f"{list(item.shape)} of {item.dtype}{', ' * bool(shapes)}{shapes})"
         )
 
 
@@ -57,6 +79,22 @@ def checked_scores(readout: Readout, scores: Scores, num_positives: int) -> Scor
             f"'neg' {list(neg)}, 'weight' {weight and list(weight)})"
         )
     return scores
+
+
+def checked_correction(weighting: Weighting, correction: Tensor | None, neg: Tensor) -> Tensor | None:
+    """Return the correction of a weighting.
+
+    Raises:
+        ValueError: If it does not broadcast to the negative scores.
+    """
+    sizes = () if correction is None else correction.shape
+    own, scores = sizes[::-1], neg.shape[::-1]
+    if len(own) > len(scores) or any(size not in (1, other) for size, other in zip(own, scores, strict=False)):
+        raise ValueError(
+            f"{type(weighting).__name__} must give a correction that broadcasts to the negative scores, "
+            f"{list(neg.shape)} (got {list(sizes)})"
+        )
+    return correction
 
 
 def checked_loss(objective: Objective, loss: Tensor, scores: Scores) -> Tensor:

@@ -114,7 +114,7 @@ class SequenceModel(nn.Module):
 
         Raises:
             ValueError: If the batch has no histories, or longer ones than ``max_length``, or (on the CPU) padding that
-                comes before real positions.
+                comes before real positions, or what the encoder gives has another shape.
         """
         history, mask = self._history(batch)
         if batch.prefix is None and type(self.encoder) is IdentityEncoder and pays(history):
@@ -188,7 +188,11 @@ class SequenceModel(nn.Module):
         """Return the histories as the encoder reads them, ``[num_sequences, length, dim]``."""
         # What pads is read as the first item of its history, so that no other item gets a gradient of zeros.
         history = history.where(mask, history[:, :1])
-        encoded: Tensor = self.encoder(at_real_positions(lambda item, _: self._read(item), history, mask), mask)
+        x = at_real_positions(lambda item, _: self._read(item), history, mask)
+        encoded: Tensor = self.encoder(x, mask)
+        if encoded.shape != x.shape:
+            name = type(self.encoder).__name__
+            raise ValueError(f"{name} must give [batch, length, dim], {list(x.shape)} (got {list(encoded.shape)})")
         return encoded
 
     def _read(self, item: Tensor) -> Tensor:

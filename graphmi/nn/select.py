@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from graphmi.nn.autocast import widened
 from graphmi.nn.shortcuts import Shortcuts
 from graphmi.nn.similarity import InnerProduct, NegativeDistance, Similarity
+from graphmi.nn.weights_of import weights_of
 from graphmi.ranges import at_least, positive
 
 __all__ = [
@@ -57,8 +58,7 @@ class Selector(Shortcuts, nn.Module, ABC):
         self, interests: Tensor, items: Tensor, similarity: Similarity, interest_mask: Tensor | None = None
     ) -> Tensor:
         """Score each item by the interests that it selects itself, ``[batch, num_items]``."""
-        weights = self(interests, items, interest_mask)
-        scores: Tensor = weights * similarity(interests, items)
+        scores: Tensor = weights_of(self, interests, items, interest_mask) * similarity(interests, items)
         return scores.sum(1)
 
 

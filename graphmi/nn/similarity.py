@@ -36,7 +36,8 @@ class Similarity(Shortcuts, nn.Module, ABC):
         """Return the scores, ``[batch, num_interests, num_items]``.
 
         Raises:
-            ValueError: The width of the items is not a multiple of the width of the interests.
+            ValueError: The width of the items is not a multiple of the width of the interests, or what :meth:`pairwise`
+                gives is no score for each pair.
         """
         dim = interests.size(-1)
         num_vectors, rest = divmod(items.size(-1), dim)
@@ -46,13 +47,22 @@ class Similarity(Shortcuts, nn.Module, ABC):
             )
         vectors = items.reshape(*items.shape[:-2], items.size(-2) * num_vectors, dim)
         if vectors.dim() == 2:  # one matrix product for the whole batch
-            rows = self.pairwise(interests.reshape(-1, dim), vectors)
+            rows = self._pairs(interests.reshape(-1, dim), vectors)
             scores = rows.view(*interests.shape[:-1], vectors.size(0))
         else:
-            scores = self.pairwise(interests, vectors)
+            scores = self._pairs(interests, vectors)
         if num_vectors == 1:
             return scores
         return scores.view(*scores.shape[:-1], items.size(-2), num_vectors).amax(-1)
+
+    def _pairs(self, left: Tensor, right: Tensor) -> Tensor:
+        scores = self.pairwise(left, right)
+        if scores.shape != (*left.shape[:-1], right.size(-2)):
+            raise ValueError(
+                f"'pairwise' of {type(self).__name__} must give [..., n, m] for [..., n, dim] and [..., m, dim] (got "
+                f"{list(scores.shape)} for {list(left.shape)} and {list(right.shape)})"
+            )
+        return scores
 
     @abstractmethod
     def pairwise(self, left: Tensor, right: Tensor) -> Tensor:

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphmi.losses import BPRLoss, MultiInterestLoss, Objective, Regularizer, SampledSoftmaxLoss
-from graphmi.nn import ExpectedReadout, Readout, Scores, Selector, SelectReadout, SoftmaxSelector
+from graphmi.losses import BPRLoss, MultiInterestLoss, Objective, Regularizer, SampledSoftmaxLoss, Weighting
+from graphmi.nn import ExpectedReadout, Readout, Scores, Selector, SelectReadout, Similarity, SoftmaxSelector
 from graphmi.typing import Negatives, Representations
 
 BATCH, ITEMS = 4, torch.randn(9, 2, generator=torch.Generator().manual_seed(0))
@@ -91,9 +91,88 @@ def test_scores_of_a_readout_have_a_row_for_each_positive(objective):
         loss_of(out, OwnReadout(lambda pos, neg: (pos.squeeze(1), neg)), objective)
 
 
-def test_weights_of_a_selector_are_seen_in_the_scores():
-    with pytest.raises(ValueError, match=r"ExpectedReadout must give .*'weight' \[4, 1, 3\]"):
-        loss_of(interests(BATCH, 3, 2), ExpectedReadout(OwnSelector()))
+@pytest.mark.parametrize("hard", [False, True])
+@pytest.mark.parametrize("readout", [SelectReadout, ExpectedReadout])
+@OBJECTIVES
+def test_a_selector_weighs_each_interest_of_each_user(readout, objective, hard):
+    selector = OwnSelector()
+    selector.hard = hard
+    loss, out, row = MultiInterestLoss(readout(selector), objective), interests(BATCH, 3, 2), torch.arange(BATCH)
+    for own in (None, row):
+        negatives = Negatives(NEGATIVES.item, excludes_known=own is not None)
+        with pytest.raises(ValueError, match=r"OwnSelector must give weights .*, \[4, 3, 1\] \(got \[4, 1, 3\]\)"):
+            loss(out, POSITIVE, negatives, own)
+    with pytest.raises(ValueError, match=r"OwnSelector must give weights"):
+        loss_of(out, SelectReadout(selector, anchor="candidate"), objective)
+
+
+@OBJECTIVES
+def test_a_model_returns_representations(objective):
+    with pytest.raises(ValueError, match=r"Representations\(interests, items\) \(got a Tensor\)"):
+        loss_of(torch.ones(BATCH, 3, 2), objective=objective)
+
+
+@OBJECTIVES
+@pytest.mark.parametrize(
+    ("wrong", "got"),
+    [
+        ({"item": torch.zeros(2, 3, dtype=torch.int64)}, r"'item' \[2, 3\] of torch.int64"),
+        ({"item": torch.zeros(BATCH, 3, 1, dtype=torch.int64)}, r"'item' \[4, 3, 1\]"),
+        ({"item": torch.zeros(3)}, r"'item' \[3\] of torch.float32"),
+        ({"log_q": torch.zeros(5)}, r"'log_q' \[5\]"),
+        ({"pos_log_q": torch.zeros(BATCH, 1)}, r"'pos_log_q' \[4, 1\]"),
+        ({"valid": torch.ones(BATCH, 1, dtype=torch.bool)}, r"'valid' \[4, 1\]"),
+    ],
+)
+def test_a_sampler_gives_negatives_of_the_batch(objective, wrong, got):
+    right = {"item": torch.full((3,), 8), "log_q": torch.zeros(3), "pos_log_q": torch.zeros(BATCH)}
+    right["valid"] = torch.ones(BATCH, 3, dtype=torch.bool)
+    loss, out = MultiInterestLoss(SelectReadout(anchor="candidate"), objective), interests(BATCH, 3, 2)
+    assert loss(out, POSITIVE, Negatives(**right)).isfinite()
+    with pytest.raises(ValueError, match=f"a sampler must give .* the batch has 4 rows .*{got}"):
+        loss(out, POSITIVE, Negatives(**{**right, **wrong}))
+
+
+class OwnSimilarity(Similarity):
+    def __init__(self, reduce) -> None:
+        super().__init__()
+        self.reduce = reduce
+
+    def pairwise(self, left, right):
+        return self.reduce(left @ right.transpose(-1, -2))
+
+
+def test_a_similarity_scores_all_pairs():
+    out, own = interests(BATCH, 3, 2), SelectReadout(anchor="candidate", similarity=OwnSimilarity(lambda pairs: pairs))
+    torch.testing.assert_close(loss_of(out, own), loss_of(out))
+    for wrong in (lambda pairs: pairs.sum(-1), lambda pairs: pairs.sum(-1, keepdim=True), lambda pairs: pairs.mT):
+        with pytest.raises(ValueError, match="'pairwise' of OwnSimilarity must give"):
+            OwnSimilarity(wrong)(out.interests, ITEMS)
+        if wrong(torch.ones(BATCH, 3, 1)).shape != (BATCH, 3, 1):
+            with pytest.raises(ValueError, match=r"of OwnSimilarity must give .* for \[4, 3, 2\] and \[4, 1, 2\]"):
+                loss_of(out, SelectReadout(anchor="candidate", similarity=OwnSimilarity(wrong)))
+
+
+class OwnWeighting(Weighting):
+    def __init__(self, shape) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, neg, log_q=None, valid=None, pos_log_q=None):
+        return torch.zeros(self.shape)
+
+
+@OBJECTIVES
+@pytest.mark.parametrize("readout", [SelectReadout(anchor="candidate"), ExpectedReadout(SoftmaxSelector())])
+def test_the_correction_of_a_weighting_broadcasts_to_the_negatives(readout, objective):
+    out = interests(BATCH, 3, 2)
+    for shape in ((), (1,), (3,), (BATCH,) + (1,) * (2 if isinstance(readout, ExpectedReadout) else 1)):
+        torch.testing.assert_close(
+            loss_of(out, readout, objective, weighting=OwnWeighting(shape)), loss_of(out, readout, objective)
+        )
+    for shape in ((BATCH,), (1, BATCH, 3, 3)):
+        with pytest.raises(ValueError, match="OwnWeighting must give a correction that broadcasts to the negative"):
+            loss_of(out, readout, objective, weighting=OwnWeighting(shape))
 
 
 @pytest.mark.parametrize("readout", [SelectReadout(anchor="candidate"), ExpectedReadout(SoftmaxSelector())])

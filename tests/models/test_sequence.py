@@ -8,7 +8,7 @@ import yaml
 from graphmi.config import experiment, read_config
 from graphmi.data import Histories, PrefixLoader, TargetLoader, planted, to_graph
 from graphmi.models import SequenceModel
-from graphmi.nn import ItemTower, LastPosition, TransformerEncoder
+from graphmi.nn import Encoder, ItemTower, LastPosition, TransformerEncoder
 from graphmi.presets import backbone_names, backbone_text, preset_names, preset_text
 from graphmi.retrieval import rank
 from graphmi.typing import Batch
@@ -136,6 +136,21 @@ def test_wrong_arguments_and_batches_are_sentences(world):
     front = torch.tensor([[False, True]] * 3)
     with pytest.raises(ValueError, match="padding must follow the real positions"):
         model(Batch(user=torch.arange(3), history=history[:, :2], mask=front))
+
+
+class ShortEncoder(Encoder):
+    def __init__(self, embedding_dim: int, max_length: int | None) -> None:
+        super().__init__()
+
+    def forward(self, x, mask):
+        return x[:, 1:]
+
+
+def test_an_encoder_gives_as_many_vectors_as_it_reads(world):
+    model = SequenceModel(to_graph(world), 8, 5, encoder=ShortEncoder)
+    history, mask = Histories(world).read(torch.arange(3), 5)
+    with pytest.raises(ValueError, match=r"ShortEncoder must give .*, \[3, 5, 8\] \(got \[3, 4, 8\]\)"):
+        model(Batch(user=torch.arange(3), history=history, mask=mask))
 
 
 def test_users_who_are_not_in_training_are_served_by_their_history():

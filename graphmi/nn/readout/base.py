@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from graphmi.nn.select import Selector
 from graphmi.nn.shortcuts import Shortcuts
 from graphmi.nn.similarity import InnerProduct, Similarity
+from graphmi.nn.weights_of import weights_of
 
 __all__ = ["Readout", "Scores", "of_positives", "partition_per_interest", "scores_per_interest", "weighted_sum"]
 
@@ -144,7 +145,7 @@ def scores_per_interest(
     """Return the grouped scores of readouts with a loss per interest, weighted by a selector on the positive."""
     own, mask = of_positives(interests, interest_mask, row)
     positive, score = positive.unsqueeze(1), partial(similarity, interests)
-    weight, pos = selector(own, positive, mask), similarity(own, positive)
+    weight, pos = weights_of(selector, own, positive, mask), similarity(own, positive)
     return Scores(pos.squeeze(-1), score(negative), weight.squeeze(-1), score=score)
 
 
@@ -166,4 +167,5 @@ def partition_per_interest(
     """Return the partitioned scores of readouts with a loss per interest, weighted by a selector on the positive."""
     own, mask = of_positives(interests, interest_mask, row)
     pos, total = InnerProduct()(own, positive).squeeze(-1), partition(interests)
-    return Scores(pos, total if row is None else total.index_select(0, row), selector(own, positive, mask).squeeze(-1))
+    weight = weights_of(selector, own, positive, mask).squeeze(-1)
+    return Scores(pos, total if row is None else total.index_select(0, row), weight)

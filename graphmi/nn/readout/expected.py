@@ -8,6 +8,7 @@ from torch import Tensor
 from graphmi.nn.readout.base import Readout, Scores, partition_per_interest, scores_per_interest
 from graphmi.nn.select import Selector
 from graphmi.nn.similarity import InnerProduct, Similarity
+from graphmi.nn.weights_of import weights_of
 
 __all__ = ["ExpectedReadout"]
 
@@ -41,7 +42,7 @@ class ExpectedReadout(Readout):
         self, interests: Tensor, positive: Tensor, negative: Tensor, interest_mask: Tensor | None = None
     ) -> Scores:
         """Return scores per interest and their weights."""
-        weight = self.selector(interests, positive, interest_mask)
+        weight = weights_of(self.selector, interests, positive, interest_mask)
         score = partial(self.similarity, interests)
         return Scores(score(positive).squeeze(-1), score(negative), weight.squeeze(-1), score=score)
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from graphmi.nn.readout.base import Readout, Scores, of_positives, partition_per_interest, scores_per_interest
 from graphmi.nn.select import ArgmaxSelector, Selector
 from graphmi.nn.similarity import InnerProduct, Similarity
+from graphmi.nn.weights_of import weights_of
 
 __all__ = ["SelectReadout"]
 
@@ -56,7 +57,7 @@ class SelectReadout(Readout):
         if self.anchor == "candidate":
             score = partial(self._best, interests, interest_mask)
             return Scores(score(positive).squeeze(-1), score(negative), score=score)
-        weights = self.selector(interests, positive, interest_mask)  # [batch, num_interests, 1]
+        weights = weights_of(self.selector, interests, positive, interest_mask)  # [batch, num_interests, 1]
         linear = self.similarity.linear and positive.size(-1) == interests.size(-1)
         if not (self.selector.hard or linear):
             score = partial(self._weighted, interests, weights)
@@ -96,7 +97,7 @@ class SelectReadout(Readout):
             return None
         vector = interests
         if self.anchor == "positive":
-            vector = (self.selector(interests, positive, interest_mask) * interests).sum(1, keepdim=True)
+            vector = (weights_of(self.selector, interests, positive, interest_mask) * interests).sum(1, keepdim=True)
         elif not _no_choice(interests, interest_mask):
             return None
         return vector, self._single(vector, positive).squeeze(-1)
