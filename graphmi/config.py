@@ -67,8 +67,11 @@ class Config:
         Raises:
             ValueError: If an argument is out of its range.
         """
-        with seeded(self._values.seed, "loss"):  # a loss can have parameters
-            parts = self._parser.instantiate(self._values)
+        try:
+            with seeded(self._values.seed, "loss"):  # a loss can have parameters
+                parts = self._parser.instantiate(self._values)
+        except ValueError as error:
+            raise _own_words(error) from None
         return Experiment(**{name: parts[name] for name in _options()})
 
     def run(self, folder: RunFolder) -> Trained:
@@ -227,6 +230,13 @@ def preset_texts(preset: str, backbone: str | None = None) -> list[str]:
 
 def _options() -> list[str]:
     return list(inspect.signature(Experiment).parameters)
+
+
+def _own_words(error: ValueError) -> ValueError:
+    """Return what a part said, which jsonargparse wraps with all that was given where the part may be left out."""
+    while "Union subtypes" in str(error) and isinstance(error.__cause__, ValueError):
+        error = error.__cause__
+    return error
 
 
 def _absolute(value: Any) -> Any:

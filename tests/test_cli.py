@@ -660,6 +660,12 @@ def test_a_backbone_under_a_preset_stays_in_the_run_folder(graphmi, trained):
         ("train mf DATA OUT --model.embedding_dim 10000000000000", 1, "not enough memory for 5600000000000000 bytes"),
         ("train mf DATA OUT --model.embedding_dim 1000000000000000000", 1, "there is not enough memory: make"),
         ("train mf DATA OUT --loader.batch_size 0", 1, "'batch_size' must be at least 1 (got 0)"),
+        ("train mf DATA OUT --loss.user_balance 2", 1, "'user_balance' must be from 0 to 1 (got 2.0)"),
+        (
+            "train mf DATA OUT --loss.weighting HardNegativeWeighting --loss.weighting.beta -1",
+            1,
+            "'beta' must be at least 0 (got -1.0)",
+        ),
         ("train mf DATA OUT --k 0", 1, "'k' must be at least 1 (got 0)"),
         ("train mf DATA OUT --trainer.monitor ndcg@21", 1, "(did you mean ndcg@20"),
         ("train mf DATA OUT --filter.k_core 500", 1, "lower the limit"),
