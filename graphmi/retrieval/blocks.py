@@ -15,7 +15,8 @@ Excluded = tuple[Tensor, Tensor]
 """Items to leave out of each row, as CSR: row pointers ``[rows + 1]`` and item ids."""
 
 
-_MANY = 4  # groups for each place of a list, beyond which their number is bounded first
+_MANY = 4  # groups for each place of a list, and part of all groups, beyond which they are not looked at one by one
+_WIDE = 32  # part of all items, beyond which those of a row are not listed
 _LINE = 16  # scores in a line of a processor's cache, at which rows of products begin
 
 
@@ -108,26 +109,31 @@ class ItemBlock:
             self._exclude(*excluded, flat)
         return scores
 
-    def reaching(self, scores: Tensor, group_best: Tensor, least: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+    def reaching(
+        self, scores: Tensor, group_best: Tensor, least: Tensor, most: int
+    ) -> tuple[Tensor, Tensor, Tensor] | None:
         """Find the items that score at least as much as asked of each row, on the CPU.
 
         Args:
             scores: ``[size, rows, groups]``.
             group_best: The best score of each group, ``[rows, groups]``.
             least: The lowest score, ``[rows]``.
+            most: How many groups of each row are worth looking at one by one, on average.
 
         Returns:
             Row, number in this block and place in the scores of all these items, row by row; ``None`` where they lie in
-            more groups than are worth looking at one by one.
+            more groups, or where a single row has so many that a table of all rows would be large.
         """
         group = _places(group_best >= least.unsqueeze(1))
-        if len(group) > _MANY * len(least) * self.k:
+        if len(group) > most * len(least):
             return None
         row = group.div(self.groups, rounding_mode="floor")
         place = group.unsqueeze(1) + torch.arange(0, scores.numel(), group_best.numel())  # [num, size]
         chosen = _places(scores.take(place) >= least.take(row).unsqueeze(1))
         which = chosen.div(self.size, rounding_mode="floor")
         row, group = row.take(which), group.take(which)
+        if torch.bincount(row, minlength=1).max() > max(_MANY * self.k, self.num_items // _WIDE):
+            return None
         return row, (group - row * self.groups - which) * self.size + chosen, place.take(chosen)
 
     def _planes(self, vectors: Tensor) -> Tensor:
@@ -152,7 +158,7 @@ class ItemBlock:
             return None
         least = keys.decode(best.amin(dim=1))[0]
         least = least.nextafter(least.new_tensor(math.inf))  # of equal scores the first one counts
-        found = self.reaching(scores, group_best, least)
+        found = self.reaching(scores, group_best, least, min(_MANY * self.k, self.groups // _MANY))
         if found is None:
             return None
         row, item, place = found

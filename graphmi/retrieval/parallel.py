@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import torch
 
-__all__ = ["part_size", "run"]
+__all__ = ["num_threads", "part_size", "run"]
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -27,7 +27,7 @@ def run(function: Callable[[Task], Result], tasks: Iterable[Task], device: torch
         device: Where the tasks run.
     """
     tasks = list(tasks)
-    threads = _threads(device)
+    threads = num_threads(device)
     if threads < 2 or len(tasks) < 2:
         return [function(task) for task in tasks]
     torch.set_num_threads(1)  # here too: the matrix library has one setting for all threads
@@ -47,12 +47,13 @@ def part_size(total: int, largest: int, device: torch.device) -> int:
     """
     if total <= largest:
         return largest
-    threads = _threads(device)
+    threads = num_threads(device)
     rounds = math.ceil(total / (largest * threads))
     return math.ceil(total / (rounds * threads))
 
 
-def _threads(device: torch.device) -> int:
+def num_threads(device: torch.device) -> int:
+    """Return how many threads :func:`run` works in."""
     return torch.get_num_threads() if device.type == "cpu" else 1
 
 

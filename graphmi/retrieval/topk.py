@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -17,7 +18,7 @@ from graphmi.typing import ItemTable
 __all__ = ["TopK", "rank", "top_k"]
 
 _ITEMS = 16_384  # items ranked at once
-_SCORES = {"cpu": 2**22, "cuda": 2**27}  # scores held at once; on a processor 8 MB for each thread, in its caches
+_SCORES = {"cpu": 2**22, "cuda": 2**27}  # scores held at once; on a processor 16 MB for each thread
 
 
 class TopK(NamedTuple):
@@ -100,23 +101,28 @@ def rank(
     block_size = block_size or _SCORES.get(queries.device.type, _SCORES["cuda"])
     best = torch.full((queries.size(0), k), keys.EMPTY, device=queries.device)
     peaks = [queries.new_tensor(-math.inf)]
-    buffers = Buffers()
+    buffers, sieving = Buffers(), True
+
+    def merge(block: ItemBlock, task: tuple[slice, Excluded | None]) -> Tensor:
+        rows, excluded = task
+        best[rows], peak = block.merge(best[rows], queries[rows], excluded)
+        return peak
+
     for start in range(0, len(items), _ITEMS):
         vectors = items[start : start + _ITEMS].float()
         grouped = 6 * len(queries) > vectors.size(1)  # for fewer rows the copy costs more than groups save
         shape = k, queries.size(1), queries.size(2)
-        if grouped and Sieve.pays(vectors, k, queries):
+        if grouped and sieving and Sieve.pays(vectors, k, queries):
             block: ItemBlock = Sieve(vectors, start, *shape, block_size, buffers)
         else:
             block = ItemBlock(vectors, start, *shape, block_size, buffers, grouped=grouped)
-
-        def merge(task: tuple[slice, Excluded | None], block: ItemBlock = block) -> Tensor:
-            rows, excluded = task
-            best[rows], peak = block.merge(best[rows], queries[rows], excluded)
-            return peak
-
         size = parallel.part_size(len(queries), block.num_rows, queries.device)
-        peaks += parallel.run(merge, _row_blocks(len(queries), size, exclude), queries.device)
+        tasks = list(_row_blocks(len(queries), size, exclude))
+        first = parallel.num_threads(queries.device)
+        peaks += parallel.run(partial(merge, block), tasks[:first], queries.device)
+        if isinstance(block, Sieve) and not block.tells():
+            block, sieving = block.exact, False
+        peaks += parallel.run(partial(merge, block), tasks[first:], queries.device)
     if torch.stack(peaks).isnan().any():
         raise ValueError("A score is NaN: look for non-finite values in the user or item representations.")
     if interest_mask is not None:

@@ -4,32 +4,44 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.functional import pad
 
 from graphmi.retrieval import keys, rank, sieve, topk
 from graphmi.retrieval.blocks import Buffers, ItemBlock
 from graphmi.retrieval.sieve import Sieve
+
+from .largest import Largest
 
 
 @pytest.fixture(autouse=True)
 def amx(monkeypatch):
     """Sieve whatever the machine has, and however few rows: products of bfloat16 have the same results on all."""
     monkeypatch.setattr(sieve, "_has_amx", lambda: True)
-    monkeypatch.setattr(sieve, "_PRODUCTS", 1)
+    for name in ("_PRODUCTS", "_SCORES", "_CHOICE"):
+        monkeypatch.setattr(sieve, name, 1)
 
 
 @pytest.fixture
 def told(monkeypatch):
-    """What each sieving found: how many places it looks at again, or None where all is done in float32."""
+    """What each sieving found: how many places it looks at again, and which rows are done in float32."""
     told = []
     candidates = Sieve._candidates
 
     def note(self, *args):
-        index = candidates(self, *args)
-        told.append(None if index is None else index.numel())
-        return index
+        index, clear = candidates(self, *args)
+        told.append((index.numel(), (~clear).nonzero().flatten().tolist()))
+        return index, clear
 
     monkeypatch.setattr(Sieve, "_candidates", note)
     return told
+
+
+@pytest.fixture
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def full_sort(queries, items, k, excluded=()):
@@ -44,7 +56,7 @@ def full_sort(queries, items, k, excluded=()):
 
 def csr(excluded):
     rowptr = torch.tensor([len(taken) for taken in excluded]).cumsum(0)
-    return torch.nn.functional.pad(rowptr, (1, 0)), torch.cat([torch.as_tensor(taken) for taken in excluded])
+    return pad(rowptr, (1, 0)), torch.cat([torch.as_tensor(taken) for taken in excluded])
 
 
 @settings(max_examples=100, deadline=None)
@@ -86,9 +98,8 @@ def test_real_scores(told):
     values, expected = full_sort(queries, items, 20)
     torch.testing.assert_close(scores, values.float())
     assert (ids == expected).float().mean() > 0.999  # scores that float32 cannot tell apart may change places
-    assert told
-    assert all(told)
-    assert 200 * 20 < sum(told) < 200 * 80
+    assert [rows for _, rows in told] == [[]] * len(told)
+    assert 200 * 20 < sum(places for places, _ in told) < 200 * 80
 
 
 def test_later_blocks_look_only_for_what_is_better(monkeypatch, told):
@@ -98,40 +109,65 @@ def test_later_blocks_look_only_for_what_is_better(monkeypatch, told):
     items = torch.rand(2000, 32, generator=generator)
     items.view(2, 2, -1)[:, 1] *= 0.3  # blocks of high scores, low ones, high ones, low ones
     torch.testing.assert_close(rank(queries, items, 5)[0], full_sort(queries, items, 5)[0].float())
-    assert told[1] == told[3] == 0 < told[2]
+    assert told[1] == told[3] == (0, [])
+    assert told[2][0] > 0
 
 
 def test_a_late_block_that_has_the_first_items(told):
     generator = torch.Generator().manual_seed(0)
-    queries, items = torch.rand(20, 2, 8, generator=generator), torch.rand(1000, 8, generator=generator)
+    queries, items = torch.rand(20, 2, 8, generator=generator), torch.rand(1000, 8, generator=generator) ** 4
     late = Sieve(items, 10**9, 10, 2, 8, 2**20, Buffers())
     best, _ = late.merge(torch.full((20, 10), keys.EMPTY), queries, None)
     _, ids = keys.decode(keys.largest_sorted(best, 10))
     assert torch.equal(ids - 10**9, rank(queries, items, 10)[1])
     assert len(told) == 2
-    assert all(told)
+    assert all(len(rows) < 10 for _, rows in told)
 
 
-def test_rounding_that_all_goes_one_way(told):
+def one_way(low, high):
+    """Two vectors that agree but for the last number: the one that is rounded up, and the one that is rounded down."""
+    return torch.tensor([high, -low]).repeat(32), torch.tensor([low, -high]).repeat(32)
+
+
+def twenty_of(worse, better):
+    """Both in turn, 400 times, of which every 40th time at full length."""
+    items = torch.stack([worse, better]).repeat(400, 1)
+    items[torch.arange(800) % 80 > 1] *= 0.5
+    return items
+
+
+@pytest.mark.parametrize("scale", [1, 2.0**-68])  # the squares of what rounding takes are 0 in float32
+def test_rounding_of_items_that_all_goes_one_way(told, scale):
     """Of every two items the better one loses by rounding, and the other one gains."""
     step = 2.0**-8
-    down, up = 1 + step * 0.999, 1 + step * 1.001  # become 1 and 1 + 2 * step
-    better = torch.tensor([down, -up]).repeat(32)
-    worse = torch.tensor([up, -down]).repeat(32)
-    items = torch.stack([worse, better]).repeat(200, 1)
-    items = torch.cat([items, torch.tensor([4.0, 4 + 8 * step]).repeat(200)[:, None]], dim=1)
-    items[20:] *= 0.5
+    worse, better = one_way(1 + step * 0.999, 1 + step * 1.001)  # these become 1 and 1 + 2 * step
+    items = twenty_of(pad(worse, (0, 1), value=4.0), pad(better, (0, 1), value=4 + 8 * step))
     queries = torch.ones(12, 2, 65)
     queries[:, 1] *= 0.125
     values, expected = full_sort(queries, items, 4)
-    scores, ids = rank(queries, items, 4)
-    assert expected[0].tolist() == [1, 3, 5, 7]
+    scores, ids = rank(queries / math.sqrt(scale), items * scale, 4)
+    assert expected[0].tolist() == [1, 81, 161, 241]
     rough = (items.bfloat16() @ torch.ones(65).bfloat16()).float()
-    assert rough[expected[0]].max() + 0.4 < rough[:20].max()  # what is best seems not to be
+    assert rough[expected[0]].max() + 0.4 < rough[0]  # what is best seems not to be
     assert torch.equal(ids, expected)
-    torch.testing.assert_close(scores, values.float())
-    assert told
-    assert all(told)
+    torch.testing.assert_close(scores / math.sqrt(scale), values.float())
+    assert [rows for _, rows in told] == [[] if scale == 1 else list(range(12))]
+
+
+def test_rounding_of_short_interests_that_all_goes_one_way(told):
+    step = 2.0**-7
+    query, _ = one_way(1 + step * 0.501, 1 + step * 0.499)  # rounded up where positive, down where negative
+    queries = torch.cat([query, torch.ones(1)]).repeat(20, 2, 1)
+    queries[1::2] *= 2.0**-70
+    worse, better = torch.ones(65), -torch.ones(65)
+    worse[64], better[64] = 4, 4.0625
+    items = twenty_of(worse, better)
+    scores, ids = rank(queries, items, 4)
+    values, expected = full_sort(queries, items, 4)
+    assert expected[:2].tolist() == [[1, 81, 161, 241]] * 2
+    assert torch.equal(ids, expected)
+    torch.testing.assert_close(scores.double() / values, torch.ones_like(values), rtol=1e-5, atol=0)
+    assert [rows for _, rows in told] == [list(range(1, 20, 2))]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +183,7 @@ def test_float32_where_rough_scores_do_not_tell(told, change):
     generator = torch.Generator().manual_seed(0)
     queries, items = change(torch.rand(20, 2, 8, generator=generator), torch.rand(900, 8, generator=generator))
     scores, ids = rank(queries, items, 3)
-    assert told == [None]
+    assert [rows for _, rows in told] == [list(range(20))]
     values, _ = full_sort(queries, items, 3)
     torch.testing.assert_close(scores.double() / values, torch.ones_like(values), rtol=1e-5, atol=0)
     chosen = torch.einsum("bkd,bnd->bkn", queries.double(), items[ids].double()).amax(dim=1)
@@ -163,16 +199,77 @@ def test_scores_that_are_not_numbers():
     assert rank(queries, items, 2)[1][0].tolist() == [7, 0]
 
 
+def test_odd_rows_alone_are_done_in_float32(told):
+    generator = torch.Generator().manual_seed(0)
+    queries, items = torch.rand(40, 2, 8, generator=generator), torch.rand(2000, 8, generator=generator) ** 4
+    items[:, 0] = 1
+    queries[3] = 0
+    queries[5] *= -1
+    queries[8] = torch.eye(8)[0]  # all items alike
+    queries[13] *= 1e20
+    excluded = [[row, 2 * row] for row in range(40)]
+    excluded[21] = range(2000)
+    scores, ids = rank(queries, items, 3, exclude=csr(excluded))
+    values, expected = full_sort(queries, items, 3, excluded)
+    torch.testing.assert_close(scores, values.float())
+    assert torch.equal(ids, expected.masked_fill(values == -math.inf, -1))
+    assert [rows for _, rows in told] == [[3, 5, 8, 13, 21]]
+    queries[13] = math.nan
+    with pytest.raises(ValueError, match="NaN"):
+        rank(queries, items, 3)
+
+
+@pytest.mark.parametrize(("negative", "times"), [(3, 20), (5, 1)])
+def test_stops_where_most_rows_are_odd(monkeypatch, one_thread, told, negative, times):
+    monkeypatch.setattr(topk, "_ITEMS", 1000)
+    generator = torch.Generator().manual_seed(0)
+    queries, items = torch.rand(40, 2, 8, generator=generator), torch.rand(4000, 8, generator=generator) ** 4
+    queries[:negative] *= -1
+    found = rank(queries, items, 3, block_size=12_000)[0]  # 8 rows at once
+    torch.testing.assert_close(found, full_sort(queries, items, 3)[0].float())
+    assert len(told) == times
+
+
+def test_queries_with_gradients_in_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        queries = torch.rand(40, 2, 8, requires_grad=True)
+        assert not rank(queries, torch.rand(900, 8, requires_grad=True), 3, block_size=12_000)[0].requires_grad
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_memory_where_all_items_of_one_row_are_alike(one_thread, told):
+    generator = torch.Generator().manual_seed(0)
+    queries, items = torch.randn(200, 2, 64, generator=generator), torch.randn(2000, 64, generator=generator)
+    items[:, 0], queries[:, :, 0], queries[9] = 10, 0, torch.eye(64)[0]
+    items[:50, 1:], items[:50, 1], queries[:, 0, 1] = 0, 40, 1  # 50 candidates of each row, 50 * 64 numbers
+    queries[9, 0, 1] = 0
+    with Largest() as largest:
+        rank(queries, items, 1, block_size=2**18)
+    assert largest.numel <= 2**18 < 200 * 2000 * 64 / 90
+    assert sum(len(rows) for _, rows in told) == 1
+
+
 @pytest.mark.parametrize(
-    ("num_interests", "num_items", "rows", "sieved"),
-    [(2, 1000, 200, True), (1, 1000, 400, False), (2, 999, 200, False), (2, 1000, 199, False)],
+    ("num_interests", "num_items", "rows", "k", "sieved"),
+    [
+        (2, 1000, 200, 10, True),
+        (1, 2000, 400, 10, False),
+        (2, 1001, 199, 10, False),
+        (2, 994, 201, 5, False),
+        (2, 1000, 200, 11, False),
+    ],
 )
-def test_sieves_where_it_pays(monkeypatch, num_interests, num_items, rows, sieved):
+def test_sieves_where_it_pays(monkeypatch, num_interests, num_items, rows, k, sieved):
     monkeypatch.setattr(sieve, "_PRODUCTS", 400)
+    monkeypatch.setattr(sieve, "_SCORES", 400 * 1000)
+    monkeypatch.setattr(sieve, "_CHOICE", 200)
     made = []
     monkeypatch.setattr(topk, "Sieve", _noting(made, Sieve))
     monkeypatch.setattr(topk, "ItemBlock", _noting(made, ItemBlock))
-    rank(torch.rand(rows, num_interests, 8), torch.rand(num_items, 8), 10)
+    rank(torch.rand(rows, num_interests, 8), torch.rand(num_items, 8), k)
     assert made == [Sieve if sieved else ItemBlock]
 
 

@@ -4,10 +4,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from graphmi.retrieval import TopK, rank, top_k, topk
+from graphmi.retrieval import TopK, keys, rank, top_k, topk
 from graphmi.retrieval.blocks import ItemBlock
+
+from .largest import Largest
 
 
 def full_sort(queries, items, k, excluded=None, mask=None):
@@ -126,18 +127,6 @@ def test_threads_do_not_change_the_result(threads):
     assert torch.equal(found.interest, interest)
 
 
-class Largest(TorchDispatchMode):
-    """Notes the largest tensor that any operation makes."""
-
-    numbers = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        out = function(*args, **(kwargs or {}))
-        made = [one for one in (out if isinstance(out, tuple | list) else [out]) if isinstance(one, torch.Tensor)]
-        self.numbers = max([self.numbers, *(one.numel() for one in made)])
-        return out
-
-
 def test_memory_is_bounded_by_the_block(monkeypatch):
     monkeypatch.setattr("graphmi.retrieval.topk._ITEMS", 300)
     monkeypatch.setattr("graphmi.retrieval.interest._NUMBERS", 2000)
@@ -151,7 +140,7 @@ def test_memory_is_bounded_by_the_block(monkeypatch):
             top_k(queries, items, k, exclude=exclude, block_size=4000)
     finally:
         torch.set_num_threads(before)
-    assert largest.numbers <= 4000 < rows * num_items / 100
+    assert largest.numel <= 4000 < rows * num_items / 100
 
 
 @pytest.mark.parametrize(("rows", "copied"), [(10, False), (11, True)])
@@ -165,7 +154,7 @@ def test_vectors_are_copied_for_many_rows_only(monkeypatch, rows, copied):
     assert [block.planes[0][0].data_ptr() != items.data_ptr() for block in made] == [copied]
 
 
-@pytest.mark.parametrize(("order", "counted"), [("falling", 1), ("mixed", 1), ("rising", 4)])
+@pytest.mark.parametrize(("order", "counted"), [("falling", 1), ("mixed", 1), ("rising", 5)])
 def test_later_blocks_look_for_what_is_better_only(monkeypatch, order, counted):
     monkeypatch.setattr("graphmi.retrieval.topk._ITEMS", 100)
     calls, best = [], ItemBlock._best
@@ -178,6 +167,21 @@ def test_later_blocks_look_for_what_is_better_only(monkeypatch, order, counted):
     assert torch.equal(scores, values)
     assert torch.equal(ids, expected)
     assert len(calls) == counted
+
+
+def test_one_row_of_which_all_items_are_better(monkeypatch):
+    """Then no table as wide as that row is made for all others."""
+    monkeypatch.setattr("graphmi.retrieval.topk._ITEMS", 1000)
+    widths, padded = [], keys.padded
+    monkeypatch.setattr(keys, "padded", lambda *args: widths.append(padded(*args).size(1)) or padded(*args))
+    queries, items = integers(20, 1, 4, high=9), integers(3000, 4, high=999)
+    excluded = [range(1000), *([[0]] * 19)]
+    found = top_k(queries, items, 5, exclude=csr(excluded))
+    values, ids, _ = full_sort(queries, items, 5, excluded)
+    assert torch.equal(found.scores, values)
+    assert torch.equal(found.ids, ids)
+    assert len(widths) == 1
+    assert max(widths) <= 31
 
 
 class Table:
