@@ -15,7 +15,7 @@ from graphmi.retrieval.interest import item_scores
 __all__ = ["Sieve"]
 
 _HALF_STEP = 2.0**-8  # the largest relative error of rounding to bfloat16
-_PRODUCTS = 600  # rows times interests that make up for rounding all items
+_PRODUCTS = 400  # rows times interests that make up for rounding all items
 _SCORES = 4_000_000  # products that make up for more operations
 _CHOICE = 600  # products for each place of a list that make up for scoring candidates again
 _SAFE = 1e-10, 1e15  # lengths of vectors; far from these, squares and products are cut off
@@ -111,7 +111,7 @@ class Sieve(ItemBlock):
         clear = (least > 0) & _is_safe(length) & _is_safe(self.length)
         least = (least.view(torch.int32) >> 16).to(torch.int16)
         most = max(2 * self.k, self.groups // _CROWDED)
-        clear &= (group_best >= least.unsqueeze(1)).sum(dim=1) <= most
+        clear &= (group_best >= least.unsqueeze(1)).sum(dim=1, dtype=torch.int32) <= most
         found = self.reaching(scores, group_best, least.masked_fill(~clear, _NONE), self.groups)
         if found is None:
             return scores.new_empty(len(best), 0, dtype=torch.int64), torch.zeros_like(clear)
