@@ -17,7 +17,7 @@ __all__ = ["Sieve"]
 _HALF_STEP = 2.0**-8  # the largest relative error of rounding to bfloat16
 _PRODUCTS = 400  # rows times interests that make up for rounding all items
 _SCORES = 4_000_000  # products that make up for more operations
-_CHOICE = 600  # products for each place of a list that make up for scoring candidates again
+_CHOICE = 400  # products for each place of a list that make up for scoring candidates again
 _SAFE = 1e-10, 1e15  # lengths of vectors; far from these, squares and products are cut off
 _CROWDED = 4  # part of all groups, beyond which those of a row are not looked at one by one
 _NONE = 2**15 - 1  # above the bits of every number in bfloat16
@@ -63,7 +63,7 @@ class Sieve(ItemBlock):
         rows, num_interests, dim = queries.shape
         pairs = num_interests * (vectors.size(1) // dim)
         enough = rows * pairs >= _PRODUCTS and rows * pairs * len(vectors) >= _SCORES
-        return pairs > 1 and enough and pairs * len(vectors) >= _CHOICE * k and vectors.is_cpu and _has_amx()
+        return enough and pairs * len(vectors) >= _CHOICE * k and vectors.is_cpu and _has_amx()
 
     @cached_property
     def exact(self) -> ItemBlock:

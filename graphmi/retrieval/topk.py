@@ -118,11 +118,13 @@ def rank(
             block = ItemBlock(vectors, start, *shape, block_size, buffers, grouped=grouped)
         size = parallel.part_size(len(queries), block.num_rows, queries.device)
         tasks = list(_row_blocks(len(queries), size, exclude))
-        first = parallel.num_threads(queries.device)
-        peaks += parallel.run(partial(merge, block), tasks[:first], queries.device)
-        if isinstance(block, Sieve) and not block.tells():
-            block, sieving = block.exact, False
-        peaks += parallel.run(partial(merge, block), tasks[first:], queries.device)
+        if isinstance(block, Sieve):
+            first = parallel.num_threads(queries.device)
+            peaks += parallel.run(partial(merge, block), tasks[:first], queries.device)
+            tasks = tasks[first:]
+            if not block.tells():
+                block, sieving = block.exact, False
+        peaks += parallel.run(partial(merge, block), tasks, queries.device)
     if torch.stack(peaks).isnan().any():
         raise ValueError("A score is NaN: look for non-finite values in the user or item representations.")
     if interest_mask is not None:
