@@ -217,8 +217,9 @@ def _epoch(dates: pl.Series) -> pl.Series:
 
 def _require_no_nulls(values: pl.Series, what: str) -> None:
     if nulls := values.null_count():
-        row = values.is_null().arg_true()[0]
-        raise DataError(f"{what} has {nulls:,} missing values, the first in row {row + 1}; remove those rows")
+        row = values.is_null().arg_true()[0] + 1
+        where = f"row {row}" if nulls == 1 else f"{nulls:,} rows, first in row {row}"
+        raise DataError(f"{what} must have a value in every row (got none in {where}): remove such rows")
 
 
 def _require_finite(values: pl.Series, what: str) -> None:

@@ -207,7 +207,7 @@ def _split_lines(lines: pl.LazyFrame, separator: str, names: list[str]) -> pl.La
     with _readable():  # once through the file, so that nobody has to hold it
         ragged = table.select(pl.col(_NEVER_IN_TEXT).count()).collect(engine="streaming").item()
     if ragged:
-        raise DataError(f"{ragged:,} lines have more than the {len(names)} columns of the first line")
+        raise DataError(f"more fields than the {len(names)} columns of the first line, in {ragged:,} of the lines")
     return table.drop(_NEVER_IN_TEXT)
 
 
@@ -226,4 +226,7 @@ def _readable() -> Iterator[None]:
     try:
         yield
     except (pl.exceptions.PolarsError, UnicodeDecodeError, OSError) as error:
-        raise DataError(f"the file cannot be read: {str(error).strip().splitlines()[0]}") from None
+        said = str(error).strip().splitlines()[0]
+        if "more fields" in said:
+            said = "a line has more fields than there are columns; quote fields that hold the separator"
+        raise DataError(f"the file cannot be read: {said}") from None

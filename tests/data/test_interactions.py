@@ -273,7 +273,7 @@ def test_whole_seconds_of_pandas():
     times = pd.Series(["1970-01-02", "1970-01-01 00:01"]).astype("datetime64[s]")
     frame = pd.DataFrame({"user_id": [1, 2], "item_id": [1, 2], "time": times})
     assert Interactions.from_frame(frame).time.tolist() == [86_400, 60]
-    with pytest.raises(DataError, match="'time' has 1 missing values, the first in row 2"):
+    with pytest.raises(DataError, match=r"'time' must have a value in every row \(got none in row 2\)"):
         Interactions.from_frame(frame.assign(time=times.where([True, False])))
 
 
@@ -303,16 +303,16 @@ def test_times_beyond_float_precision(tmp_path):
         ("user_id\n1\n", "only one column, 'user_id', was found .tried tab, '::', comma, semicolon, '|', space."),
         ("userId,item_id\n1,1\n", "no column 'user_id' among 'userId', 'item_id'; .* user='userId'"),
         ("user_id,movie\n1,1\n", "no column 'item_id' among 'user_id', 'movie'; name the item column"),
-        ("user_id,item_id\n1,1\n,2\n", "'user_id' has 1 missing values, the first in row 2"),
-        ("user_id,item_id\n1,1\n2\n", "'item_id' has 1 missing values, the first in row 2"),
-        ("user_id,item_id\n1,1\n1,2,3\n", "cannot be read"),
-        ("user_id::item_id\n1::1\n1::2::3\n", "1 lines have more than the 2 columns"),
+        ("user_id,item_id\n1,1\n,2\n", "'user_id' must have a value in every row .got none in row 2"),
+        ("user_id,item_id\n1,1\n2\n", "'item_id' must have a value in every row .got none in row 2"),
+        ("user_id,item_id\n1,1\n1,2,3\n", "a line has more fields than there are columns; quote"),
+        ("user_id::item_id\n1::1\n1::2::3\n", "more fields than the 2 columns of the first line, in 1 of the lines"),
         ("user_id,item_id\n1,1.5\n1,2\n", "'item_id' has floating-point ids such as 1.5"),
         ("user_id,item_id\n1,9223372036854775808\n1,2\n", "beyond 64-bit integers, 9223372036854775808"),
         ("user_id,item_id,rating\n1,1,nan\n", "'rating' has a non-finite value, nan, in row 1"),
         ("user_id,item_id,rating\n1,1,1e39\n", "'rating' has a non-finite value, inf"),
         ("user_id,item_id,rating\n1,1,good\n", "'rating' has a value that is no number: 'good'"),
-        ("user_id,item_id,rating\n1,1,\n", "'rating' has 1 missing values"),
+        ("user_id,item_id,rating\n1,1,\n", "'rating' must have a value in every row"),
         ("user_id,item_id,time\n1,1,inf\n", "'time' has a non-finite value, inf, in row 1"),
         ("user_id,item_id,time\n1,1,1.5\n", "'time' has a fraction, 1.5"),
         ("user_id,item_id,time\n1,1,soon\n", "'time' has values that are neither numbers nor dates.*'soon'"),
@@ -370,7 +370,8 @@ def test_other_files_that_cannot_be_used(tmp_path):
     ("column", "message"),
     [
         ({"user_id": [0.5, 1.0, 2.0]}, "floating-point ids such as 0.5"),
-        ({"item_id": [1, None, 2]}, "'item_id' has 1 missing values, the first in row 2"),
+        ({"item_id": [1, None, 2]}, "'item_id' must have a value in every row .got none in row 2"),
+        ({"item_id": [1, None, None]}, "every row .got none in 2 rows, first in row 2"),
         ({"timestamp": [1.0, float("nan"), 2.0]}, "'timestamp' has a non-finite value"),
         ({"rating": [1.0, 2.0, float("-inf")]}, "'rating' has a non-finite value, -inf, in row 3"),
     ],

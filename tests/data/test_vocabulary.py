@@ -135,7 +135,7 @@ def test_any_integer_width_becomes_int64(dtype):
         ([1.5, 2.0], "floating-point ids such as 1.5"),
         ([2**63], "beyond 64-bit integers, 9223372036854775808"),
         ([2**80], "beyond 64-bit integers, 1208925819614629174706176"),
-        (["a", None], "1 missing values, the first in row 2"),
+        (["a", None], "got none in row 2"),
         ([1, "a"], "mix types"),
         ([True], "must be strings or integers"),
         ("u7", r"the ids must be a list, such as \['u7'\] \(got 'u7'\)"),
@@ -143,7 +143,7 @@ def test_any_integer_width_becomes_int64(dtype):
         (7, r"must be a list, such as \[7\]"),
         (None, "must be a list"),
         ({"a": 1}, "must be a list"),
-        (pd.Series(["a", None]), "1 missing values, the first in row 2"),
+        (pd.Series(["a", None]), "got none in row 2"),
         (pd.Series(["a", 1]), "mix types"),
     ],
 )
