@@ -27,7 +27,6 @@ from graphmi.nn import (
 from graphmi.samplers import AllItemsSampler, MixedSampler
 
 from .few_users import DIM, ITEMS, READOUTS, make_batch, make_graph
-from .largest import Largest
 
 
 def both(block_size, reject_known=True):
@@ -139,7 +138,7 @@ def test_under_autocast_sums_have_full_precision():
 
 
 @pytest.mark.parametrize("name", ["argmax", "candidate", "soft candidate", "logsumexp", "expected"])
-def test_no_tensor_has_a_number_for_every_user_and_item(name):
+def test_no_tensor_has_a_number_for_every_user_and_item(name, make_largest):
     num_items, size = 1000, 80
     out, users, positive, row = make_batch()
     items = torch.randn(num_items, 1, dtype=torch.double, requires_grad=True)
@@ -147,7 +146,7 @@ def test_no_tensor_has_a_number_for_every_user_and_item(name):
     out = replace(out, interests=interests, items=items)
     sampler = AllItemsSampler(make_graph(num_items), True, size)
     loss = MultiInterestLoss(READOUTS[name], SampledSoftmaxLoss())
-    with Largest() as largest:
+    with make_largest() as largest:
         loss(out, positive, sampler(users, positive), row).backward()
     assert largest.numel == num_items  # the gradient of the items; the users are three
 

@@ -10,8 +10,6 @@ from graphmi.losses.hits import Places, leave_out
 from graphmi.nn import LogSumExpReadout, SelectReadout
 from graphmi.typing import Negatives, Representations
 
-from .largest import Largest
-
 CORRECTIONS = {
     "none": None,
     "shared": (5,),
@@ -147,15 +145,15 @@ def test_vectors_may_lie_anywhere_in_memory():
     torch.testing.assert_close(gradient, torch.autograd.grad(expected.mean(), left)[0])
 
 
-def test_keeps_no_products_and_makes_a_block_at_a_time(monkeypatch):
+def test_keeps_no_products_and_makes_a_block_at_a_time(monkeypatch, make_largest):
     monkeypatch.setattr(products, "_BLOCK", 800)
     monkeypatch.setattr("graphmi.losses.cross_entropy._FEW", 1)
     inputs = [each.requires_grad_() for each in (numbers(100, 2, 3), numbers(200, 3, seed=1), numbers(100, seed=2))]
-    with Largest() as largest:
+    with make_largest() as largest:
         loss = cross_entropy_of_products(*inputs)
     assert sum(each.numel() for each in loss.grad_fn.saved_tensors) == 2 * sum(each.numel() for each in inputs)
     assert largest.numel == 800
-    with Largest() as largest:
+    with make_largest() as largest:
         loss.mean().backward()
     assert largest.numel == 600  # the gradients kept are multiplied
 

@@ -4,8 +4,6 @@ import torch
 from graphmi.losses import picked
 from graphmi.losses.picked import picked_products
 
-from .largest import Largest
-
 SHAPES = pytest.mark.parametrize(("rows", "num_items", "num_negatives"), [(5, 7, 4), (1, 3, 9), (4, 1, 2), (0, 3, 2)])
 
 
@@ -40,10 +38,10 @@ def test_half_precision_and_compiled_code_take_one_product():
     torch.testing.assert_close(compiled(query, items, item), picked_products(query, items, item))
 
 
-def test_scores_of_all_items_are_there_for_few_rows_at_a_time(monkeypatch):
+def test_scores_of_all_items_are_there_for_few_rows_at_a_time(monkeypatch, make_largest):
     query, items, item = drawn(50, 40, 2)
     for scores, largest in ((50 * 40, 50 * 40), (50 * 40 - 1, 49 * 40), (200, 200)):
         monkeypatch.setattr(picked, "_SCORES", scores)
-        with Largest() as seen:
+        with make_largest() as seen:
             picked_products(query, items, item).sum().backward()
         assert seen.numel == largest

@@ -10,8 +10,6 @@ from graphmi.retrieval import keys, rank, sieve, topk
 from graphmi.retrieval.blocks import Buffers, ItemBlock
 from graphmi.retrieval.sieve import Sieve
 
-from .largest import Largest
-
 
 @pytest.fixture(autouse=True)
 def amx(monkeypatch):
@@ -240,13 +238,13 @@ def test_queries_with_gradients_in_threads():
         torch.set_num_threads(before)
 
 
-def test_memory_where_all_items_of_one_row_are_alike(one_thread, told):
+def test_memory_where_all_items_of_one_row_are_alike(one_thread, told, make_largest):
     generator = torch.Generator().manual_seed(0)
     queries, items = torch.randn(200, 2, 64, generator=generator), torch.randn(2000, 64, generator=generator)
     items[:, 0], queries[:, :, 0], queries[9] = 10, 0, torch.eye(64)[0]
     items[:50, 1:], items[:50, 1], queries[:, 0, 1] = 0, 40, 1  # 50 candidates of each row, 50 * 64 numbers
     queries[9, 0, 1] = 0
-    with Largest() as largest:
+    with make_largest() as largest:
         rank(queries, items, 1, block_size=2**18)
     assert largest.numel <= 2**18 < 200 * 2000 * 64 / 90
     assert sum(len(rows) for _, rows in told) == 1

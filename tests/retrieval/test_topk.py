@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 from graphmi.retrieval import TopK, keys, rank, top_k, topk
 from graphmi.retrieval.blocks import ItemBlock
 
-from .largest import Largest
-
 
 def full_sort(queries, items, k, excluded=None, mask=None):
     """Row by row: every score, a stable sort, the first k."""
@@ -127,7 +125,7 @@ def test_threads_do_not_change_the_result(threads):
     assert torch.equal(found.interest, interest)
 
 
-def test_memory_is_bounded_by_the_block(monkeypatch):
+def test_memory_is_bounded_by_the_block(monkeypatch, make_largest):
     monkeypatch.setattr("graphmi.retrieval.topk._ITEMS", 300)
     monkeypatch.setattr("graphmi.retrieval.interest._NUMBERS", 2000)
     rows, num_items, k = 300, 2000, 5
@@ -136,7 +134,7 @@ def test_memory_is_bounded_by_the_block(monkeypatch):
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with Largest() as largest:
+        with make_largest() as largest:
             top_k(queries, items, k, exclude=exclude, block_size=4000)
     finally:
         torch.set_num_threads(before)
