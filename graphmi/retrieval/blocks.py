@@ -9,13 +9,16 @@ from torch import Tensor
 
 from graphmi.retrieval import keys
 
-__all__ = ["Buffers", "Excluded", "ItemBlock"]
+__all__ = ["CROWDED", "Buffers", "Excluded", "ItemBlock"]
 
 Excluded = tuple[Tensor, Tensor]
 """Items to leave out of each row, as CSR: row pointers ``[rows + 1]`` and item ids."""
 
 
-_MANY = 4  # groups for each place of a list, and part of all groups, beyond which they are not looked at one by one
+CROWDED = 4
+"""Part of all groups, beyond which those of a row are not looked at one by one."""
+
+_MANY = 4  # groups for each place of a list, likewise
 _WIDE = 32  # part of all items, beyond which those of a row are not listed
 _LINE = 16  # scores in a line of a processor's cache, at which rows of products begin
 
@@ -158,7 +161,7 @@ class ItemBlock:
             return None
         least = keys.decode(best.amin(dim=1))[0]
         least = least.nextafter(least.new_tensor(math.inf))  # of equal scores the first one counts
-        found = self.reaching(scores, group_best, least, min(_MANY * self.k, self.groups // _MANY))
+        found = self.reaching(scores, group_best, least, min(_MANY * self.k, self.groups // CROWDED))
         if found is None:
             return None
         row, item, place = found

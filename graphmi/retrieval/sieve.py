@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from graphmi.retrieval import keys
-from graphmi.retrieval.blocks import Buffers, Excluded, ItemBlock
+from graphmi.retrieval.blocks import CROWDED, Buffers, Excluded, ItemBlock
 from graphmi.retrieval.interest import item_scores
 
 __all__ = ["Sieve"]
@@ -19,7 +19,6 @@ _PRODUCTS = 400  # rows times interests that make up for rounding all items
 _SCORES = 4_000_000  # products that make up for more operations
 _CHOICE = 400  # products for each place of a list that make up for scoring candidates again
 _SAFE = 1e-10, 1e15  # lengths of vectors; far from these, squares and products are cut off
-_CROWDED = 4  # part of all groups, beyond which those of a row are not looked at one by one
 _NONE = 2**15 - 1  # above the bits of every number in bfloat16
 
 
@@ -110,7 +109,7 @@ class Sieve(ItemBlock):
         least = reached - margin
         clear = (least > 0) & _is_safe(length) & _is_safe(self.length)
         least = (least.view(torch.int32) >> 16).to(torch.int16)
-        most = max(2 * self.k, self.groups // _CROWDED)
+        most = max(2 * self.k, self.groups // CROWDED)
         clear &= (group_best >= least.unsqueeze(1)).sum(dim=1, dtype=torch.int32) <= most
         found = self.reaching(scores, group_best, least.masked_fill(~clear, _NONE), self.groups)
         if found is None:

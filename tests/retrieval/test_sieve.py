@@ -272,11 +272,15 @@ def test_sieves_where_it_pays(monkeypatch, num_interests, num_items, rows, k, si
     assert made == [Sieve if sieved else ItemBlock]
 
 
-def test_other_processors_do_not_sieve(monkeypatch):
+@pytest.mark.parametrize("known", [{"amx_bf16": True}, {"amx_bf16": False}, {}, None])
+def test_other_processors_do_not_sieve(monkeypatch, known):
     monkeypatch.undo()
-    assert sieve._has_amx() == bool(torch.cpu.get_capabilities().get("amx_bf16"))
-    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
-    assert not Sieve.pays(torch.rand(1000, 8), 1, torch.rand(400, 4, 8))
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
+    if known is None:  # an older torch
+        monkeypatch.delattr(torch.cpu, "get_capabilities")
+    few, many = torch.rand(100, 8), torch.rand(4000, 8)
+    assert Sieve.pays(many, 1, torch.rand(400, 4, 8)) == bool(known and known.get("amx_bf16"))
+    assert not Sieve.pays(few, 1, torch.rand(400, 4, 8))
 
 
 def _noting(made, kind):
