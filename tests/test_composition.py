@@ -183,7 +183,7 @@ class TestUserByUser:
 def test_samplers_do_not_wait_for_the_device(monkeypatch, graph, make, table):
     """Tensors without data cannot answer: whatever reads a value, or has a shape that depends on one, fails."""
     if not table:
-        monkeypatch.setattr("graphmi.samplers.base._MAX_TABLE", 0)
+        monkeypatch.setattr("graphmi.samplers.known_items._MAX_TABLE", 0)
     negatives = make(graph).to("meta")(USERS.to("meta"), POSITIVES.to("meta"))
     assert negatives.item.device.type == "meta"
 

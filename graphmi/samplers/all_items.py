@@ -7,7 +7,8 @@ from torch import Generator, Tensor
 from torch_geometric.data import HeteroData
 
 from graphmi.ranges import at_least
-from graphmi.samplers.base import KnownItems, Sampler
+from graphmi.samplers.base import Sampler
+from graphmi.samplers.known_items import KnownItems
 from graphmi.typing import Negatives
 
 __all__ = ["AllItemsSampler"]

@@ -3,7 +3,8 @@
 from torch import Generator, Tensor
 from torch_geometric.data import HeteroData
 
-from graphmi.samplers.base import KnownItems, Sampler, item_degrees, one_positive_each, pick
+from graphmi.samplers.base import Sampler, item_degrees, one_positive_each, pick
+from graphmi.samplers.known_items import KnownItems
 from graphmi.typing import Negatives
 
 __all__ = ["InBatchSampler"]
@@ -42,10 +43,11 @@ class InBatchSampler(Sampler):
     def forward(self, user: Tensor, positive: Tensor, generator: Generator | None = None) -> Negatives:
         """Return the positives as shared negatives, ``[batch]``, with their ``log_q``."""
         one_positive_each(user, positive)
-        valid = positive != positive.unsqueeze(-1)  # [batch, batch]
+        wrong = positive == positive.unsqueeze(-1)  # [batch, batch]
         if self.known is not None:
-            valid = valid & ~self.known.contains(user, positive)
+            wrong |= self.known.contains(user, positive)
         log_q = pick(self.log_popularity, positive)
+        valid = wrong.logical_not_()
         return Negatives(positive, log_q, pos_log_q=log_q, valid=valid, excludes_known=self.known is not None)
 
     def log_prob(self, user: Tensor, item: Tensor) -> Tensor:

@@ -1,21 +1,25 @@
 """Draws from fixed item weights, exactly and in one go, leaving out what each user knows."""
 
-import numpy as np
+import math
+
 import torch
 from torch import Generator, Tensor, nn
 from torch_geometric.data import HeteroData
 
 from graphmi.ranges import at_least
-from graphmi.samplers.alias import alias_table
-from graphmi.samplers.base import KnownItems, Sampler, one_positive_each, pick
-from graphmi.samplers.integers import integers
+from graphmi.samplers.alias import alias_table, at_places
+from graphmi.samplers.base import Sampler, on_cpu, one_positive_each, pick
+from graphmi.samplers.known_items import KnownItems
+from graphmi.samplers.numbers import fractions, integers
 from graphmi.typing import Negatives
 
 __all__ = ["Proposal"]
 
 _RANGE = 2**62  # of the random integers; the remainder of a division by at most 2**40 is uniform to 2**-22
 _MAX_TOTAL = 2**40
-_FEW = 256  # draws that cost less by a search than by drawing and looking again, on the CPU
+_SPARE = 2048  # draws at least to choose from where known items are drawn again
+_AGAIN = 1024  # of them at once where known items are few, several for each
+_TRIES = 16  # so many at most
 
 
 class Proposal(nn.Module):
@@ -26,9 +30,9 @@ class Proposal(nn.Module):
     To leave out the items that a user knows, lay the others side by side, each as wide as its weight: a uniform integer
     below their total falls on an item with the right probability. To find the item, skip the known ones before it:
     known item :math:`m` lies before :math:`r` if the unknown width in front of :math:`m`, which grows with :math:`m`,
-    is at most :math:`r`. One binary search over all users' known items counts them. On the CPU, items are first drawn
-    from all, and known ones drawn again; the last few use this search. The probabilities among unknown items are the
-    same.
+    is at most :math:`r`. One binary search over all users' known items counts them. On the CPU, where a
+    table of known items has room, items are drawn from all, and again where they are known; only what this hardly ever
+    finds is searched. The probabilities among unknown items are the same.
 
     Args:
         graph: The training graph.
@@ -46,6 +50,7 @@ class Proposal(nn.Module):
     other: Tensor
     log_weight: Tensor
     free: Tensor
+    log_free: Tensor
     skip_key: Tensor
     skip_width: Tensor
 
@@ -68,10 +73,11 @@ class Proposal(nn.Module):
         self.total = int(width.sum())
         if self.total == 0:
             raise ValueError("no item can be drawn as a negative: the training graph has no interactions")
+        self.log_total = math.log(self.total)
         self.register_buffer("cdf", width.cumsum(0), persistent=False)
         if not self.uniform:
             height, other = alias_table(width)
-            self.register_buffer("height", height, persistent=False)
+            self.register_buffer("height", height.double() / self.total, persistent=False)
             self.register_buffer("other", other, persistent=False)
         self.register_buffer("log_weight", width.clamp_min(1).double().log().float(), persistent=False)
         self._register_skips(width)
@@ -94,6 +100,8 @@ class Proposal(nn.Module):
         self.register_buffer("skip_width", passed, persistent=False)
         self.register_buffer("skip_key", user * (self.total + 1) + before, persistent=False)
         self.register_buffer("free", free, persistent=False)
+        log_free = torch.where(free > 0, free, self.total).double().log().float()
+        self.register_buffer("log_free", log_free, persistent=False)
 
     def draw(self, user: Tensor, generator: Generator | None = None) -> tuple[Tensor, Tensor | None]:
         """Return items, ``[num_negatives]`` or ``[batch, num_negatives]``, and which are valid (``None``: all)."""
@@ -101,15 +109,8 @@ class Proposal(nn.Module):
             shape = (self.num_negatives,) if self.shared else (user.numel(), self.num_negatives)
             item = self._any(shape, user.device, generator)
             return item, None if self.known is None else ~self.known.contains(user, item)
-        if user.device.type == "cpu":
-            item = self._any((user.numel(), self.num_negatives), user.device, generator)
-            place, left = _places(self.known.contains(user, item)), item.numel()
-            while _FEW < len(place) <= left // 2:  # as long as drawing again helps most of them
-                left, owner = len(place), pick(user, place // self.num_negatives)
-                again = self._any((left, 1), user.device, generator)
-                item.view(-1)[place] = again.squeeze(1)
-                place = place[self.known.contains(owner, again).squeeze(1)]
-            item.view(-1)[place] = self._unknown(pick(user, place // self.num_negatives), generator)
+        if on_cpu(user) and self.known.bits is not None:
+            item = self._rejecting(user, generator)
         else:
             item = self._unknown(user.unsqueeze(-1).expand(-1, self.num_negatives), generator)
         return item, (pick(self.free, user) > 0).unsqueeze(-1).expand_as(item) if self.saturated else None
@@ -123,11 +124,35 @@ class Proposal(nn.Module):
 
     def _any(self, shape: tuple[int, ...], device: torch.device, generator: Generator | None) -> Tensor:
         """Return items drawn by their weights."""
-        item = integers(self.num_items, shape, device, generator)
         if self.uniform:
-            return item
-        height = integers(self.total, shape, device, generator)
-        return torch.where(height < pick(self.height, item), item, pick(self.other, item))
+            return integers(self.num_items, shape, device, generator)
+        return at_places(fractions(shape, device, generator).mul_(self.num_items), self.height, self.other)
+
+    def _rejecting(self, user: Tensor, generator: Generator | None) -> Tensor:
+        """Return ``[batch, num_negatives]`` items, on the CPU: from all, then again where the user knows them."""
+        assert self.known is not None  # noqa: S101 (for the type checker)
+        num, left, known = self.num_negatives, user.numel() * self.num_negatives, self.known.lookup()
+        drawn, owner = self._any((left + _SPARE,), user.device, generator).numpy(), user.numpy()
+        item, spare = drawn[:left], drawn[left:]
+        if num == 1:
+            again = known(owner, item)
+        else:
+            again = self.known.contains(user, torch.from_numpy(item).view(-1, num)).numpy().ravel()
+        place = again.nonzero()[0]
+        while 0 < len(place) <= left * 7 // 8:  # as long as drawing again helps
+            left, tries = len(place), min(max(1, _AGAIN // len(place)), _TRIES)
+            if left * tries > len(spare):
+                spare = self._any((max(left * tries, _SPARE),), user.device, generator).numpy()
+            other, spare = spare[: left * tries].reshape(tries, left), spare[left * tries :]
+            into = place[None].repeat(tries, 0)
+            again = known(owner.take(into // num), other)
+            new = (~again).ravel().nonzero()[0]
+            item[into.take(new)] = other.take(new)
+            place = place[again.all(0)]
+        found = torch.from_numpy(item)
+        if len(place):
+            found[place] = self._unknown(user[place // num], generator)
+        return found.view(-1, num)
 
     def _unknown(self, user: Tensor, generator: Generator | None) -> Tensor:
         """Return an item for each user, of the shape of ``user``, drawn by their weights from what it does not know."""
@@ -142,11 +167,5 @@ class Proposal(nn.Module):
     def log_prob(self, user: Tensor, item: Tensor) -> Tensor:
         """Return the log probability of each item, of the shape of ``item``."""
         if self.shared or self.known is None:
-            return pick(self.log_weight, item) - self.cdf[-1].log()
-        free = pick(self.free, user).unsqueeze(-1)
-        return pick(self.log_weight, item) - torch.where(free > 0, free, self.total).log()
-
-
-def _places(mask: Tensor) -> Tensor:
-    """Return where a mask on the CPU is true, by flat index: numpy takes a quarter of torch's time."""
-    return torch.from_numpy(np.flatnonzero(mask.numpy()))
+            return pick(self.log_weight, item) - self.log_total
+        return pick(self.log_weight, item) - pick(self.log_free, user).unsqueeze(-1)

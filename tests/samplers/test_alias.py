@@ -3,7 +3,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphmi.samplers.alias import alias_table
+from graphmi.samplers import alias
+from graphmi.samplers.alias import alias_table, at_places
 
 
 def shares(width):
@@ -29,3 +30,14 @@ def test_equal_single_and_extreme_widths(width):
 def test_many_widths_of_a_steep_law():
     width = (1e9 / torch.arange(1, 20_001).double()).long()
     assert shares(width.tolist()) == (width * 20_000).tolist()
+
+
+@pytest.mark.parametrize("here", [True, False])  # on the CPU, and as a device does it
+def test_places_fall_on_items_by_their_share(monkeypatch, here):
+    monkeypatch.setattr(alias, "on_cpu", lambda tensor: here)
+    width = torch.tensor([3, 0, 1, 12])
+    height, other = alias_table(width)
+    place = (torch.arange(64) / 16).double().view(8, 8)  # the foot of each sixteenth of each column
+    item = at_places(place.clone(), height / 16, other)
+    assert item.shape == place.shape
+    assert item.flatten().bincount(minlength=4).tolist() == (4 * width).tolist()

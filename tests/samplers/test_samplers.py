@@ -14,9 +14,10 @@ from graphmi.samplers import (
     MixedSampler,
     PopularitySampler,
     UniformSampler,
+    known_items,
 )
-from graphmi.samplers import base as sampler_base
 
+TABLE = known_items._MAX_TABLE
 KNOWN = [[0, 1], [1, 4], [0, 1, 2, 3, 4, 5], [], [5]]  # the third user knows every item
 DEGREE = [sum(item in items for items in KNOWN) for item in range(6)]
 USERS = torch.arange(5)
@@ -47,17 +48,28 @@ def law(weights, known):
 
 @pytest.mark.parametrize("name", LAWS)
 class TestLaws:
-    def test_each_user_draws_by_the_law_on_what_it_does_not_know(self, graph, name):
+    @pytest.mark.parametrize("largest", [0, TABLE])
+    @pytest.mark.parametrize("times", [1, 20_000])
+    def test_each_user_draws_by_the_law_on_what_it_does_not_know(self, monkeypatch, graph, name, times, largest):
+        monkeypatch.setattr(known_items, "_MAX_TABLE", largest)
         make, options, weights = LAWS[name]
-        drawn = make(graph, 20_000, **options)(USERS, POSITIVES, generator())
-        assert drawn.item.shape == (5, 20_000)
+        users, positives = USERS.repeat(times), POSITIVES.repeat(times)
+        drawn = make(graph, 20_000 // times, **options)(users, positives, generator())
+        assert drawn.item.shape == (5 * times, 20_000 // times)
         for user in (0, 1, 3, 4):
             expected = law(weights, KNOWN[user])
-            counts = torch.bincount(drawn.item[user], minlength=6).tolist()
+            counts = torch.bincount(drawn.item[user::5].flatten(), minlength=6).tolist()
             assert all(counts[item] == 0 for item in KNOWN[user])
             kept = [item for item in range(6) if expected[item] > 0]
             assert chisquare([counts[i] for i in kept], [20_000 * expected[i] for i in kept]).pvalue > 0.001
-            assert drawn.valid[user].all()
+            assert drawn.valid[user::5].all()
+
+    @pytest.mark.parametrize("num_negatives", range(1, 20))
+    def test_drawing_ends_where_nothing_is_left(self, graph, name, num_negatives):
+        make, options, _ = LAWS[name]
+        drawn = make(graph, num_negatives, **options)(USERS[[2, 0]], POSITIVES[[2, 0]], generator())
+        assert drawn.valid.all(1).tolist() == [False, True]
+        assert not torch.isin(drawn.item[1], torch.tensor(KNOWN[0])).any()
 
     def test_a_user_who_knows_all_items_is_invalid(self, graph, name):
         make, options, _ = LAWS[name]
@@ -149,34 +161,43 @@ def test_no_graph_ever_yields_a_known_item(make_graph, data, num_items, num_user
         assert (valid[[len(k) < num_items for k in known]].all()) or isinstance(sampler, PopularitySampler)
 
 
-@pytest.mark.parametrize("largest", [0, 64 * 1024 * 1024])
-def test_known_items_by_table_and_by_search(monkeypatch, graph, largest):
-    monkeypatch.setattr(sampler_base, "_MAX_TABLE", largest)
-    known = sampler_base.KnownItems(graph)
-    assert (known.table is None) == (largest == 0)
-    expected = torch.tensor([[item in items for item in range(6)] for items in KNOWN])
+@pytest.fixture(params=["bits", "bits of a device", "search"])
+def made(request, monkeypatch):
+    """Make the known items of a graph, as the CPU and as a device looks for them."""
+    if request.param == "search":
+        monkeypatch.setattr(known_items, "_MAX_TABLE", 0)
+    if request.param == "bits of a device":
+        monkeypatch.setattr(known_items, "on_cpu", lambda tensor: False)
+
+    def make(graph):
+        known = known_items.KnownItems(graph)
+        assert (known.bits is None) == (request.param == "search")
+        return known
+
+    return make
+
+
+def test_known_items_are_found_in_every_way(made, make_graph):
+    expected = torch.rand(5, 70, generator=generator()) < 0.3
+    known = made(make_graph([row.nonzero().squeeze(1).tolist() for row in expected], 70))
     users = torch.tensor([4, 0, 0, 2, 3])
     assert known.rows(users).equal(expected[users])
-    assert known.contains(users, torch.tensor([5, 1])).equal(expected[users][:, [5, 1]])
-    items = torch.tensor([[5], [2], [1], [0], [3]])
-    assert known.contains(users, items).equal(expected[users].gather(1, items))
+    for num in (1, 2, 70):  # by pairs, and by whole rows
+        shared, items = torch.arange(num).flip(0), torch.randint(70, (5, num), generator=generator())
+        assert known.contains(users, shared).equal(expected[users][:, shared])
+        assert known.contains(users, items).equal(expected[users].gather(1, items))
 
 
-@pytest.mark.parametrize("largest", [0, 64 * 1024 * 1024])
-def test_nothing_is_known_behind_the_last_known_item(monkeypatch, make_graph, largest):
-    monkeypatch.setattr(sampler_base, "_MAX_TABLE", largest)
-    known = sampler_base.KnownItems(make_graph([[1], []], 3))
+def test_nothing_is_known_behind_the_last_known_item(made, make_graph):
+    known = made(make_graph([[1], []], 3))
     assert known.contains(torch.tensor([0, 1]), torch.arange(3)).tolist() == [[False, True, False], [False] * 3]
     assert known.rows(torch.tensor([1, 0])).tolist() == [[False] * 3, [False, True, False]]
 
 
 def test_no_draw_gives_an_item_without_weight(monkeypatch, make_graph):
     sampler = PopularitySampler(make_graph([[1, 3], [3]], 4), 4, shared=True, reject_known=False)
-
-    def columns_at_their_foot(high, shape, device, generator):
-        return torch.arange(4) if high == 4 else torch.zeros(shape, dtype=torch.int64)
-
-    monkeypatch.setattr("graphmi.samplers.proposal.integers", columns_at_their_foot)
+    feet = torch.arange(4).double() / 4  # of the columns
+    monkeypatch.setattr("graphmi.samplers.proposal.fractions", lambda shape, device, generator: feet)
     assert set(sampler(USERS[:2], torch.tensor([1, 3])).item.tolist()) == {1, 3}
 
 
@@ -193,7 +214,7 @@ def test_edges_of_32_bits_are_read_alike(make_graph):
     graph = make_graph(known, 60_000)
     graph["user"].num_nodes, edges = 80_000, graph["user", "interacts", "item"]  # with more pairs than 32 bits number
     edges.edge_index = (edges.edge_index + torch.tensor([[79_000], [0]])).int()
-    found = sampler_base.KnownItems(graph).rows(torch.arange(79_000, 79_900)).nonzero().tolist()
+    found = known_items.KnownItems(graph).rows(torch.arange(79_000, 79_900)).nonzero().tolist()
     assert [tuple(pair) for pair in found] == sorted({(user, item) for user, row in enumerate(known) for item in row})
 
 

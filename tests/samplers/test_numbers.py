@@ -1,8 +1,8 @@
 import pytest
 import torch
-from scipy.stats import chisquare
+from scipy.stats import chisquare, kstest
 
-from graphmi.samplers.integers import integers
+from graphmi.samplers.numbers import fractions, integers
 
 CPU = torch.device("cpu")
 
@@ -25,3 +25,13 @@ def test_uniform_and_decided_by_the_generator(shape):
 
 def test_large_numbers_are_reached():
     assert integers(2**40, (20_000,), CPU, generator()).max() > 2**40 * 0.99
+
+
+@pytest.mark.parametrize("shape", [(700,), (150, 140)])
+def test_fractions_are_uniform_and_decided_by_the_generator(shape):
+    drawn = fractions(shape, CPU, generator())
+    assert drawn.shape == shape
+    assert drawn.dtype == torch.float64
+    assert kstest(drawn.flatten(), "uniform").pvalue > 0.001
+    assert drawn.equal(fractions(shape, CPU, generator()))
+    assert not drawn.equal(fractions(shape, CPU, generator(1)))

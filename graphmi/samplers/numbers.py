@@ -1,0 +1,36 @@
+"""Uniform random numbers, many at a time."""
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+__all__ = ["fractions", "integers"]
+
+_MANY = 16_384
+
+
+def integers(high: int, shape: tuple[int, ...], device: torch.device, generator: Generator | None) -> Tensor:
+    """Return integers from 0 up to before ``high``, int64.
+
+    Many of them on the CPU come from numpy, several times as fast, seeded by one number of the generator.
+
+    Args:
+        high: At least 1.
+        shape: Of the result.
+        device: Where they lie; the generator's.
+        generator: The source of randomness.
+    """
+    if device.type != "cpu" or torch.Size(shape).numel() < _MANY:
+        return torch.randint(high, shape, device=device, generator=generator)
+    return torch.from_numpy(_numpy(generator).integers(high, size=shape))
+
+
+def fractions(shape: tuple[int, ...], device: torch.device, generator: Generator | None) -> Tensor:
+    """Return multiples of ``2**-53`` from 0 up to before 1, float64, from the same sources as :func:`integers`."""
+    if device.type != "cpu" or torch.Size(shape).numel() < _MANY:
+        return torch.rand(shape, dtype=torch.float64, device=device, generator=generator)
+    return torch.from_numpy(_numpy(generator).random(shape))
+
+
+def _numpy(generator: Generator | None) -> np.random.Generator:
+    return np.random.Generator(np.random.SFC64(int(torch.randint(2**63 - 1, (1,), generator=generator).item())))
