@@ -189,7 +189,7 @@ STUDY = Study(
             "Do alignment and uniformity help as a regularizer?",
             ALIGNMENT,
             {name: f"{name.split(',')[0]}, weight 0" for name in ALIGNMENT if "gamma" in name},
-            (METRIC, "recall@20", "spread", "interests/alignment", "interests/uniformity"),
+            (METRIC, "recall@20", "spread", "seconds", "interests/alignment", "interests/uniformity"),
         ),
         "time": Question(
             "Do several interests help to tell what comes later?", TIME, paired(TIME), BY_DIVERSITY, data=DATA
