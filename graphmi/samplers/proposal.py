@@ -109,7 +109,7 @@ class Proposal(nn.Module):
             shape = (self.num_negatives,) if self.shared else (user.numel(), self.num_negatives)
             item = self._any(shape, user.device, generator)
             return item, None if self.known is None else ~self.known.contains(user, item)
-        if on_cpu(user) and self.known.bits is not None:
+        if self.known.bits is not None and on_cpu(user):
             item = self._rejecting(user, generator)
         else:
             item = self._unknown(user.unsqueeze(-1).expand(-1, self.num_negatives), generator)
@@ -131,7 +131,7 @@ class Proposal(nn.Module):
     def _rejecting(self, user: Tensor, generator: Generator | None) -> Tensor:
         """Return ``[batch, num_negatives]`` items, on the CPU: from all, then again where the user knows them."""
         assert self.known is not None  # noqa: S101 (for the type checker)
-        num, left, known = self.num_negatives, user.numel() * self.num_negatives, self.known.lookup()
+        num, left, known = self.num_negatives, user.numel() * self.num_negatives, self.known.pairs
         drawn, owner = self._any((left + _SPARE,), user.device, generator).numpy(), user.numpy()
         item, spare = drawn[:left], drawn[left:]
         if num == 1:

@@ -161,17 +161,14 @@ def test_no_graph_ever_yields_a_known_item(make_graph, data, num_items, num_user
         assert (valid[[len(k) < num_items for k in known]].all()) or isinstance(sampler, PopularitySampler)
 
 
-@pytest.fixture(params=["bits", "bits of a device", "search"])
+@pytest.fixture(params=[TABLE, 0], ids=["table", "search"])
 def made(request, monkeypatch):
-    """Make the known items of a graph, as the CPU and as a device looks for them."""
-    if request.param == "search":
-        monkeypatch.setattr(known_items, "_MAX_TABLE", 0)
-    if request.param == "bits of a device":
-        monkeypatch.setattr(known_items, "on_cpu", lambda tensor: False)
+    """Make the known items of a graph, with and without a table."""
+    monkeypatch.setattr(known_items, "_MAX_TABLE", request.param)
 
     def make(graph):
         known = known_items.KnownItems(graph)
-        assert (known.bits is None) == (request.param == "search")
+        assert (known.table is None) == (known.bits is None) == (request.param == 0)
         return known
 
     return make
@@ -186,6 +183,13 @@ def test_known_items_are_found_in_every_way(made, make_graph):
         shared, items = torch.arange(num).flip(0), torch.randint(70, (5, num), generator=generator())
         assert known.contains(users, shared).equal(expected[users][:, shared])
         assert known.contains(users, items).equal(expected[users].gather(1, items))
+
+
+def test_pairs_are_looked_up_by_their_bit(make_graph):
+    expected = torch.rand(5, 70, generator=generator()) < 0.3
+    known = known_items.KnownItems(make_graph([row.nonzero().squeeze(1).tolist() for row in expected], 70))
+    user, item = expected.ne(2).nonzero().T.numpy()
+    assert known.pairs(user, item).tolist() == expected.flatten().tolist()
 
 
 def test_nothing_is_known_behind_the_last_known_item(made, make_graph):
