@@ -17,6 +17,8 @@ _UNFIT = (
     r"(?:but|Import path) (?:([\w.]+) )?(?:is abstract|does not correspond to a subclass of (\w+))"
     r"(?:.*?Given value: ([\w.]+\w))?"
 )
+# What it says where an entry of a list is no options of the one class that entries have, such as a bare regularizer.
+_NO_ENTRY = r"\s+Does not validate .*?Subtypes: \[<class '([\w.]+)'>, tuple.*?Given value: (?:graphmi\.\w+\.)?(.+?)\n"
 # jsonargparse takes the first argument with a name for the one that graphmi gives.
 _FIRST = "the class needs a first argument with a name of its own, such as 'graph', before '*args'"
 __all__ = [
@@ -164,18 +166,23 @@ def _explain(message: str, parser: ArgumentParser, names: list[str]) -> str:
     if found := re.search(_UNFIT, message, flags=re.S):
         given = found[1] or found[3]
         return _is_none(path, given, found[2]) if found[2] else _lacks(path, given)
+    if keys and (found := re.search(rf'"{keys[-1]}":{_NO_ENTRY}', message, flags=re.S)):
+        return _is_no_entry(path, found[2], resolve_name(found[1]))
     if found := re.search(r"has no attribute '(\w+)'|Expected a dot import path string: (\w+)", message):
         name = found[1] or found[2]
         return f"'--{path}': no class is named '{name}' ({nearest(name, names)})"
     # The innermost expectation comes first.
     if found := re.search(r"Expected an? (?:typing\.)?(.+?)\.? Got value: (\S+?)[.,]?(?:\s|$)", message):
         expected = re.sub(r"<class '([\w.]+)'>", r"\1", found[1])
+        if expected == "collections.abc.Sequence":
+            return f"'--{path}' is a list, to which '--{path}+' adds an entry (got {found[2].rpartition('.')[2]})"
         choices = re.fullmatch(r"Literal\[(.+)\]", expected)
         return f"'--{path}' must be {f'one of {choices[1]}' if choices else expected} (got {found[2]})"
-    if found := re.search(r"Union subtypes\n.*Given value: (.+)", message, flags=re.S):
+    if found := re.search(r"Union subtypes\n.*Given value: (.+?)(?:\. Got value: |$)", message, flags=re.S):
         kinds = re.findall(r"^ *- Expected an? (?:typing\.Literal\[(.+)\]|<class '([\w.]+)'>)$", message, flags=re.M)
         if kinds:
-            *most, last = [choices or kind.replace("NoneType", "null") for choices, kind in kinds]
+            plain_words = {"NoneType": "null", "collections.abc.Sequence": "list"}
+            *most, last = [choices or plain_words.get(kind, kind) for choices, kind in kinds]
             return f"'--{path}' must be {', '.join(most)}{' or ' * bool(most)}{last} (got {found[1].strip()})"
     return re.sub(r"\s+", " ", message).strip()
 
@@ -183,6 +190,12 @@ def _explain(message: str, parser: ArgumentParser, names: list[str]) -> str:
 def _is_none(path: str, given: str, wanted: str) -> str:
     given, wanted = given.rpartition(".")[2], wanted.rpartition(".")[2]
     return f"'--{path}' must be {'an' if wanted[0] in 'AEIOU' else 'a'} {wanted}, and {given} is none"
+
+
+def _is_no_entry(path: str, given: str, wanted: type) -> str:
+    named = [f"+ {wanted.__name__}", *(f".{name} {name.upper()}" for name in inspect.signature(wanted).parameters)]
+    words = " ".join(f"--{path}{word}" for word in named)
+    return f"an entry of '--{path}' must be {wanted.__name__} (got {given}): write {words}"
 
 
 def _lacks(path: str, given: str) -> str:

@@ -648,6 +648,20 @@ def test_a_backbone_under_a_preset_stays_in_the_run_folder(graphmi, trained):
         ("train mf DATA OUT --model torch.nn.Linear", 2, "'--model.out_features' is missing"),
         ("train mf DATA OUT --sampler BPRLoss", 2, "'--sampler' must be a Sampler, and BPRLoss is none"),
         ("train mf DATA OUT --model.score best", 2, "'--model.score' must be one of 'user_virtual'"),
+        (
+            "train mf DATA OUT --loss.regularizers+ EmbeddingNorm",
+            2,
+            "an entry of '--loss.regularizers' must be Weighted (got EmbeddingNorm): write --loss.regularizers+ "
+            "Weighted --loss.regularizers.weight WEIGHT --loss.regularizers.regularizer REGULARIZER",
+        ),
+        ("train mf DATA OUT --loss.regularizers+ EmbeddingNor", 2, "must be Weighted (got EmbeddingNor): write"),
+        ("train mf DATA OUT --loss.regularizers+ Weighted", 2, "'--loss.regularizers.weight' is missing"),
+        (
+            "train mf DATA OUT --loss.regularizers EmbeddingNorm",
+            2,
+            "a list, to which '--loss.regularizers+' adds an entry",
+        ),
+        ("train mf DATA OUT --model.num_neighbors x", 2, "must be int, list or null (got x)"),
         ("train mf DATA OUT --seed x", 2, "'--seed' must be int (got x)"),
         ("train mf DATA OUT --k x", 2, "'--k' must be int (got x)"),
         ("train mf DATA OUT --trainer.patience x", 2, "'--trainer.patience' must be int or null (got x)"),
