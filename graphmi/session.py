@@ -148,8 +148,8 @@ class Session:
             if "sparse gradients" not in str(error):
                 raise
             raise ValueError(
-                "'optimizer' does not take the sparse gradients of the model: use LazyAdam, or build the model with "
-                "sparse=False"
+                "'optimizer' does not take the sparse gradients of the model: use LazyAdam, or set 'sparse' of the "
+                "model to false"
             ) from error
 
     def averaged(self) -> AbstractContextManager[None]:

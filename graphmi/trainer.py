@@ -215,17 +215,17 @@ class Trainer:
         if self.compile is not None:
             raise ValueError(
                 f"'compile' = '{self.compile}' needs dense gradients, and the model has sparse ones: leave it out, or "
-                "build the model with sparse=False"
+                "set 'sparse' of the model to false"
             )
         if self.gradient_clip is not None:
             raise ValueError(
                 f"'gradient_clip' = {self.gradient_clip} needs dense gradients, and the model has sparse ones: leave "
-                "it out, or build the model with sparse=False"
+                "it out, or set 'sparse' of the model to false"
             )
         if self.fabric.world_size > 1 and self.device.type == "cuda":
             raise ValueError(
-                "sparse gradients cannot be added up between CUDA devices (NCCL has no way to): build the model with "
-                "sparse=False, train in one process, or on the CPU"
+                "sparse gradients cannot be added up between CUDA devices (NCCL has no way to): set 'sparse' of the "
+                "model to false, train in one process, or on the CPU"
             )
 
     def _epoch(

@@ -712,6 +712,17 @@ def test_a_mistake_gets_one_sentence_and_leaves_nothing(graphmi, tmp_path, monke
     assert not any(tmp_path.iterdir())
 
 
+def test_the_words_that_an_error_proposes_are_understood(graphmi, tmp_path):
+    file, words = tmp_path / "clicks.csv", []
+    file.write_text("user,item\n" + "".join(f"{user},{item}\n" for user in "abcd" for item in "efgh"))
+    for column in ("user", "item"):
+        status, _, err = graphmi("train", "popularity", "--data", file, "--out", tmp_path / "run", *words)
+        assert (status, f"there is no column '{column}_id'" in err) == (1, True)
+        words += shlex.split(re.search(r"--columns\S+(?=\))", err)[0])
+    status, _, err = graphmi("train", "popularity", "--data", file, "--out", tmp_path / "run", *words)
+    assert (status, err) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from graphmi.data.clean import to_series
-from graphmi.data.errors import DataError
+from graphmi.data.errors import DataError, given_as
 
 __all__ = ["Columns", "choose_columns", "column_names", "plain_names", "select_columns"]
 
@@ -107,7 +107,9 @@ def _require(names: dict[str, str], found: Sequence[str], role: str, name: str |
     near = get_close_matches(name.lower(), [plain.lower() for plain in names], n=1, cutoff=0.5)
     hint = next((plain for plain in names if near and plain.lower() == near[0]), "NAME")
     columns = ", ".join(map(repr, found[:20])) + (", ..." if len(found) > 20 else "")
-    raise DataError(f"there is no column '{name}' among {columns}; name the {role} column, such as {role}='{hint}'")
+    raise DataError(
+        f"there is no column '{name}' among {columns}; name the {role} column, such as {given_as(role, hint)}"
+    )
 
 
 def _first(names: dict[str, str], candidates: Sequence[str]) -> str | None:

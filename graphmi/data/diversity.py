@@ -8,7 +8,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from graphmi.data.errors import DataError
+from graphmi.data.errors import DataError, given_as
 from graphmi.data.interactions import Interactions
 from graphmi.data.order import by_user, chronological
 
@@ -174,7 +174,10 @@ def _category_counts(train: Interactions) -> tuple[Tensor, Tensor, Tensor]:
     """Return the users, categories and label counts of all pairs of user and category that occur."""
     categories = train.categories
     if categories is None:
-        raise DataError("the interactions have no item categories; add them with with_categories")
+        raise DataError(
+            f"the interactions have no item categories; name their column with {given_as('category', 'NAME')}, or add "
+            "them with 'with_categories'"
+        )
     by_item = torch.argsort(categories.item, stable=True)
     labels = categories.item.bincount(minlength=train.num_items)
     starts = labels.cumsum(0) - labels

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from graphmi.data.errors import DataError
+from graphmi.data.errors import DataError, given_as
 from graphmi.data.interactions import Interactions
 from graphmi.ranges import at_least
 
@@ -92,7 +92,7 @@ def min_weight(interactions: Interactions, threshold: float) -> Interactions:
         DataError: If the interactions have no weights, or nothing is left.
     """
     if interactions.weight is None:
-        raise DataError("the interactions have no weights; name the column with weight='NAME'")
+        raise DataError(f"the interactions have no weights; name the column with {given_as('weight', 'NAME')}")
     return _keep(interactions, interactions.weight >= threshold, f"weights of at least {threshold}")
 
 

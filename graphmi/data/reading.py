@@ -13,7 +13,7 @@ import polars as pl
 
 from graphmi.data.clean import infer_ids
 from graphmi.data.columns import Columns, choose_columns
-from graphmi.data.errors import DataError
+from graphmi.data.errors import DataError, given_as
 from graphmi.data.interactions import Interactions
 
 __all__ = ["read_interactions", "read_table"]
@@ -133,8 +133,9 @@ def find_separator(line: str) -> str:
 
 def _header(line: str, fields: list[str], separator: str) -> list[str]:
     if len(set(fields)) < len(fields) or all(field.lstrip("-").isdigit() for field in fields):
-        lists = ", or say that it has one line per user with format='sequences'" if separator == " " else ""
-        named = f"name its {len(fields)} columns, as in columns='user_id,item_id,...'{lists}"
+        named = f"name its {len(fields)} columns, as in {given_as('columns', 'user_id,item_id,...')}"
+        if separator == " ":
+            named += f", or say that it has one line per user with {given_as('format', 'sequences')}"
         raise DataError(f"the first line, {_shorten(line)}, is no header; {named}")
     return fields
 

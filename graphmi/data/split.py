@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from graphmi.data.dataset import Dataset, Protocol
-from graphmi.data.errors import DataError
+from graphmi.data.errors import DataError, given_as
 from graphmi.data.given_split import GivenSplit
 from graphmi.data.interactions import Interactions
 from graphmi.data.order import by_user, chronological, leading, share, shuffled
@@ -115,7 +115,9 @@ class TemporalSplit:
     def __call__(self, interactions: Interactions) -> Dataset:
         """Split the interactions."""
         if interactions.time is None:
-            raise DataError("a temporal split needs times; name their column, or use another split")
+            raise DataError(
+                f"a temporal split needs times; name their column with {given_as('time', 'NAME')}, or use another split"
+            )
         _require_distinct(interactions)
         ordered = sort_rows(interactions.time)[0]
         size = torch.tensor(len(ordered))
@@ -169,7 +171,10 @@ class HeldOutUsers:
         rows, rowptr = by_user(interactions, order)
         count = rowptr.diff()
         if short := int((count == 1).sum()):
-            raise DataError(f"{short:,} users have only 1 interaction and cannot be held out; use k_core")
+            raise DataError(
+                f"{short:,} users have only 1 interaction and cannot be held out; use k_core (by the "
+                "command, --filter.k_core 2)"
+            )
         part = self._draw(count)[interactions.user]
         known = leading(rows, rowptr, share(count, self.history).where(count > 0, 0))
         protocol: Protocol = {"split": "held-out-users", "valid": self.valid, "test": self.test}

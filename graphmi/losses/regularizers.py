@@ -100,8 +100,8 @@ class RoutingVariance(Regularizer):
             raise ValueError("RoutingVariance needs routing weights: the model gives none, remove the regularizer")
         if not self.masked:
             raise ValueError(
-                "RoutingVariance with masked=False needs routing weights at padding too, and the model gives only "
-                "their variance over the real positions: set masked=True, or train on one target per user"
+                "RoutingVariance with 'masked' false needs routing weights at padding too, and the model gives only "
+                "their variance over the real positions: set 'masked' to true, or train on one target per user"
             )
         return out.routing_variance
 

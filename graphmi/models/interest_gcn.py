@@ -26,7 +26,10 @@ from graphmi.typing import Batch, Contributions, Representations
 
 __all__ = ["InterestGCN"]
 
-_EDGE_DOT = "center='edge_dot' reads the neighbours' virtual interests, which are not there for drawn neighbourhoods"
+_EDGE_DOT = (
+    "'center' = 'edge_dot' reads the neighbours' virtual interests, which are not there for drawn neighbourhoods: take "
+    "another 'center'"
+)
 
 
 class InterestGCN(nn.Module):

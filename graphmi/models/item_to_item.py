@@ -165,7 +165,7 @@ def _common_users(graph: HeteroData) -> Tensor:
     if num_items > _MOST_ITEMS:
         raise ValueError(
             f"weights between all items are for {_MOST_ITEMS:,} items at most (got {num_items:,}): filter the data, as "
-            "with --filter.k_core 10"
+            "with k_core=10 (by the command, --filter.k_core 10)"
         )
     edge = graph[EDGES].edge_index
     size = int(graph["user"].num_nodes), num_items

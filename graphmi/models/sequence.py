@@ -176,8 +176,8 @@ class SequenceModel(nn.Module):
         """Return the items of the histories and which positions are real, both ``[num_sequences, length]``."""
         if batch.history is None or batch.mask is None:
             raise ValueError(
-                "SequenceModel reads histories, and the batch has none: use a TargetLoader or a PrefixLoader, and give "
-                "the Evaluator 'history'"
+                "SequenceModel reads histories, and the batch has none: train on batches of a TargetLoader or a "
+                "PrefixLoader, and give an Evaluator of your own 'history'"
             )
         if batch.history.size(1) > self.max_length:
             raise ValueError(f"histories may have {self.max_length} items, 'max_length' (got {batch.history.size(1)})")

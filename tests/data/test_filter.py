@@ -96,7 +96,7 @@ def test_min_weight():
     assert torch.equal(data.weight, torch.tensor([3.0, 4.0, 5.0]))
     with pytest.raises(DataError, match="weights of at least 6"):
         min_weight(data, 6)
-    with pytest.raises(DataError, match="no weights"):
+    with pytest.raises(DataError, match=r"no weights; .*weight='NAME' .*--columns\.weight='NAME'"):
         min_weight(interactions([(1, 1)]), 1)
 
 

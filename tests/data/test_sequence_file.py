@@ -120,7 +120,7 @@ def test_open_data_knows_the_format(tmp_path):
 
 def test_wrong_formats_and_options_say_what_there_is(tmp_path):
     path = write(tmp_path, TEXT)
-    with pytest.raises(DataError, match=r"is no header; .* one line per user with format='sequences'"):
+    with pytest.raises(DataError, match=r"is no header; .* format='sequences' .*--columns\.format='sequences'"):
         open_data(path)
     with pytest.raises(DataError, match=r"'format' must be table or sequences .got 'lists'"):
         open_data(path, format="lists")
