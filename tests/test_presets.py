@@ -1,5 +1,7 @@
 """Presets say what they are, and each trains, repeats itself from its own configuration, and can be changed."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -40,6 +42,10 @@ def test_a_preset_says_what_it_is_and_where_it_was_published(name):
     values = yaml.safe_load(preset_text(name))
     assert values["description"].endswith(".")
     assert "https://" in values.get("paper", "") or name == "popularity"
+    # A run with another number keeps the description.
+    assert not re.search(
+        r"\b(two|three|four|five|one (interest|vector|negative)s?)\b", values["description"], re.IGNORECASE
+    )
 
 
 @pytest.mark.parametrize("name", preset_names())
