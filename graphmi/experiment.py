@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from functools import cache
 
 import torch
 from lightning_fabric.loggers.logger import Logger
@@ -210,7 +211,7 @@ class Experiment:
             loader = self.loader(dataset.train)
             loader.generator, loader.device = generator(self.seed, "loader"), self.trainer.batch_device
             if loader.left_out and self.trainer.progress and self.trainer.leads:
-                sys.stderr.write(f"graphmi: {loader.left_out}\n")
+                _tell_once(loader.left_out)
             if isinstance(model, HistoryReader):
                 loader.max_length = loader.max_length or model.max_length
             else:
@@ -291,6 +292,12 @@ class Experiment:
             sharded=self.trainer.fabric.world_size > 1,
             repeat=self.repeat,
         )
+
+
+@cache
+def _tell_once(sentence: str) -> None:
+    """Say a sentence on standard error, and no more in this process: the seeds of a model have the same to say."""
+    sys.stderr.write(f"graphmi: {sentence}\n")
 
 
 def _flat(evaluation: Evaluation) -> dict[str, float]:

@@ -60,7 +60,7 @@ class Trainer:
         kernels: ``"triton"`` takes graphmi's own programs for GPUs where it has some (:mod:`graphmi.kernels`), as yet
             not measured; they need a CUDA device and Triton.
         progress: Whether to show progress bars on a terminal or in a notebook, and to say how many users train where
-            the loader leaves some out.
+            the loader leaves some out (once in a process, where several runs would say the same).
 
     Raises:
         ValueError: If an argument is out of its range.

@@ -335,12 +335,13 @@ def test_mean_over_users_is_the_metric(trained):
     assert result(folder)["metrics"]["recall@20"] == pytest.approx(users["recall@20"].double().mean().item())
 
 
-def test_users_who_do_not_train_are_counted(graphmi, tmp_path):
+def test_users_who_do_not_train_are_counted_once(graphmi, tmp_path):
     rows = [f"{user},{(user + place) % 40}" for user in range(30) for place in range(4 if user < 10 else 9)]
     (tmp_path / "clicks.csv").write_text("\n".join(["user_id,item_id", *rows]))
     words = ["train", "comirec-sa", *QUICK, "--data", tmp_path / "clicks.csv", "--trainer.epochs", 1]
     told = "graphmi: 20 of 30 users train: the others have no more than 'min_history' training items (4)\n"
     assert graphmi(*words, "--out", tmp_path / "some")[::2] == (0, told)
+    assert graphmi(*words, "--out", tmp_path / "other", "--seed", 1)[::2] == (0, "")
     assert graphmi(*words, "--out", tmp_path / "all", "--loader.min_history", 1)[::2] == (0, "")
 
 
