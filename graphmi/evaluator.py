@@ -94,7 +94,7 @@ class Evaluator:
         self.users = torch.unique(targets.user)
         self.targets = _csr(targets, self.users)
         self.known = _csr(known, self.users)
-        self.last_item = int(self.targets[1].max())
+        self.last_item = int(torch.cat([self.targets[1], self.known[1]]).max())
         self.k = sorted(set(k))
         self.metrics = {**ranking_metrics(k), **_fitting(metrics or {}, self.k[-1])}
         chosen = {name: self._of_users(f"groups[{name}]", group) for name, group in (groups or {}).items()}
@@ -181,8 +181,8 @@ class Evaluator:
             raise ValueError(f"The model must give a row for each of {len(users)} users (got {out.interests.size(0)}).")
         if (num_items := len(out.items)) <= self.last_item:
             raise ValueError(
-                f"the model has {num_items:,} items and a target the number {self.last_item:,}, counted from 0: "
-                "take the data that it was trained on"
+                f"the model has {num_items:,} items and 'targets' or 'known' the number {self.last_item:,}, "
+                "counted from 0: take the data that it was trained on"
             )
         rowptr, item = _rows(self.targets, start, len(users), device)
         row = torch.arange(len(users), device=device).repeat_interleave(rowptr.diff(), output_size=len(item))

@@ -1,6 +1,7 @@
 import json
 import math
 from dataclasses import replace
+from itertools import product
 from types import SimpleNamespace
 
 import pytest
@@ -556,9 +557,9 @@ def test_errors():
         Evaluator(targets, known, groups={"age": torch.zeros(3, dtype=torch.int64)})
     with pytest.raises(ValueError, match=r"'diversity' must have at least 30 entries, one per user \(got 3\)"):
         Evaluator(targets, known, diversity=torch.zeros(3))
-    for quick in (False, True):
-        with pytest.raises(ValueError, match="the model has 40 items and a target the number 40, counted from 0"):
-            Evaluator(pairs([1, 2], [3, 40]), known, quick=quick, batch_size=1)(model)
+    for quick, mistaken in product((False, True), [(pairs([1, 2], [3, 40]), known), (targets, pairs([1, 2], [40, 3]))]):
+        with pytest.raises(ValueError, match="has 40 items and 'targets' or 'known' the number 40, counted from 0"):
+            Evaluator(*mistaken, quick=quick, batch_size=1)(model)
     with torch.no_grad():
         model.item[3] = math.nan
     with pytest.raises(ValueError, match="NaN"):

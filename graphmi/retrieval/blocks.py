@@ -9,7 +9,7 @@ from torch import Tensor
 
 from graphmi.retrieval import keys
 
-__all__ = ["CROWDED", "Buffers", "Excluded", "ItemBlock"]
+__all__ = ["CROWDED", "Buffers", "Excluded", "ItemBlock", "require_excluded"]
 
 Excluded = tuple[Tensor, Tensor]
 """Items to leave out of each row, as CSR: row pointers ``[rows + 1]`` and item ids."""
@@ -210,6 +210,25 @@ class ItemBlock:
         first = torch.arange(0, rows * self.groups, self.groups, device=item.device)
         place += first.repeat_interleave(rowptr.diff(), output_size=len(item))
         flat.index_fill_(0, place.clamp_(max=len(flat) - 1), -math.inf)
+
+
+def require_excluded(exclude: Excluded | None, num_rows: int, num_items: int) -> None:
+    """Check that there are row pointers for the rows and, on the CPU, that what is left out are items.
+
+    Raises:
+        ValueError: If not.
+    """
+    if exclude is None:
+        return
+    rowptr, item = exclude
+    if rowptr.numel() != num_rows + 1:
+        raise ValueError(
+            f"'exclude' must have {num_rows + 1} row pointers, one more than the batch has rows (got {rowptr.numel()})"
+        )
+    if item.is_cpu and item.numel():  # a GPU would have to be waited for
+        low, high = map(int, torch.aminmax(item))
+        if low < 0 or high >= num_items:
+            raise ValueError(f"'exclude' must name items in [0, {num_items}) (got {low} to {high})")
 
 
 def _places(mask: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from graphmi.ranges import at_least
 from graphmi.retrieval import keys
-from graphmi.retrieval.blocks import Excluded
+from graphmi.retrieval.blocks import Excluded, require_excluded
 from graphmi.retrieval.interest import best_interest, without_inactive
 from graphmi.retrieval.topk import TopK
 
@@ -62,7 +62,7 @@ class FaissIndex:
 
         Raises:
             ValueError: If ``k`` is below 1, ``queries`` is not ``[batch, num_interests, dim]``, one is NaN, or
-                the vectors of queries and items differ in length.
+                the vectors of queries and items differ in length, or ``exclude`` is impossible.
         """
         at_least(1, k=k)
         if queries.dim() != 3:
@@ -72,6 +72,7 @@ class FaissIndex:
                 f"vectors of queries and items must be of one length (got {length} and {self.items.size(1)}): "
                 "items with several vectors need an ExactIndex"
             )
+        require_excluded(exclude, len(queries), len(self))
         queries = without_inactive(queries.float(), interest_mask)
         if queries.isnan().any():
             raise ValueError("'queries' has a NaN: look for non-finite values in the user representations")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from graphmi.ranges import at_least
 from graphmi.retrieval import keys, parallel
-from graphmi.retrieval.blocks import Buffers, Excluded, ItemBlock
+from graphmi.retrieval.blocks import Buffers, Excluded, ItemBlock, require_excluded
 from graphmi.retrieval.interest import best_interest, without_inactive
 from graphmi.retrieval.sieve import Sieve
 from graphmi.typing import ItemTable
@@ -86,7 +86,8 @@ def rank(
         queries: Interests, ``[batch, num_interests, dim]``.
         items: Item vectors, ``[num_items, num_vectors * dim]``; where an item has several, the best counts.
         k: How many items, at least 1; where fewer are left the row ends with ids ``-1`` and scores ``-inf``.
-        exclude: Items to leave out of each row, as CSR: ``rowptr [batch + 1]`` and ``col [num_excluded]``.
+        exclude: Items to leave out of each row, as CSR: ``rowptr [batch + 1]`` and ``col [num_excluded]``. Ids that
+            are no items are an error on the CPU, and passed over elsewhere.
         interest_mask: ``[batch, num_interests]``, False where an interest does not count.
         block_size: Scores held at once by each thread, at least 1; by default what suits the device.
 
@@ -159,10 +160,6 @@ def _check(
         )
     if isinstance(items, Tensor) and (items.dim() != 2 or items.size(1) % queries.size(2)):
         raise ValueError(f"'items' must be [num_items, num_vectors * {queries.size(2)}] (got {list(items.shape)}).")
-    if exclude is not None and exclude[0].numel() != queries.size(0) + 1:
-        raise ValueError(
-            f"'exclude' must have {queries.size(0) + 1} row pointers, one more than the batch has rows "
-            f"(got {exclude[0].numel()})."
-        )
+    require_excluded(exclude, len(queries), len(items))
     if interest_mask is not None and interest_mask.shape != queries.shape[:2]:
         raise ValueError(f"'interest_mask' must be {list(queries.shape[:2])} (got {list(interest_mask.shape)}).")

@@ -75,6 +75,9 @@ def test_out_of_range():
         FaissIndex(items, "Flat").search(queries[:, 0], 3)
     with pytest.raises(ValueError, match="'queries' has a NaN"):
         FaissIndex(items, "Flat").search(queries / 0 * 0, 3)
+    beyond = torch.arange(len(queries) + 1), torch.full((len(queries),), len(items))  # the first item of the next row
+    with pytest.raises(ValueError, match=r"'exclude' must name items in \[0, \d+\)"):
+        FaissIndex(items, "Flat").search(queries, 3, exclude=beyond)
 
 
 def test_nobody_gets_no_list():
