@@ -10,6 +10,7 @@ from graphmi.nn.dropout import Dropout
 from graphmi.nn.encode import Encoder, IdentityEncoder
 from graphmi.nn.extract import Extractor, SelfAttentiveExtractor
 from graphmi.nn.extract.packed import at_real_positions, pays, real_positions, require_real_first
+from graphmi.nn.extract.shapes import checked_interests
 from graphmi.nn.item_tower import ItemTower, TowerTable
 from graphmi.nn.sparse_table import SparseTable
 from graphmi.nn.unit import unit
@@ -114,7 +115,7 @@ class SequenceModel(nn.Module):
 
         Raises:
             ValueError: If the batch has no histories, or longer ones than ``max_length``, or (on the CPU) padding that
-                comes before real positions, or what the encoder gives has another shape.
+                comes before real positions, or what the encoder or the extractor gives has another shape.
         """
         history, mask = self._history(batch)
         if batch.prefix is None and type(self.encoder) is IdentityEncoder and pays(history):
@@ -122,6 +123,7 @@ class SequenceModel(nn.Module):
         else:
             x = self._encoded(history, mask)
             found = self.extractor(x, mask) if batch.prefix is None else self.extractor.prefixes(x, mask, batch.prefix)
+        found = checked_interests(self.extractor, found, mask, self.embedding.embedding_dim, batch.prefix)
         return Representations(
             interests=unit(found.interests) if self.normalize else found.interests,
             items=self.items(),

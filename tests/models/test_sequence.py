@@ -1,5 +1,7 @@
 """Models of histories: the same from a prefix as from its items alone, and what they refuse."""
 
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,7 +10,7 @@ import yaml
 from graphmi.config import experiment, read_config
 from graphmi.data import Histories, PrefixLoader, TargetLoader, planted, to_graph
 from graphmi.models import SequenceModel
-from graphmi.nn import Encoder, ItemTower, LastPosition, TransformerEncoder
+from graphmi.nn import Encoder, Extractor, Interests, ItemTower, LastPosition, TransformerEncoder, UserTowers
 from graphmi.presets import backbone_names, backbone_text, preset_names, preset_text
 from graphmi.retrieval import rank
 from graphmi.typing import Batch
@@ -151,6 +153,46 @@ def test_an_encoder_gives_as_many_vectors_as_it_reads(world):
     history, mask = Histories(world).read(torch.arange(3), 5)
     with pytest.raises(ValueError, match=r"ShortEncoder must give .*, \[3, 5, 8\] \(got \[3, 4, 8\]\)"):
         model(Batch(user=torch.arange(3), history=history, mask=mask))
+
+
+class OwnExtractor(Extractor):
+    def __init__(self, num_interests, wrong) -> None:
+        super().__init__()
+        self.num_interests, self.wrong = num_interests, wrong
+
+    def extract(self, x, mask):
+        routing = mask.unsqueeze(1).to(x).expand(-1, self.num_interests, -1)
+        active = routing.sum(2) > 0
+        return self.wrong(Interests(routing @ x, routing, active, routing.sum(2)))
+
+
+@pytest.mark.parametrize("towers", [False, True])
+@pytest.mark.parametrize(
+    ("wrong", "got"),
+    [
+        (lambda found: found._replace(routing=found.routing.transpose(1, 2)), r"'routing' \[3, 5, \d\]"),
+        (lambda found: found._replace(routing=found.routing[:, 0]), r"'routing' \[3, 5\]"),
+        (lambda found: found._replace(routing=found.routing[:1]), r"'routing' \[1, \d, 5\]"),
+        (lambda found: found._replace(interests=found.interests.transpose(1, 2)), r"'interests' \[3, 8, \d\]"),
+        (lambda found: found._replace(interests=found.interests[:, 0]), r"'interests' \[3, 8\]"),
+        (lambda found: found._replace(interest_mask=found.interest_mask.T), r"'interest_mask' \[\d, 3\]"),
+        (lambda found: found._replace(routing_variance=torch.ones(3)), r"'routing_variance' \[3\]"),
+        (lambda found: found.interests, "a Tensor"),
+    ],
+)
+def test_an_extractor_of_ones_own_is_named_where_its_shapes_are_wrong(world, towers, wrong, got):
+    def model(change):
+        def own(*_):
+            return OwnExtractor(1 if towers else 2, change)
+
+        return SequenceModel(to_graph(world), 8, 5, extractor=partial(UserTowers, extractor=own) if towers else own)
+
+    history, mask = Histories(world).read(torch.arange(3), 5)
+    for prefix in (None, torch.tensor([2, 5, 9])):  # of histories, and of their beginnings
+        batch = Batch(user=torch.arange(3), history=history, mask=mask, prefix=prefix)
+        assert model(lambda found: found)(batch).routing.size(2) == 5
+        with pytest.raises(ValueError, match=rf"OwnExtractor must (give|return) .*\(got .*{got}"):
+            model(wrong)(batch)
 
 
 def test_users_who_are_not_in_training_are_served_by_their_history():

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from graphmi.nn.encode.base import Encoder, IdentityEncoder
 from graphmi.nn.extract.base import Extractor, Interests, linear_parts
 from graphmi.nn.extract.pooling import LastPosition, MeanPooling
+from graphmi.nn.extract.shapes import checked_interests
 from graphmi.ranges import at_least
 
 __all__ = ["UserTowers"]
@@ -44,7 +45,8 @@ class UserTowers(Extractor):
         - routing: that of each tower, ``[batch, num_interests, length]``, where its extractor has any
 
     Raises:
-        ValueError: An argument is out of range, a tower has several interests, or nothing would tell the towers apart.
+        ValueError: An argument is out of range, a tower has several interests, nothing would tell the towers apart, or
+            in use an extractor gives other shapes than :class:`Interests` has.
 
     Example:
         >>> import torch
@@ -130,7 +132,8 @@ class _Tower(nn.Module):
     def read(self, x: Tensor, mask: Tensor, prefix: Tensor | None) -> Interests:
         """Return what the extractor makes of the histories, or of their beginnings."""
         x = self.encoder(x, mask)
-        return self.extractor(x, mask) if prefix is None else self.extractor.prefixes(x, mask, prefix)
+        found = self.extractor(x, mask) if prefix is None else self.extractor.prefixes(x, mask, prefix)
+        return checked_interests(self.extractor, found, mask, x.size(-1), prefix)
 
     def forward(self, found: Interests) -> Interests:
         """Return what the network makes of it."""
