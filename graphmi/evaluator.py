@@ -14,6 +14,7 @@ from graphmi.data import Histories, Interactions
 from graphmi.evaluation import Evaluation
 from graphmi.metrics import Catalogue, GroupedResult, by_group, ranking_metrics, values_per_user
 from graphmi.processes import gathered, position
+from graphmi.ranges import at_least
 from graphmi.retrieval import rank
 from graphmi.typing import Batch, Representations
 
@@ -89,8 +90,7 @@ class Evaluator:
     ) -> None:
         if not len(targets.user):
             raise ValueError("There is nothing to evaluate: 'targets' holds no interaction.")
-        if batch_size < 1 or not k:
-            raise ValueError(f"'batch_size' must be at least 1 and 'k' not empty (got {batch_size}, {list(k)}).")
+        at_least(1, batch_size=batch_size, k=min(k, default=0))
         self.users = torch.unique(targets.user)
         self.targets = _csr(targets, self.users)
         self.known = _csr(known, self.users)

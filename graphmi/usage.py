@@ -113,14 +113,16 @@ def parse(parser: ArgumentParser, arguments: Sequence[str], names: Iterable[str]
 
 
 def require_concrete(values: Namespace) -> None:
-    """Check that no class which is yet to be made lacks a method; what is made at once was checked by :func:`parse`.
+    """Check classes which are yet to be made; what is made at once was checked by :func:`parse`.
 
     Raises:
-        UsageError: If one does; the message names the methods.
+        UsageError: If one lacks a method, which the message names, or the model is another part of graphmi.
     """
     for key, value in values.items():
         if key.endswith("class_path") and inspect.isabstract(resolve_name(value)):
             raise UsageError(_lacks(re.sub(r"\.class_path$|\.init_args", "", key), value))
+        if key == "model.class_path" and re.match(r"graphmi\.(?!models\.)", value):
+            raise UsageError(_is_none("model", value, "model"))
 
 
 def _formula(tex: str) -> str:

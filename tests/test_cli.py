@@ -647,6 +647,7 @@ def test_a_backbone_under_a_preset_stays_in_the_run_folder(graphmi, trained):
         ("train mf DATA OUT --model InterestGCM", 2, "no class is named 'InterestGCM' (did you mean InterestGCN"),
         ("train mf DATA OUT --model nosuch.Model", 2, "there is no module 'nosuch'"),
         ("train mf DATA OUT --model torch.nn.Linear", 2, "'--model.out_features' is missing"),
+        ("train mf DATA OUT --model MultiInterestConv", 2, "'--model' must be a model, and MultiInterestConv is none"),
         ("train mf DATA OUT --sampler BPRLoss", 2, "'--sampler' must be a Sampler, and BPRLoss is none"),
         ("train mf DATA OUT --model.score best", 2, "'--model.score' must be one of 'user_virtual'"),
         (

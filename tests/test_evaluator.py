@@ -553,6 +553,9 @@ def test_errors():
         Evaluator(pairs([], []), known)
     with pytest.raises(ValueError, match="'batch_size' must be at least 1"):
         Evaluator(targets, known, batch_size=0)
+    for k, least in (([10, 0], 0), ([-3], -3), ([], 0)):
+        with pytest.raises(ValueError, match=rf"'k' must be at least 1 \(got {least}\)"):
+            Evaluator(targets, known, k)
     with pytest.raises(ValueError, match=r"'groups\[age\]' must have at least 30 entries, one per user \(got 3\)"):
         Evaluator(targets, known, groups={"age": torch.zeros(3, dtype=torch.int64)})
     with pytest.raises(ValueError, match=r"'diversity' must have at least 30 entries, one per user \(got 3\)"):
