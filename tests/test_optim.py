@@ -224,3 +224,12 @@ def test_steps_are_not_counted_in_numbers_that_end_at_256():
     LazyAdam([weight]).step()
     with pytest.raises(ValueError, match=r"for which torch\.bfloat16 is too small"):
         LazyAdam([weight], row_wise=True).step()
+
+
+@pytest.mark.parametrize("row_wise", [False, True])
+def test_a_backward_pass_through_a_table_that_changed_since_is_an_error(row_wise):
+    weight = table()
+    squares = (weight * weight).sum()
+    train(weight, LazyAdam([weight], row_wise=row_wise), [EVERY], sparse=True)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        squares.backward()
