@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from graphmi.models.arrangement import Arrangement, Score
+from graphmi.models.base import Model
 from graphmi.models.carried import carried_to
 from graphmi.models.fold_in import Readers, fold_in, latest, require_readable
 from graphmi.models.graph import EdgeBuffers, require_users, user_item_adjacency
@@ -33,7 +34,7 @@ _EDGE_DOT = (
 )
 
 
-class InterestGCN(nn.Module):
+class InterestGCN(Model):
     r"""Stacked multi-interest graph convolutions (`WWW 2024 <https://arxiv.org/abs/2402.13495>`_).
 
     Every user and item has one learnable center; each layer turns the centers of the neighbours into :math:`K` virtual
@@ -131,6 +132,12 @@ class InterestGCN(nn.Module):
         at_least(1, embedding_dim=embedding_dim, max_length=max_length)
         at_least(0, num_layers=num_layers)
         positive(init_std=init_std)
+        own = type(self).propagate is not InterestGCN.propagate
+        if own and (num_neighbors, max_length) != (None, None):
+            raise ValueError(
+                f"'num_neighbors' and 'max_length' go past the 'propagate' that {type(self).__name__} has of its own: "
+                f"leave them out (got {num_neighbors} and {max_length})"
+            )
         self.num_neighbors = per_hop(num_neighbors, num_layers)
         if self.num_neighbors is not None and center == "edge_dot":
             raise ValueError(_EDGE_DOT)
@@ -140,7 +147,7 @@ class InterestGCN(nn.Module):
         self.lightgcn = weight is None or isinstance(weight, LightGCNWeight)
         self.num_interests = num_interests
         self.arrangement = Arrangement(score, normalize, dynamic_interests)
-        self.users_alone = score == "user_virtual" and center == "sum" and num_interests > 1
+        self.users_alone = score == "user_virtual" and center == "sum" and num_interests > 1 and not own
         self.num_pairs = int(adjacency.rowptr[self.num_users])
         self.edges = EdgeBuffers(adjacency)
         self.embedding = embedding_table(adjacency.size[0], embedding_dim, sparse=sparse)
@@ -164,6 +171,8 @@ class InterestGCN(nn.Module):
 
     def forward(self, batch: Batch) -> Representations:
         """Return the interests of the users of the batch and the vectors of all items.
+
+        Where users are read by histories, -1 stands for one who is not in the graph.
 
         Raises:
             ValueError: If the batch has a number that is no user's (checked on the CPU).
@@ -217,17 +226,18 @@ class InterestGCN(nn.Module):
         Raises:
             ValueError: As for ``max_length``.
         """
-        nobody = self.embedding.weight.new_zeros(len(history), self.embedding.embedding_dim)
-        degree = torch.zeros(len(history), dtype=torch.int64, device=history.device)
-        return self._by_items(Readers(*latest(self, history, mask), nobody, degree))
+        history, mask = latest(self, history, mask)
+        nobody = history.new_full((len(history),), -1)
+        return self._by_items(self._readers(Batch(nobody, history=history, mask=mask)))
 
     def _readers(self, batch: Batch) -> Readers:
         if batch.history is None or batch.mask is None:
             raise ValueError(
                 "with 'max_length' users are read by their histories in evaluation, and the batch has none"
             )
-        degree = self.edges().rowptr.diff()[batch.user]
-        center = self.embedding(batch.user) * (degree > 0).unsqueeze(1)  # that of others was never trained
+        user = batch.user.clamp(min=0)
+        degree = self.edges().rowptr.diff()[user] * (batch.user >= 0)  # of who is not in the graph 0
+        center = self.embedding(user) * (degree > 0).unsqueeze(1)  # that of others was never trained
         return Readers(batch.history, batch.mask, center, degree)
 
     def _by_items(self, readers: Readers) -> Representations:

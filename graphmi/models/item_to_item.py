@@ -4,9 +4,10 @@ from collections.abc import Callable
 from copy import copy
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric.data import HeteroData
 
+from graphmi.models.base import Model
 from graphmi.models.fold_in import latest
 from graphmi.models.graph import EDGES, EdgeBuffers
 from graphmi.nn.adjacency import Adjacency
@@ -18,7 +19,7 @@ __all__ = ["EASE", "ItemKNN", "ItemToItem"]
 _MOST_ITEMS = 20_000  # 6 GB on the way to the weights
 
 
-class ItemToItem(nn.Module):
+class ItemToItem(Model):
     r"""Scores an item by its weights to the items that a user had, :math:`s_{ui} = \sum_{j \in N(u)} W_{ij}`.
 
     Args:

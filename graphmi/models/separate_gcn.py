@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from graphmi.models.arrangement import Arrangement, Score
+from graphmi.models.base import Model
 from graphmi.models.graph import EdgeBuffers, require_users, user_item_adjacency
 from graphmi.models.kept import keeping, kept
 from graphmi.models.stacked import Layers
@@ -21,7 +22,7 @@ from graphmi.typing import Batch, Contributions, Representations
 __all__ = ["SeparateInterestGCN"]
 
 
-class SeparateInterestGCN(nn.Module):
+class SeparateInterestGCN(Model):
     r"""Fully separate interests: :math:`K` embeddings per node, each propagated by the backbone on its own.
 
     :class:`InterestGCN` derives its interests from one center per node with ``num_layers * num_interests * dim`` extra

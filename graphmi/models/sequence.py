@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
+from graphmi.models.base import Model
 from graphmi.nn.dropout import Dropout
 from graphmi.nn.encode import Encoder, IdentityEncoder
 from graphmi.nn.extract import Extractor, SelfAttentiveExtractor
@@ -21,7 +22,7 @@ from graphmi.typing import Batch, Contributions, ItemTable, Representations
 __all__ = ["SequenceModel"]
 
 
-class SequenceModel(nn.Module):
+class SequenceModel(Model):
     """Reads the history of a user: item vectors, an encoder, an extractor of interests.
 
     The item vectors that are read are those that are recommended. The classical models are compositions:

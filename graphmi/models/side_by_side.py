@@ -1,6 +1,7 @@
 """Several trained models as one: their vectors side by side."""
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from math import prod
@@ -10,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from graphmi.models.base import Model
 from graphmi.models.fold_in import latest
 from graphmi.typing import Batch, Contributions, Decomposable, FoldsIn, HistoryReader, Propagates, Representations
 
@@ -18,7 +20,7 @@ __all__ = ["SideBySide"]
 _MOST_INTERESTS = 256
 
 
-class SideBySide(nn.Module):
+class SideBySide(Model):
     r"""Several trained models as one: users and items have the vectors of all of them, side by side.
 
     With ``"sum"`` scores add up, and with ``"best"`` the best one counts, as over interests:
@@ -101,7 +103,7 @@ class SideBySide(nn.Module):
         models that do not propagate must stay as they are.
         """
         ready = [model.propagated() if isinstance(model, Propagates) else model for model in self.models]
-        other = SideBySide(ready, self.reading, self.weights)
+        other = deepcopy(self, {id(self.models): nn.ModuleList(ready), id(self._items): None})
         other._keeps = True
         return other.train(self.training)
 

@@ -13,7 +13,8 @@ class Shortcuts:
     train on prefixes by the pass over all of them that it inherits, which knows nothing of its ``extract``.
 
     Attributes:
-        shortcuts: Each a method and the methods and attributes that go past it, of which the interface has plain forms.
+        shortcuts: Each a method and the methods and attributes that go past it, of which the interface has plain forms:
+            ``None`` where it has nothing.
     """
 
     shortcuts: ClassVar[tuple[tuple[str, ...], ...]] = ()
@@ -27,4 +28,4 @@ class Shortcuts:
         interface = next(base for base in cls.__mro__ if "shortcuts" in vars(base))
         passed = {name for method, *names in cls.shortcuts if method in own for name in names}
         for name in passed - own.keys():
-            setattr(cls, name, getattr(interface, name))
+            setattr(cls, name, getattr(interface, name, None))
