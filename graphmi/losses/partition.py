@@ -58,7 +58,9 @@ class _LogPartition(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, neg: Tensor, correction: Tensor | None, scale: float, hits: Hits | None) -> Tensor:
         if correction is None:
-            largest = _finite(neg.amax(-1, keepdim=True) * (scale * LOG2_E))
+            largest = neg.amax(-1, keepdim=True) * (scale * LOG2_E)
+            # not above the exact product: the power of their difference would be 0 where scores are 1e9 and more
+            largest = _finite(largest.nextafter(largest.new_full((), -torch.inf)))
             terms = torch.add(-largest, neg, alpha=scale * LOG2_E)
         else:
             terms = torch.add(correction * LOG2_E, neg, alpha=scale * LOG2_E)

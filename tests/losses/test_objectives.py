@@ -169,6 +169,18 @@ def test_partition_in_half_precision_is_summed_in_full():
     assert log_partition(ones).item() == pytest.approx(1 + math.log(4096), rel=1e-6)
 
 
+@pytest.mark.parametrize("size", [1e9, 1e10, 1e15, 1e35])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_partition_of_scores_beyond_all_measure_is_the_largest(size, sign):
+    generator = torch.Generator().manual_seed(0)
+    neg = (sign * size * (1 + torch.rand(200, 8, generator=generator))).requires_grad_()
+    found = log_partition(neg)
+    torch.testing.assert_close(found, neg.amax(1))
+    torch.testing.assert_close(torch.autograd.grad(found.sum(), neg)[0], neg.double().softmax(1).float())
+    scores = torch.full((1,), 5.0), torch.full((1, 1), 6.0)
+    assert SampledSoftmaxLoss(1 / size)(*scores).item() == pytest.approx(size, rel=1e-5)
+
+
 @pytest.mark.parametrize(
     "make",
     [
