@@ -65,7 +65,8 @@ class _Rest(NamedTuple):
 class _CrossEntropyOfProducts(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, left: Tensor, right: Tensor, pos: Tensor, rest: _Rest) -> Tensor:
-        loss, *gradients = _with_gradients(left, right, pos, torch.ones_like(pos), rest)
+        learns = ctx.needs_input_grad[1]  # type: ignore[attr-defined]
+        loss, *gradients = _with_gradients(left, right, pos, torch.ones_like(pos), rest, learns)
         ctx.save_for_backward(left, right, pos, *gradients)
         ctx.rest = rest  # type: ignore[attr-defined]
         return loss
@@ -76,7 +77,8 @@ class _CrossEntropyOfProducts(torch.autograd.Function):
         with torch.no_grad():
             factor = grad[:1].sum()  # 0 of no rows
             if not bool((grad == factor).all()):
-                _, *gradients = _with_gradients(left, right, pos, grad, ctx.rest)  # type: ignore[attr-defined]
+                learns = ctx.needs_input_grad[1]  # type: ignore[attr-defined]
+                _, *gradients = _with_gradients(left, right, pos, grad, ctx.rest, learns)  # type: ignore[attr-defined]
                 factor = torch.ones_like(factor)
             found = [factor * each for each in gradients]
         if torch.is_grad_enabled():
@@ -99,9 +101,9 @@ class _Once(torch.autograd.Function):
 
 
 def _with_gradients(
-    left: Tensor, right: Tensor, pos: Tensor, grad: Tensor, rest: _Rest
+    left: Tensor, right: Tensor, pos: Tensor, grad: Tensor, rest: _Rest, learns: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the loss and, for gradients of its rows, the gradients of left, right and pos."""
+    """Return the loss and, for gradients of its rows, the gradients of left, of right where it learns, and of pos."""
     (batch, num_vectors, dim), width = left.shape, len(right)
     correction, scale, hits, valid = rest
     exponents, columns = left * (scale * LOG2_E), right.T.contiguous()  # a faster product
@@ -116,7 +118,8 @@ def _with_gradients(
     blocks = [slice(start, start + size) for start in range(0, batch, size)]
     buffer = left.new_empty(min(size, batch), num_vectors, width)
     total, largest = left.new_zeros(2, batch, 1, 1).unbind()
-    of_left, of_right, of_pos = left.new_empty(left.shape), torch.zeros_like(columns[:dim]), torch.empty_like(pos)
+    of_left, of_pos = left.new_empty(left.shape), torch.empty_like(pos)
+    of_right = torch.zeros_like(columns[:dim]) if learns else left.new_empty(0, 0)
     for rows, places in zip(blocks, of_blocks(hits, size, len(blocks)), strict=True):
         sums, most, out = total[rows], largest[rows], of_left[rows]
         terms = buffer[: len(sums)]
@@ -130,7 +133,8 @@ def _with_gradients(
         share = grad[rows] * (partition - scale * pos[rows]).sigmoid_() * scale
         torch.neg(share, out=of_pos[rows])
         share = share.view(-1, 1, 1) / sums.clamp_min(torch.finfo(sums.dtype).tiny)
-        of_right.addmm_((left[rows] * share).flatten(0, 1).T, flat)
+        if learns:
+            of_right.addmm_((left[rows] * share).flatten(0, 1).T, flat)
         torch.mm(flat, right, out=out.view(-1, dim))
         out.mul_(share)
     loss = F.softplus((total.log() + largest / LOG2_E).flatten() - scale * pos)

@@ -51,5 +51,6 @@ class _PickedProducts(torch.autograd.Function):
         for part, index, of_scores, out in parts:
             some = scores[: len(part)].zero_().scatter_add_(1, index, of_scores)
             torch.mm(some, items, out=out)
-            grad_items.addmm_(some.t(), part)
+            if ctx.needs_input_grad[1]:  # type: ignore[attr-defined]
+                grad_items.addmm_(some.t(), part)
         return grad_query, grad_items, None

@@ -168,11 +168,13 @@ class _PartitionOfProducts(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None, None, None]:
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor | None, None, None, None, None, None]:
         left, right, total, *parts = ctx.saved_tensors  # type: ignore[attr-defined]
         share = (ctx.scale * grad.unsqueeze(-1) / total).where(total > 0, 0)  # type: ignore[attr-defined]
         terms = [part.view(-1, len(right)) for part in parts]
         grad_left = torch.cat([part @ right for part in terms]).view_as(left) * share
+        if not ctx.needs_input_grad[1]:  # type: ignore[attr-defined]
+            return grad_left, None, None, None, None, None, None
         grad_right = left.new_zeros(right.T.shape)
         shares = (left * share).to(right).flatten(0, 1).split([len(part) for part in terms])
         for rows, part in zip(shares, terms, strict=True):

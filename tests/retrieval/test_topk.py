@@ -215,6 +215,9 @@ def test_types_and_gradients():
     assert found.scores.dtype == torch.float32
     assert found.ids.dtype == found.interest.dtype == torch.int64
     assert not found.scores.requires_grad
+    precise, items = torch.randn(30, 2, 4, dtype=torch.float64), torch.randn(500, 4)
+    for one, other in zip(top_k(precise, items, 9), top_k(precise.float(), items, 9), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_arguments_stay_as_they_are():
