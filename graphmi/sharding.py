@@ -23,8 +23,8 @@ class Part:
     Attributes:
         batch: These rows as a batch of their own.
         row: Which rows of ``user`` they are in the whole batch, ``[part]``.
-        counts: False where nothing was left for this process. It then has the first row, with a share of 0, because
-            all processes take part in every step.
+        counts: False where nothing was left for this process. It then has the first row with a positive, with a share
+            of 0, because all processes take part in every step.
     """
 
     batch: Batch
@@ -41,8 +41,9 @@ class _Totals(Protocol):
 def shard(batch: Batch, rank: int, world: int) -> Part:
     """Return the part of a training batch that one of several processes takes.
 
-    Rows go in about equal numbers to the processes. All positives of a user stay together where a user has several in
-    one batch, with ``row`` or ``prefix``, and so do their histories.
+    Rows go in about equal numbers to the processes; users without a positive, of whom no mean is taken, to none. All
+    positives of a user stay together where a user has several in one batch, with ``row`` or ``prefix``, and so do their
+    histories.
 
     Args:
         batch: The whole batch, on the CPU: another device would have to be waited for.
@@ -50,7 +51,7 @@ def shard(batch: Batch, rank: int, world: int) -> Part:
         world: How many there are, at least 1.
     """
     row = _rows(batch, rank, world)
-    taken = row if len(row) else row.new_zeros(1)
+    taken = row if len(row) else _rows(batch, 0, 1)[:1]
     return Part(_take(batch, taken), taken, counts=len(row) > 0)
 
 
@@ -80,14 +81,15 @@ def _totals(loss: _Totals, batch: Batch) -> dict[str, Tensor]:
 def _rows(batch: Batch, rank: int, world: int) -> Tensor:
     """Return the rows of ``user`` that a process takes, ascending."""
     if batch.prefix is None:
-        return torch.arange(len(batch.user)).tensor_split(world)[rank]
+        rows = torch.arange(len(batch.user)) if batch.row is None else torch.unique(batch.row)
+        return rows.tensor_split(world)[rank]
     _, place, count = torch.unique(batch.user, return_inverse=True, return_counts=True)
     part = (count.cumsum(0) - count) * world // len(batch.user)  # of each user, about equal numbers of targets
     return torch.nonzero(part[place] == rank).flatten()
 
 
 def _take(batch: Batch, row: Tensor) -> Batch:
-    """Return these rows, ascending and without gaps but for batches of prefixes."""
+    """Return these rows, ascending; between them are, but for batches of prefixes, none with positives."""
     if batch.prefix is not None and batch.history is not None:
         length = batch.history.size(1)
         sequence, place = torch.unique(batch.prefix[row] // length, return_inverse=True)
@@ -97,7 +99,7 @@ def _take(batch: Batch, row: Tensor) -> Batch:
     positive, owner = row, None
     if batch.row is not None:
         positive = torch.nonzero((batch.row >= row[0]) & (batch.row <= row[-1])).flatten()
-        owner = batch.row[positive] - row[0]
+        owner = torch.searchsorted(row, batch.row[positive])
     return Batch(
         user=batch.user[row],
         positive=None if batch.positive is None else batch.positive[positive],

@@ -110,6 +110,20 @@ def test_parts_are_a_partition(kind, world):
         assert max(sizes) - min(sizes) <= 1
 
 
+@pytest.mark.parametrize("world", [1, 2, 3, 64])
+def test_users_without_a_positive_are_nobodys(world):
+    row = torch.tensor([1, 1, 4, 4, 4])
+    batch = Batch(user=torch.arange(6), positive=torch.tensor([3, 5, 7, 9, 11]), row=row)
+    model, loss = model_and_loss("users")
+    negatives = SAMPLERS["own"]()(batch.user, batch.positive, torch.Generator().manual_seed(1))
+    total = {}
+    for part in (shard(batch, rank, world) for rank in range(world)):
+        share = shares(loss, batch, part)
+        for name, term in terms_and_gradients(model, loss, part.batch, negatives.take(part.row), share)[0].items():
+            total[name] = total.get(name, 0) + term
+    torch.testing.assert_close(total, terms_and_gradients(model, loss, batch, negatives)[0], rtol=1e-11, atol=1e-11)
+
+
 def triples(batch):
     """User, positive and what is read before it, for each positive."""
     row = torch.arange(len(batch.user)) if batch.row is None else batch.row
