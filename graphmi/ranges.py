@@ -1,20 +1,22 @@
 """Checks of arguments that many parts share."""
 
+import math
+
 __all__ = ["at_least", "is_share", "positive"]
 
 
 def at_least(least: float, **values: float | None) -> None:
-    """Raise a ``ValueError`` that names the first of these arguments below the least; ``None`` passes."""
+    """Raise a ``ValueError`` that names the first of these arguments below the least or infinite; ``None`` passes."""
     for name, value in values.items():
-        if value is not None and not value >= least:
-            raise ValueError(f"'{name}' must be at least {least} (got {value})")
+        if value is not None and not least <= value < math.inf:
+            raise ValueError(f"'{name}' must be at least {least}{' and finite' * (value == math.inf)} (got {value})")
 
 
 def positive(**values: float | None) -> None:
-    """Raise a ``ValueError`` that names the first of these arguments that is not above 0; ``None`` passes."""
+    """Raise a ``ValueError`` that names the first of these arguments not above 0 or infinite; ``None`` passes."""
     for name, value in values.items():
-        if value is not None and not value > 0:
-            raise ValueError(f"'{name}' must be positive (got {value})")
+        if value is not None and not 0 < value < math.inf:
+            raise ValueError(f"'{name}' must be positive{' and finite' * (value == math.inf)} (got {value})")
 
 
 def is_share(**values: float) -> None:

@@ -20,6 +20,7 @@ _MEASURES = {
     "simpson": simpson,
     "drift": category_drift,
 }
+_LABELS = ("auto", "categories", "communities", "none")
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class DiversityGroups:
             groups.
 
     Raises:
-        ValueError: If a number is out of its range.
+        ValueError: If a number is out of its range, or ``measure`` or ``by`` unknown.
 
     Example:
         >>> from graphmi.data import planted
@@ -61,6 +62,9 @@ class DiversityGroups:
         at_least(2, num_groups=self.num_groups)
         at_least(0, max_items=self.max_items, seed=self.seed)
         check_seed(self.seed)
+        for name, value, known in (("measure", self.measure, _MEASURES), ("by", self.by, _LABELS)):
+            if value not in known:
+                raise ValueError(f"'{name}' must be one of {', '.join(known)} (got {value!r})")
 
     def __call__(self, train: Interactions) -> dict[str, Tensor]:
         """Return the groups, ``[num_users]`` int64 each, -1 for users without a value; none where nobody has one.

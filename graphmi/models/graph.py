@@ -7,25 +7,43 @@ from torch_geometric.data import HeteroData
 from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.conv import EdgeWeight
 
-__all__ = ["EDGES", "EdgeBuffers", "require_users", "user_item_adjacency"]
+__all__ = ["EdgeBuffers", "require_users", "user_item_adjacency", "user_item_edges"]
 
-EDGES = ("user", "interacts", "item")
+_EDGES = ("user", "interacts", "item")
+
+
+def user_item_edges(graph: HeteroData) -> Tensor:
+    """Return user and item of each edge of the user-item graph, ``[2, num_edges]``.
+
+    Args:
+        graph: Has nodes ``user`` and ``item`` and edges ``('user', 'interacts', 'item')``.
+
+    Raises:
+        ValueError: If the graph has no such edges, or one of them names a user or item that it does not have.
+    """
+    if _EDGES not in graph.edge_types:
+        raise ValueError(f"the graph must have edges {_EDGES}, so name them like this (got {graph.edge_types})")
+    edges: Tensor = graph[_EDGES].edge_index
+    for kind, index in zip(("user", "item"), edges, strict=True):
+        size = int(graph[kind].num_nodes)
+        if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < size:
+            got = f"{int(index.min()):,} to {int(index.max()):,}"
+            raise ValueError(f"the edges of the graph must name each {kind} by a number in [0, {size:,}) (got {got})")
+    return edges
 
 
 def user_item_adjacency(graph: HeteroData, weight: EdgeWeight) -> Adjacency:
     """Both directions of the user-item graph as one square matrix, users first.
 
     Args:
-        graph: Has nodes ``user`` and ``item`` and edges ``('user', 'interacts', 'item')``.
+        graph: As in :func:`user_item_edges`.
         weight: The backbone's edge weight, called once for each direction.
 
     Raises:
-        ValueError: If the graph has no such edges.
+        ValueError: As :func:`user_item_edges`.
     """
-    if EDGES not in graph.edge_types:
-        raise ValueError(f"the graph must have edges {EDGES}, so name them like this (got {graph.edge_types})")
     num_users, num_items = int(graph["user"].num_nodes), int(graph["item"].num_nodes)
-    to_item = graph[EDGES].edge_index
+    to_item = user_item_edges(graph)
     to_user = to_item.flip(0)
     edge_weight = torch.cat([weight(to_item, (num_users, num_items)), weight(to_user, (num_items, num_users))])
     offset = to_item.new_tensor([[0], [num_users]])

@@ -129,7 +129,7 @@ class InterestGCN(Model):
         max_length: int | None = None,
     ) -> None:
         super().__init__()
-        at_least(1, embedding_dim=embedding_dim, max_length=max_length)
+        at_least(1, num_interests=num_interests, embedding_dim=embedding_dim, max_length=max_length)
         at_least(0, num_layers=num_layers)
         positive(init_std=init_std)
         own = type(self).propagate is not InterestGCN.propagate

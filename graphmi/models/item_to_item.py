@@ -9,7 +9,7 @@ from torch_geometric.data import HeteroData
 
 from graphmi.models.base import Model
 from graphmi.models.fold_in import latest
-from graphmi.models.graph import EDGES, EdgeBuffers
+from graphmi.models.graph import EdgeBuffers, user_item_edges
 from graphmi.nn.adjacency import Adjacency
 from graphmi.ranges import at_least, positive
 from graphmi.typing import Batch, Contributions, Representations
@@ -42,7 +42,7 @@ class ItemToItem(Model):
     def __init__(self, graph: HeteroData, weight: Tensor, max_length: int | None = None) -> None:
         super().__init__()
         size = int(graph["item"].num_nodes), int(graph["user"].num_nodes)
-        self.edges = EdgeBuffers(Adjacency.from_edge_index(graph[EDGES].edge_index.flip(0), size=size))
+        self.edges = EdgeBuffers(Adjacency.from_edge_index(user_item_edges(graph).flip(0), size=size))
         self.register_buffer("weight", weight, persistent=False)  # made from the graph, so it is not saved
         at_least(1, max_length=max_length)
         if max_length is not None:
@@ -168,7 +168,7 @@ def _common_users(graph: HeteroData) -> Tensor:
             f"weights between all items are for {_MOST_ITEMS:,} items at most (got {num_items:,}): filter the data, as "
             "with k_core=10 (by the command, --filter.k_core 10)"
         )
-    edge = graph[EDGES].edge_index
+    edge = user_item_edges(graph)
     size = int(graph["user"].num_nodes), num_items
     pairs = torch.sparse_coo_tensor(edge, torch.ones(edge.size(1)), size).coalesce()
     pairs.values().fill_(1.0)  # a pair that comes twice counts once

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
+from graphmi.models.graph import user_item_edges
 from graphmi.typing import Batch, Representations
 
 __all__ = ["Popularity"]
@@ -34,7 +35,7 @@ class Popularity(nn.Module):
 
     def __init__(self, graph: HeteroData) -> None:
         super().__init__()
-        item = graph["user", "interacts", "item"].edge_index[1]
+        item = user_item_edges(graph)[1]
         self.register_buffer("count", torch.bincount(item, minlength=int(graph["item"].num_nodes)).float())
 
     def forward(self, batch: Batch) -> Representations:

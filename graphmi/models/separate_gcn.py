@@ -16,7 +16,7 @@ from graphmi.models.kept import keeping, kept
 from graphmi.models.stacked import Layers
 from graphmi.nn.conv import EdgeWeight, LightGCNWeight
 from graphmi.nn.sparse import propagate
-from graphmi.ranges import at_least
+from graphmi.ranges import at_least, positive
 from graphmi.typing import Batch, Contributions, Representations
 
 __all__ = ["SeparateInterestGCN"]
@@ -60,6 +60,7 @@ class SeparateInterestGCN(Model):
         super().__init__()
         at_least(1, num_interests=num_interests, embedding_dim=embedding_dim)
         at_least(0, num_layers=num_layers)
+        positive(init_std=init_std)
         adjacency = user_item_adjacency(graph, LightGCNWeight() if weight is None else weight)
         self.num_users, self.num_layers = int(graph["user"].num_nodes), num_layers
         self.arrangement = Arrangement(score, normalize)

@@ -117,7 +117,7 @@ class SequenceModel(Model):
 
         Raises:
             ValueError: If the batch has no histories, or longer ones than ``max_length``, or (on the CPU) padding that
-                comes before real positions, or what the encoder or the extractor gives has another shape.
+                comes before real positions, or the mask, or what the encoder or the extractor gives, has another shape.
         """
         history, mask = self._history(batch)
         if batch.prefix is None and type(self.encoder) is IdentityEncoder and pays(history):
@@ -183,6 +183,8 @@ class SequenceModel(Model):
                 "SequenceModel reads histories, and the batch has none: train on batches of a TargetLoader or a "
                 "PrefixLoader, and give an Evaluator of your own 'history'"
             )
+        if batch.mask.shape != batch.history.shape:
+            raise ValueError(f"'mask' must be {list(batch.history.shape)}, as 'history' (got {list(batch.mask.shape)})")
         if batch.history.size(1) > self.max_length:
             raise ValueError(f"histories may have {self.max_length} items, 'max_length' (got {batch.history.size(1)})")
         require_real_first(batch.mask)

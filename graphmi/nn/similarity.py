@@ -121,7 +121,7 @@ class ProjectedInnerProduct(Similarity):
         projected_dim: Width of the space in which they meet, at least 1.
 
     Raises:
-        ValueError: A width is below 1.
+        ValueError: A width is below 1, or in use vectors have another.
     """
 
     def __init__(self, embedding_dim: int, projected_dim: int = 16) -> None:
@@ -131,6 +131,24 @@ class ProjectedInnerProduct(Similarity):
         self.item = nn.Linear(embedding_dim, projected_dim)
 
     def pairwise(self, left: Tensor, right: Tensor) -> Tensor:
-        """Return the inner products of all pairs of mapped rows."""
+        """Return the inner products of all pairs of mapped rows.
+
+        Raises:
+            ValueError: The rows have another width.
+        """
+        require_width(self, self.interest, left)
         scores: Tensor = self.interest(left) @ self.item(right).transpose(-1, -2)
         return scores
+
+
+def require_width(part: nn.Module, layer: nn.Linear, interests: Tensor) -> None:
+    """Check that a layer of a part fits the interests.
+
+    Raises:
+        ValueError: They have another width.
+    """
+    if interests.size(-1) != layer.in_features:
+        raise ValueError(
+            f"{type(part).__name__} has 'embedding_dim' {layer.in_features}, but the interests are "
+            f"{interests.size(-1)} wide: give it the width of the model"
+        )

@@ -205,3 +205,9 @@ def test_the_protocol_says_what_decides_the_groups():
 def test_options_out_of_range(name, value):
     with pytest.raises(ValueError, match=rf"'{name}' must be at least \d \(got {value}\)"):
         DiversityGroups(**{name: value})
+
+
+@pytest.mark.parametrize(("name", "value"), [("measure", "entrop"), ("by", "community")])
+def test_options_that_are_not_there(name, value):
+    with pytest.raises(ValueError, match=rf"'{name}' must be one of \w+, .* \(got '{value}'\)"):
+        DiversityGroups(**{name: value})

@@ -185,6 +185,7 @@ def test_partition_of_scores_beyond_all_measure_is_the_largest(size, sign):
     "make",
     [
         lambda: SampledSoftmaxLoss(0),
+        lambda: SampledSoftmaxLoss(INF),
         lambda: TripletLoss(-1),
         lambda: GBCELoss(1),
         lambda: GBCELoss(10, 1.5),

@@ -6,7 +6,7 @@ from torch_geometric.nn import LightGCN
 
 from graphmi.data import LeaveOneOut, planted
 from graphmi.evaluator import Evaluator
-from graphmi.models import InterestGCN, Popularity, SeparateInterestGCN, separate_gcn
+from graphmi.models import EASE, InterestGCN, ItemKNN, Popularity, SeparateInterestGCN, separate_gcn
 from graphmi.nn import CAGCNWeight
 from graphmi.nn.sparse import propagate
 from graphmi.typing import Batch
@@ -237,17 +237,24 @@ def test_popularity_counts_training_users():
 
 
 @pytest.mark.parametrize(
-    "kwargs", [{"embedding_dim": 0}, {"num_layers": -1}, {"num_interests": 0}, {"init_std": 0.0}, {"score": "max"}]
-)
-def test_wrong_arguments_are_named(kwargs):
-    (name,) = kwargs
+    "kwargs",
+    [{"embedding_dim": 0}, {"num_layers": -1}, {"num_interests": 0}, {"init_std": 0.0}, {"init_std": torch.inf},
+     {"score": "max"}, {"num_interests": 0, "num_layers": 0}],
+)  # fmt: skip
+@pytest.mark.parametrize("make", [InterestGCN, SeparateInterestGCN])
+def test_wrong_arguments_are_named(make, kwargs):
+    name = next(iter(kwargs))
     with pytest.raises(ValueError, match=f"'{name}'"):
-        InterestGCN(larger_graph(), **kwargs)
+        make(larger_graph(), **kwargs)
 
 
-def test_a_graph_without_interactions_is_refused():
+@pytest.mark.parametrize("make", [InterestGCN, SeparateInterestGCN, Popularity, EASE, ItemKNN])
+def test_edges_that_cannot_be_are_refused(make):
     with pytest.raises(ValueError, match="interacts"):
-        InterestGCN(HeteroData({"user": {"num_nodes": 2}, "item": {"num_nodes": 3}}))
+        make(HeteroData({"user": {"num_nodes": 2}, "item": {"num_nodes": 3}}))
+    for kind, pairs, size in (("user", [[0, 2], [0, 1]], 2), ("item", [[0, 1], [0, 3]], 3), ("item", [[0], [-1]], 3)):
+        with pytest.raises(ValueError, match=rf"must name each {kind} by a number in \[0, {size}\) \(got "):
+            make(make_graph(torch.tensor(pairs)))
 
 
 @pytest.mark.parametrize("make", [InterestGCN, SeparateInterestGCN])

@@ -138,6 +138,8 @@ def test_wrong_arguments_and_batches_are_sentences(world):
     front = torch.tensor([[False, True]] * 3)
     with pytest.raises(ValueError, match="padding must follow the real positions"):
         model(Batch(user=torch.arange(3), history=history[:, :2], mask=front))
+    with pytest.raises(ValueError, match=r"'mask' must be \[3, 2\], as 'history' \(got \[1, 2\]\)"):
+        model(Batch(user=torch.arange(3), history=history[:, :2], mask=torch.ones(1, 2).bool()))
 
 
 class ShortEncoder(Encoder):

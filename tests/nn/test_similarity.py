@@ -92,6 +92,11 @@ def test_width_must_fit(width):
         InnerProduct()(torch.zeros(1, 1, 4), torch.zeros(2, width))
 
 
+def test_projection_has_the_width_of_the_model():
+    with pytest.raises(ValueError, match=r"^ProjectedInnerProduct has 'embedding_dim' 64, but .* are 32 wide"):
+        ProjectedInnerProduct(64)(torch.zeros(1, 1, 32), torch.zeros(2, 32))
+
+
 def test_projection_needs_a_width():
     with pytest.raises(ValueError, match="at least 1"):
         ProjectedInnerProduct(4, projected_dim=0)

@@ -49,7 +49,8 @@ def test_no_weight_or_no_category_is_the_order_of_the_scores(most):
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"k": 0, "weight": 1.0}, {"k": 1, "weight": -1.0}, {"k": 1, "weight": torch.nan}]
+    "arguments",
+    [{"k": 0, "weight": 1.0}, {"k": 1, "weight": -1.0}, {"k": 1, "weight": torch.nan}, {"k": 1, "weight": torch.inf}],
 )
 def test_out_of_range(arguments):
     with pytest.raises(ValueError, match="must be at least"):

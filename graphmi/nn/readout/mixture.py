@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from graphmi.nn.readout.base import Readout, Scores, of_positives
-from graphmi.nn.similarity import InnerProduct, Similarity
+from graphmi.nn.similarity import InnerProduct, Similarity, require_width
 from graphmi.ranges import at_least
 
 __all__ = ["MixtureReadout"]
@@ -89,11 +89,7 @@ class MixtureReadout(Readout):
         Raises:
             ValueError: The interests have another width.
         """
-        if interests.size(-1) != self.prior.in_features:
-            raise ValueError(
-                f"MixtureReadout has 'embedding_dim' {self.prior.in_features}, but the interests are "
-                f"{interests.size(-1)} wide: give it the width of the model"
-            )
+        require_width(self, self.prior, interests)
         logits: Tensor = self.prior(interests).squeeze(-1)
         if interest_mask is not None:
             logits = logits.masked_fill(~interest_mask, -torch.inf)
