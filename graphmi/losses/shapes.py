@@ -21,7 +21,7 @@ def require_rows(out: Representations, positive: Tensor, negatives: Negatives, r
         row: Which user each positive belongs to, ``[num_positives]``; ``None`` where it is one each.
 
     Raises:
-        ValueError: If interests, positives or negatives have another shape, or one of them is something else.
+        ValueError: If interests, their mask, positives or negatives have another shape, or one is something else.
     """
     if not isinstance(out, Representations):
         raise ValueError(f"the model must return Representations(interests, items) (got a {type(out).__name__})")
@@ -37,6 +37,10 @@ def require_rows(out: Representations, positive: Tensor, negatives: Negatives, r
         raise ValueError(
             f"interests must be [batch, num_interests, dim], {of} (got {list(shape)} for {list(positive.shape)} "
             "positives): a single vector per user is [batch, 1, dim]"
+        )
+    if out.interest_mask is not None and out.interest_mask.shape != shape[:2]:
+        raise ValueError(
+            f"'interest_mask' must be [batch, num_interests], {list(shape[:2])} (got {list(out.interest_mask.shape)})"
         )
     _require_negatives(negatives, shape[0])
 

@@ -63,6 +63,13 @@ def test_interests_have_a_row_for_each_positive(objective, shape):
         loss_of(interests(*shape), objective=objective)
 
 
+@pytest.mark.parametrize("shape", [(3,), (BATCH,), (1, 3), (BATCH, 1), (BATCH, 3, 1)])
+def test_a_mask_tells_of_each_interest(shape):
+    out = Representations(torch.ones(BATCH, 3, 2), ITEMS, interest_mask=torch.ones(shape, dtype=torch.bool))
+    with pytest.raises(ValueError, match=r"'interest_mask' must be \[batch, num_interests\], \[4, 3\] \(got \["):
+        loss_of(out)
+
+
 def test_positives_of_users_need_a_user_each():
     out, row, loss = interests(2, 3, 2), torch.tensor([0, 0, 1, 1]), MultiInterestLoss(SelectReadout(), BPRLoss())
     negatives = Negatives(torch.full((2, 3), 8), excludes_known=True)
