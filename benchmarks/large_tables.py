@@ -3,10 +3,11 @@
 Run ``OMP_NUM_THREADS=1 python benchmarks/run.py large_tables``. A ComiRec-SA step: 128 users with histories of 50 items
 drawn anew for each step, 1,024 shared negatives, d = 64; sampling, forward, backward and optimizer are included. It
 looks up 7,552 rows whatever the number of items, from ten thousand to ten million. Dense gradients end at a million.
-Four steps of a kind follow one another, as in training. All cases together hold 13 GB.
+Steps of a case follow one another, as in training, and the first 20 are not counted: a virtual machine finds again
+where its memory lies. The largest case holds 8 GB.
 
 Notes have the bytes of the table, its gradient and its moments that a step moves, counted; what table, moments and a
-dense gradient need; and by how much a process of its own grew for the largest model, its sampler and five steps.
+dense gradient need; and by how much a process of its own grew for the largest model, its sampler and three steps.
 """
 
 import multiprocessing
@@ -25,7 +26,7 @@ from graphmi.samplers import UniformSampler
 from graphmi.typing import Batch
 
 USERS, LENGTH, NEGATIVES, DIM = 128, 50, 1_024, 64
-IN_A_ROW = 4
+WARM = 20
 ROWS = USERS * LENGTH + USERS + NEGATIVES
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
 OPTIMIZERS = {"dense, Adam": False, "sparse, lazy Adam": False, "sparse, row-wise": True}
@@ -38,8 +39,8 @@ def graph_of(num_items: int) -> HeteroData:
     return graph
 
 
-def make_steps(kind: str, num_items: int) -> Callable[[], None]:
-    """Return a function that takes as many training steps as follow one another."""
+def make_step(kind: str, num_items: int) -> Callable[[], None]:
+    """Return a training step."""
     torch.manual_seed(0)
     graph = graph_of(num_items)
     model = SequenceModel(graph, DIM, LENGTH, sparse=kind.startswith("sparse"))
@@ -56,21 +57,19 @@ def make_steps(kind: str, num_items: int) -> Callable[[], None]:
         value.backward()
         optimizer.step()
 
-    def steps() -> None:
-        for _ in range(IN_A_ROW):
-            step()
-
     step()
-    for moment in (tensor for state in optimizer.state.values() for tensor in state.values()):
-        moment.add_(0)  # in memory page by page, as after many steps
-    return steps
+    for moment in (tensor for state in optimizer.state.values() for tensor in state.values() if tensor.dim()):
+        moment.uniform_()  # in memory page by page, as after many steps
+    return step
 
 
 def peak(kind: str, num_items: int) -> float:
     """Return the peak memory of a process that takes three steps, above what it had before, in GB."""
-    make_steps(kind, 1_000)
+    make_step(kind, 1_000)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    make_steps(kind, num_items)()
+    step = make_step(kind, num_items)
+    for _ in range(3):
+        step()
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / 1e9
 
 
@@ -88,18 +87,21 @@ def held(kind: str, num_items: int) -> int:
     return 4 * num_items * (tables * DIM + numbers)
 
 
-def run(repeats: int = 15) -> list[Row]:
-    """Measure all sizes and kinds in alternation."""
+def run(repeats: int = 40) -> list[Row]:
+    """Measure one case after the other."""
     cases = [(kind, size) for kind in OPTIMIZERS for size in SIZES if size <= 10**6 or kind.startswith("sparse")]
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         largest = list(dict(cases).items())
         peaks = dict(zip(largest, pool.starmap(peak, largest, chunksize=1), strict=True))
     names = {case: f"{case[0]}, {case[1]:,} items" for case in cases}
-    times = alternate({names[case]: make_steps(*case) for case in cases}, repeats)
+    times = {}
+    for case in cases:
+        step = make_step(*case)
+        for _ in range(WARM):
+            step()
+        times |= alternate({names[case]: step}, repeats)
+        del step
     rows = []
-    for timing in times.values():
-        for part in ("median", "low", "high"):
-            setattr(timing, part, getattr(timing, part) / IN_A_ROW)
     for kind, size in cases:
         time, reference = times[names[kind, size]], times[names[kind, SIZES[0]]]
         note = f"{moved(kind, size) / 1e6:,.0f} MB moved, {held(kind, size) / 1e9:.2f} GB held"

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.adam import adam
 
-from graphmi.nn.large_pages import in_large_pages
-
 __all__ = ["LazyAdam"]
 
 
@@ -100,7 +98,7 @@ class LazyAdam(Adam):
         """Take Adam's step with these rows as if they were the parameter."""
         if not state:
             state["step"] = torch.tensor(0.0)
-            state["exp_avg"], state["exp_avg_sq"] = (in_large_pages(torch.zeros_like(table)) for _ in range(2))
+            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(table), torch.zeros_like(table)
         whole = table, state["exp_avg"], state["exp_avg_sq"]
         rows, mean, square = (tensor.index_select(0, row) for tensor in whole)
         beta1, beta2 = group["betas"]

@@ -22,7 +22,6 @@ from graphmi.models.stacked import Layers, stacked, stacked_for_users
 from graphmi.neighbors import Hops, sample_hops
 from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.conv import EdgeWeight, LightGCNWeight, MultiInterestConv
-from graphmi.nn.large_pages import embedding_table
 from graphmi.ranges import at_least, positive
 from graphmi.typing import Batch, Contributions, Representations
 
@@ -150,7 +149,7 @@ class InterestGCN(Model):
         self.users_alone = score == "user_virtual" and center == "sum" and num_interests > 1 and not own
         self.num_pairs = int(adjacency.rowptr[self.num_users])
         self.edges = EdgeBuffers(adjacency)
-        self.embedding = embedding_table(adjacency.size[0], embedding_dim, sparse=sparse)
+        self.embedding = nn.Embedding(adjacency.size[0], embedding_dim, sparse=sparse)
         nn.init.normal_(self.embedding.weight, std=init_std)
         convs = [
             MultiInterestConv(

@@ -13,7 +13,6 @@ from graphmi.nn.extract import Extractor, SelfAttentiveExtractor
 from graphmi.nn.extract.packed import at_real_positions, pays, real_positions, require_real_first
 from graphmi.nn.extract.shapes import checked_interests
 from graphmi.nn.item_tower import ItemTower, TowerTable
-from graphmi.nn.large_pages import embedding_table
 from graphmi.nn.sparse_table import SparseTable
 from graphmi.nn.unit import unit
 from graphmi.ranges import at_least, is_share, positive
@@ -97,7 +96,7 @@ class SequenceModel(Model):
         is_share(dropout=dropout)
         positive(init_std=init_std)
         self.max_length, self.normalize = max_length, normalize
-        self.embedding = embedding_table(int(graph["item"].num_nodes), embedding_dim, sparse=sparse)
+        self.embedding = nn.Embedding(int(graph["item"].num_nodes), embedding_dim, sparse=sparse)
         nn.init.normal_(self.embedding.weight, std=embedding_dim**-0.5 if init_std is None else init_std)
         self.dropout = Dropout(dropout)
         self.encoder = encoder(embedding_dim, max_length)
