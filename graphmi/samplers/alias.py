@@ -52,7 +52,7 @@ def at_places(place: Tensor, height: Tensor, other: Tensor) -> Tensor:
     if not on_cpu(place):
         item = place.long()
         return torch.where(place - item < pick(height, item), item, pick(other, item))
-    rest = place.numpy().ravel()  # numpy takes two thirds of torch's time
+    rest = place.numpy().ravel()  # numpy takes less time
     items = rest.astype(np.int64)
     rest -= items
     above = (rest >= height.numpy().take(items)).nonzero()[0]

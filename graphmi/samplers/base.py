@@ -42,7 +42,7 @@ class Sampler(nn.Module, ABC):
 
 
 def on_cpu(tensor: Tensor) -> bool:
-    """Tell whether numpy can read a tensor, which takes less than half of torch's time for many small operations."""
+    """Tell whether numpy can read a tensor; it takes less time than torch for many small operations."""
     return tensor.device.type == "cpu"
 
 

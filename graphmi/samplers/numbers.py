@@ -12,7 +12,7 @@ _MANY = 16_384
 def integers(high: int, shape: tuple[int, ...], device: torch.device, generator: Generator | None) -> Tensor:
     """Return integers from 0 up to before ``high``, int64.
 
-    Many of them on the CPU come from numpy, several times as fast, seeded by one number of the generator.
+    Many of them on the CPU come from numpy, which is faster, seeded by one number of the generator.
 
     Args:
         high: At least 1.
