@@ -115,27 +115,33 @@ def _with_gradients(
         added = correction.to(left).expand(batch, num_vectors, width)
     small = bounded(left, right, correction, scale)
     size = max(rows_of_block(num_vectors * width), -(-_FEW // num_vectors))
-    blocks = [slice(start, start + size) for start in range(0, batch, size)]
-    buffer = left.new_empty(min(size, batch), num_vectors, width)
     total, largest = left.new_zeros(2, batch, 1, 1).unbind()
-    of_left, of_pos = left.new_empty(left.shape), torch.empty_like(pos)
-    of_right = torch.zeros_like(columns[:dim]) if learns else left.new_empty(0, 0)
-    for rows, places in zip(blocks, of_blocks(hits, size, len(blocks)), strict=True):
-        sums, most, out = total[rows], largest[rows], of_left[rows]
-        terms = buffer[: len(sums)]
+    slope, own = (scale * grad).view(-1, 1, 1), (scale * LOG2_E * pos).view(-1, 1, 1)
+    if small:
+        own = own.exp2_().clamp_min_(torch.finfo(own.dtype).tiny)
+    share, of_left = torch.empty_like(slope), left.new_empty(left.shape)
+    of_right = left.new_zeros(dim, width) if learns else left.new_empty(0, 0)
+    # every operation between the products has to find its code again in memory, so there are few
+    rows = [each.split(size) for each in (exponents, left, total, largest, slope, own, share, of_left)]
+    nothing = [None] * len(rows[0])
+    plus, counting = (nothing if each is None else each.split(size) for each in (added, valid))
+    terms = left.new_empty(min(size, batch), num_vectors, width)
+    for x, vectors, sums, most, slopes, owns, shares, out, more, which, places in zip(
+        *rows, plus, counting, of_blocks(hits, size, len(nothing)), strict=True
+    ):
+        if len(x) < len(terms):
+            terms = terms[: len(x)]
         flat = terms.view(-1, width)
-        torch.mm(exponents[rows].flatten(0, 1), columns, out=flat)
-        if added is not None:
-            terms.add_(added[rows], alpha=LOG2_E)
+        torch.mm(x.flatten(0, 1), columns, out=flat)
+        if more is not None:
+            terms.add_(more, alpha=LOG2_E)
         leave_out(terms, places)
-        powers_(terms, sums, most, small, None if valid is None else valid[rows])
-        partition = (sums.log() + most / LOG2_E).flatten()
-        share = grad[rows] * (partition - scale * pos[rows]).sigmoid_() * scale
-        torch.neg(share, out=of_pos[rows])
-        share = share.view(-1, 1, 1) / sums.clamp_min(torch.finfo(sums.dtype).tiny)
+        powers_(terms, sums, most, small, which)
+        if not small:
+            owns = (owns - most).exp2_().clamp_min_(torch.finfo(owns.dtype).tiny)
+        torch.div(slopes, owns + sums, out=shares)
         if learns:
-            of_right.addmm_((left[rows] * share).flatten(0, 1).T, flat)
+            of_right.addmm_((vectors * shares).flatten(0, 1).T, flat)
         torch.mm(flat, right, out=out.view(-1, dim))
-        out.mul_(share)
     loss = F.softplus((total.log() + largest / LOG2_E).flatten() - scale * pos)
-    return loss, of_left, of_right.T, of_pos
+    return loss, of_left.mul_(share), of_right.T, -(share * total).flatten()
