@@ -9,6 +9,7 @@ from torch import Tensor
 
 from graphmi.data.interactions import Interactions
 from graphmi.data.transfer import to_device
+from graphmi.edges import user_item_edges
 from graphmi.ranges import at_least
 from graphmi.typing import Batch
 
@@ -173,5 +174,5 @@ def left_out(users: Tensor, length: Tensor, why: str) -> str:
 def _pairs(train: Union[Interactions, "HeteroData"]) -> tuple[Tensor, Tensor]:
     if isinstance(train, Interactions):
         return train.user, train.item
-    user, item = train["user", "interacts", "item"].edge_index
+    user, item = user_item_edges(train)
     return user, item

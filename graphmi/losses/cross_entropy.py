@@ -122,9 +122,9 @@ def _with_gradients(
     share, of_left = torch.empty_like(slope), left.new_empty(left.shape)
     of_right = left.new_zeros(dim, width) if learns else left.new_empty(0, 0)
     # every operation between the products has to find its code again in memory, so there are few
-    rows = [each.split(size) for each in (exponents, left, total, largest, slope, own, share, of_left)]
+    rows = [torch.split(each, size) for each in (exponents, left, total, largest, slope, own, share, of_left)]
     nothing = [None] * len(rows[0])
-    plus, counting = (nothing if each is None else each.split(size) for each in (added, valid))
+    plus, counting = (nothing if each is None else torch.split(each, size) for each in (added, valid))
     terms = left.new_empty(min(size, batch), num_vectors, width)
     for x, vectors, sums, most, slopes, owns, shares, out, more, which, places in zip(
         *rows, plus, counting, of_blocks(hits, size, len(nothing)), strict=True

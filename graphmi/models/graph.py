@@ -4,32 +4,11 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
+from graphmi.edges import user_item_edges
 from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.conv import EdgeWeight
 
-__all__ = ["EdgeBuffers", "require_users", "user_item_adjacency", "user_item_edges"]
-
-_EDGES = ("user", "interacts", "item")
-
-
-def user_item_edges(graph: HeteroData) -> Tensor:
-    """Return user and item of each edge of the user-item graph, ``[2, num_edges]``.
-
-    Args:
-        graph: Has nodes ``user`` and ``item`` and edges ``('user', 'interacts', 'item')``.
-
-    Raises:
-        ValueError: If the graph has no such edges, or one of them names a user or item that it does not have.
-    """
-    if _EDGES not in graph.edge_types:
-        raise ValueError(f"the graph must have edges {_EDGES}, so name them like this (got {graph.edge_types})")
-    edges: Tensor = graph[_EDGES].edge_index
-    for kind, index in zip(("user", "item"), edges, strict=True):
-        size = int(graph[kind].num_nodes)
-        if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < size:
-            got = f"{int(index.min()):,} to {int(index.max()):,}"
-            raise ValueError(f"the edges of the graph must name each {kind} by a number in [0, {size:,}) (got {got})")
-    return edges
+__all__ = ["EdgeBuffers", "require_users", "user_item_adjacency"]
 
 
 def user_item_adjacency(graph: HeteroData, weight: EdgeWeight) -> Adjacency:

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
+from graphmi.edges import user_item_edges
 from graphmi.models.base import Model
 from graphmi.models.fold_in import latest
-from graphmi.models.graph import EdgeBuffers, user_item_edges
+from graphmi.models.graph import EdgeBuffers
 from graphmi.nn.adjacency import Adjacency
 from graphmi.ranges import at_least, positive
 from graphmi.typing import Batch, Contributions, Representations

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from graphmi.models.graph import user_item_edges
+from graphmi.edges import user_item_edges
 from graphmi.typing import Batch, Representations
 
 __all__ = ["Popularity"]

@@ -6,11 +6,10 @@ import torch
 from torch import Generator, Tensor, nn
 from torch_geometric.data import HeteroData
 
+from graphmi.edges import user_item_edges
 from graphmi.typing import Negatives
 
-__all__ = ["Sampler", "interactions", "item_degrees", "on_cpu", "one_positive_each", "pick"]
-
-EDGES = ("user", "interacts", "item")
+__all__ = ["Sampler", "item_degrees", "on_cpu", "one_positive_each", "pick"]
 
 
 class Sampler(nn.Module, ABC):
@@ -51,21 +50,9 @@ def pick(values: Tensor, index: Tensor) -> Tensor:
     return values.index_select(0, index.flatten()).view(index.shape)
 
 
-def interactions(graph: HeteroData) -> Tensor:
-    """Return user and item of each interaction of the training graph, ``[2, num_edges]``.
-
-    Raises:
-        ValueError: The graph has no such edges.
-    """
-    if EDGES not in graph.edge_types:
-        raise ValueError(f"the graph must have edges {EDGES}, so name them like this (got {graph.edge_types})")
-    edge_index: Tensor = graph[EDGES].edge_index
-    return edge_index
-
-
 def item_degrees(graph: HeteroData) -> Tensor:
     """Count the interactions of each item in the training graph, ``[num_items]``."""
-    return torch.bincount(interactions(graph)[1].cpu(), minlength=int(graph["item"].num_nodes))
+    return torch.bincount(user_item_edges(graph)[1].cpu(), minlength=int(graph["item"].num_nodes))
 
 
 def one_positive_each(user: Tensor, positive: Tensor) -> None:

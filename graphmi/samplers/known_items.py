@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from graphmi.samplers.base import interactions, pick
+from graphmi.edges import user_item_edges
+from graphmi.samplers.base import pick
 
 __all__ = ["KnownItems"]
 
@@ -38,7 +39,7 @@ class KnownItems(nn.Module):
 
     def __init__(self, graph: HeteroData) -> None:
         super().__init__()
-        user, item = interactions(graph).cpu().long()
+        user, item = user_item_edges(graph).cpu().long()
         num_users, self.num_items = int(graph["user"].num_nodes), int(graph["item"].num_nodes)
         key = torch.unique(user * self.num_items + item)  # sorted by user, then item
         user, item = key // self.num_items, key % self.num_items

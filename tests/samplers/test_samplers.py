@@ -350,9 +350,21 @@ def test_buffers_stay_out_of_checkpoints_and_follow_the_device(graph, make):
     assert all(buffer.device.type == "meta" for buffer in sampler.to("meta").buffers())
 
 
-@pytest.mark.parametrize(
-    "make", [AllItemsSampler, InBatchSampler, LogUniformSampler, PopularitySampler, UniformSampler]
-)
+ALL = [AllItemsSampler, InBatchSampler, LogUniformSampler, PopularitySampler, UniformSampler]
+
+
+@pytest.mark.parametrize("make", ALL)
+@pytest.mark.parametrize(("kind", "pairs"), [("user", [[0, 3], [0, 1]]), ("item", [[0], [9]]), ("item", [[0], [-1]])])
+def test_edges_that_cannot_be_are_a_sentence(make, kind, pairs):
+    graph = HeteroData({"user": {"num_nodes": 3}, "item": {"num_nodes": 9}})
+    graph["user", "interacts", "item"].edge_index = torch.tensor(pairs)
+    with pytest.raises(
+        ValueError, match=rf"must name each {kind} by a number in \[0, {graph[kind].num_nodes}\) \(got "
+    ):
+        make(graph)
+
+
+@pytest.mark.parametrize("make", ALL)
 def test_a_graph_with_other_names_is_a_sentence(make):
     other = HeteroData({"customer": {"num_nodes": 2}, "film": {"num_nodes": 2}})
     other["customer", "rates", "film"].edge_index = torch.tensor([[0, 1], [0, 1]])
