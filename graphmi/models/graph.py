@@ -31,15 +31,24 @@ def user_item_adjacency(graph: HeteroData, weight: EdgeWeight) -> Adjacency:
     return Adjacency.from_edge_index(edge_index, edge_weight, size=(num_nodes, num_nodes))
 
 
-def require_users(user: Tensor, num_users: int) -> None:
-    """Check that these are users, on the CPU: items have the numbers after them, and would answer for them.
+def require_users(user: Tensor, num_users: int, least: int = 0) -> None:
+    """Check that these are users, on the CPU: a wrong number would get the answer of an item, or of somebody else.
+
+    Args:
+        user: User ids.
+        num_users: How many there are.
+        least: The least number, -1 where that stands for a user who is not in the graph.
 
     Raises:
         ValueError: A number is that of no user.
     """
-    if user.is_cpu and not torch.compiler.is_compiling() and user.numel() and (last := int(user.max())) >= num_users:
+    if not user.is_cpu or torch.compiler.is_compiling() or not user.numel():
+        return
+    first, last = (int(end) for end in user.aminmax())
+    if not least <= first <= last < num_users:
+        wrong = first if first < least else last
         raise ValueError(
-            f"the model has {num_users:,} users, and the batch one with the number {last:,}, counted from 0"
+            f"the model has {num_users:,} users, and the batch one with the number {wrong:,}, counted from 0"
         )
 
 

@@ -176,7 +176,7 @@ class InterestGCN(Model):
         Raises:
             ValueError: If the batch has a number that is no user's (checked on the CPU).
         """
-        require_users(batch.user, self.num_users)
+        require_users(batch.user, self.num_users, -1 if self.by_latest else 0)
         if self.training and self.num_neighbors is not None:
             return self._drawn(batch)
         if self.by_latest and not self.training:

@@ -10,7 +10,7 @@ from torch_geometric.data import HeteroData
 from graphmi.edges import user_item_edges
 from graphmi.models.base import Model
 from graphmi.models.fold_in import latest
-from graphmi.models.graph import EdgeBuffers
+from graphmi.models.graph import EdgeBuffers, require_users
 from graphmi.nn.adjacency import Adjacency
 from graphmi.ranges import at_least, positive
 from graphmi.typing import Batch, Contributions, Representations
@@ -81,6 +81,7 @@ class ItemToItem(Model):
         """Return the row of the batch and the item of each pair, ascending in rows."""
         if not hasattr(self, "max_length"):
             edges = self.edges()
+            require_users(batch.user, edges.size[1])
             entries, row = edges.entries(batch.user)
             return row, edges.col[entries].long()
         if batch.history is None or batch.mask is None:

@@ -257,13 +257,14 @@ def test_edges_that_cannot_be_are_refused(make):
             make(make_graph(torch.tensor(pairs)))
 
 
-@pytest.mark.parametrize("make", [InterestGCN, SeparateInterestGCN])
-def test_a_number_past_the_users_is_no_item(make):
+@pytest.mark.parametrize("make", [InterestGCN, SeparateInterestGCN, EASE, ItemKNN])
+def test_a_number_that_is_no_users_is_refused(make):
     graph = make_graph()
     last = graph["user"].num_nodes - 1
     assert len(make(graph)(Batch(user=torch.tensor([last]))).interests) == 1
-    with pytest.raises(ValueError, match=rf"has {last + 1} users, and the batch one with the number {last + 1}"):
-        make(graph)(Batch(user=torch.tensor([0, last + 1])))
+    for wrong in (last + 1, -1, -2):
+        with pytest.raises(ValueError, match=rf"has {last + 1} users, and the batch one with the number {wrong},"):
+            make(graph)(Batch(user=torch.tensor([0, wrong])))
 
 
 @pytest.mark.parametrize("make", [InterestGCN, SeparateInterestGCN])
