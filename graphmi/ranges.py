@@ -1,8 +1,9 @@
 """Checks of arguments that many parts share."""
 
 import math
+from collections.abc import Sequence
 
-__all__ = ["at_least", "is_share", "positive"]
+__all__ = ["at_least", "is_share", "one_of", "positive"]
 
 
 def at_least(least: float, **values: float | None) -> None:
@@ -24,3 +25,11 @@ def is_share(**values: float) -> None:
     for name, value in values.items():
         if not 0 <= value < 1:
             raise ValueError(f"'{name}' must be in [0, 1) (got {value})")
+
+
+def one_of(choices: Sequence[str], **values: str) -> None:
+    """Raise a ``ValueError`` that names the first of these arguments that is none of the choices."""
+    for name, value in values.items():
+        if value not in choices:
+            *others, last = map(repr, choices)
+            raise ValueError(f"'{name}' must be {', '.join(others)} or {last} (got {value!r})")

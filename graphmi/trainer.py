@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import torch
 from lightning_fabric.loggers.logger import Logger
@@ -17,7 +17,7 @@ from graphmi.history import History
 from graphmi.optim import LazyAdam
 from graphmi.processes import Precision, make_fabric
 from graphmi.progress import TrainingProgress
-from graphmi.ranges import at_least, positive
+from graphmi.ranges import at_least, one_of, positive
 from graphmi.run import RunFolder
 from graphmi.seeds import seeded
 from graphmi.session import Session
@@ -90,6 +90,11 @@ class Trainer:
         positive(learning_rate=learning_rate, gradient_clip=gradient_clip)
         if weight_average is not None and not 0 < weight_average < 1:
             raise ValueError(f"'weight_average' must be above 0 and below 1 (got {weight_average})")
+        one_of(("auto", "cpu", "cuda"), accelerator=accelerator)
+        one_of(get_args(Precision), precision=precision)
+        one_of(get_args(Kernels), kernels=kernels)
+        if compile is not None:
+            one_of(get_args(CompileMode), compile=compile)
         self.epochs = epochs
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay

@@ -178,6 +178,20 @@ def test_a_loss_is_a_mean_over_positives_however_many_a_user_has():
     assert history.pairs == 18
 
 
+@pytest.mark.parametrize(
+    ("option", "wrong", "choices"),
+    [
+        ("accelerator", "gpu", "'auto', 'cpu' or 'cuda'"),
+        ("precision", "bf16", "'32-true', '64-true', 'bf16-mixed' or '16-mixed'"),
+        ("compile", "max-autotune", "'default' or 'reduce-overhead'"),
+        ("kernels", "cuda", "'torch' or 'triton'"),
+    ],
+)
+def test_a_word_that_is_no_choice_is_refused(option, wrong, choices):
+    with pytest.raises(ValueError, match=rf"'{option}' must be {choices} \(got '{wrong}'\)"):
+        Trainer(**{option: wrong})
+
+
 def test_torch_is_left_as_it_was():
     before = torch.get_rng_state()
     fit(1)

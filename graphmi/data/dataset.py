@@ -9,6 +9,7 @@ from graphmi.data.errors import DataError
 from graphmi.data.fingerprint import digest
 from graphmi.data.graph import to_graph
 from graphmi.data.interactions import Interactions
+from graphmi.ranges import one_of
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
@@ -122,6 +123,5 @@ class Dataset:
 
 
 def _select(part: Part, valid: Interactions, test: Interactions) -> Interactions:
-    if part not in ("valid", "test"):
-        raise ValueError(f"'part' must be 'valid' or 'test' (got {part!r})")
+    one_of(("valid", "test"), part=part)
     return valid if part == "valid" else test

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from graphmi.data.errors import DataError, given_as
 from graphmi.data.interactions import Interactions
-from graphmi.ranges import at_least
+from graphmi.ranges import at_least, one_of
 
 __all__ = ["Filter", "deduplicate", "k_core", "min_weight"]
 
@@ -97,8 +97,7 @@ def min_weight(interactions: Interactions, threshold: float) -> Interactions:
 
 
 def _check_keep(keep: str) -> None:
-    if keep not in ("first", "last"):
-        raise ValueError(f"'keep' must be 'first' or 'last' (got {keep!r})")
+    one_of(("first", "last"), keep=keep)
 
 
 def _keep(interactions: Interactions, rows: Tensor, condition: str) -> Interactions:

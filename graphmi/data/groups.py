@@ -9,7 +9,7 @@ from torch import Tensor
 from graphmi.data.communities import item_communities
 from graphmi.data.diversity import category_drift, category_entropy, distinct_categories, simpson
 from graphmi.data.interactions import Interactions
-from graphmi.ranges import at_least
+from graphmi.ranges import at_least, one_of
 from graphmi.seeds import check_seed
 
 __all__ = ["DiversityGroups", "controlled_groups", "quantile_groups"]
@@ -62,9 +62,8 @@ class DiversityGroups:
         at_least(2, num_groups=self.num_groups)
         at_least(0, max_items=self.max_items, seed=self.seed)
         check_seed(self.seed)
-        for name, value, known in (("measure", self.measure, _MEASURES), ("by", self.by, _LABELS)):
-            if value not in known:
-                raise ValueError(f"'{name}' must be one of {', '.join(known)} (got {value!r})")
+        one_of([*_MEASURES], measure=self.measure)
+        one_of(_LABELS, by=self.by)
 
     def __call__(self, train: Interactions) -> dict[str, Tensor]:
         """Return the groups, ``[num_users]`` int64 each, -1 for users without a value; none where nobody has one.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from graphmi.losses.gather import gather
 from graphmi.nn.select import mask_interests
 from graphmi.nn.unit import unit
-from graphmi.ranges import at_least, positive
+from graphmi.ranges import at_least, one_of, positive
 from graphmi.typing import ItemTable, Negatives, Representations
 
 __all__ = ["AlignmentUniformity", "EmbeddingNorm", "InterestRepulsion", "Regularizer", "RoutingVariance"]
@@ -79,8 +79,7 @@ class RoutingVariance(Regularizer):
     def __init__(self, norm: float = 1.0, reduction: Literal["mean", "sum"] = "mean", masked: bool = True) -> None:
         super().__init__()
         positive(norm=norm)
-        if reduction not in ("mean", "sum"):
-            raise ValueError(f"'reduction' must be 'mean' or 'sum' (got {reduction!r})")
+        one_of(("mean", "sum"), reduction=reduction)
         self.norm, self.reduction, self.masked = norm, reduction, masked
 
     def forward(self, out: Representations, positive: Tensor, negatives: Negatives) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from graphmi.models.active import active_interests
 from graphmi.nn.unit import unit
+from graphmi.ranges import one_of
 from graphmi.typing import Contributions, Representations
 
 __all__ = ["Arrangement", "Score"]
@@ -48,10 +49,7 @@ class Arrangement:
     dynamic: bool = False
 
     def __post_init__(self) -> None:
-        if self.score not in ("user_virtual", "pair_max", "symmetric", "center"):
-            raise ValueError(
-                f"'score' must be 'user_virtual', 'pair_max', 'symmetric' or 'center' (got {self.score!r})"
-            )
+        one_of(("user_virtual", "pair_max", "symmetric", "center"), score=self.score)
 
     def represent(
         self,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from graphmi.models.base import Model
 from graphmi.models.fold_in import latest
+from graphmi.ranges import one_of
 from graphmi.typing import Batch, Contributions, Decomposable, FoldsIn, HistoryReader, Propagates, Representations
 
 __all__ = ["SideBySide"]
@@ -74,8 +75,7 @@ class SideBySide(Model):
         self.weights = [1.0] * len(models) if weights is None else list(weights)
         if not models or len(self.weights) != len(models) or not all(weight > 0 for weight in self.weights):
             raise ValueError(f"give each model a positive weight (got {len(models)} models and weights {weights})")
-        if reading not in ("sum", "best"):
-            raise ValueError(f"'reading' must be 'sum' or 'best' (got {reading!r})")
+        one_of(("sum", "best"), reading=reading)
         self.models, self.reading = nn.ModuleList(models), reading
         lengths = [model.max_length for model in models if isinstance(model, HistoryReader)]
         if lengths:

@@ -209,5 +209,5 @@ def test_options_out_of_range(name, value):
 
 @pytest.mark.parametrize(("name", "value"), [("measure", "entrop"), ("by", "community")])
 def test_options_that_are_not_there(name, value):
-    with pytest.raises(ValueError, match=rf"'{name}' must be one of \w+, .* \(got '{value}'\)"):
+    with pytest.raises(ValueError, match=rf"'{name}' must be '\w+', .* or '\w+' \(got '{value}'\)"):
         DiversityGroups(**{name: value})

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from graphmi.kernels import use_triton
 from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.sparse import edge_dot, propagate
+from graphmi.ranges import one_of
 
 __all__ = ["CenterAggregator"]
 
@@ -44,8 +45,7 @@ class CenterAggregator(nn.Module):
 
     def __init__(self, mode: Literal["node_dot", "node_norm", "edge_dot", "sum"] = "node_dot") -> None:
         super().__init__()
-        if mode not in ("node_dot", "node_norm", "edge_dot", "sum"):
-            raise ValueError(f"'mode' must be 'node_dot', 'node_norm', 'edge_dot' or 'sum' (got {mode!r})")
+        one_of(("node_dot", "node_norm", "edge_dot", "sum"), mode=mode)
         self.mode = mode
 
     def forward(self, virtual: Tensor, center: Tensor | None = None, adjacency: Adjacency | None = None) -> Tensor:

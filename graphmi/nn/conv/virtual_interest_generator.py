@@ -12,7 +12,7 @@ from graphmi.nn.autocast import widened
 from graphmi.nn.conv.edges import node_pair, prepare
 from graphmi.nn.sparse import propagate
 from graphmi.nn.unit import unit
-from graphmi.ranges import at_least
+from graphmi.ranges import at_least, one_of
 
 __all__ = ["VirtualInterestGenerator"]
 
@@ -66,8 +66,7 @@ class VirtualInterestGenerator(nn.Module):
     ) -> None:
         super().__init__()
         at_least(1, dim=dim, num_interests=num_interests)
-        if attention not in ("interest", "neighbor", "sigmoid"):
-            raise ValueError(f"'attention' must be 'interest', 'neighbor' or 'sigmoid' (got {attention!r})")
+        one_of(("interest", "neighbor", "sigmoid"), attention=attention)
         if temperature is not None and not temperature > 0:
             raise ValueError(f"'temperature' must be positive, or None for inner products (got {temperature})")
         self.dim, self.num_interests = dim, num_interests

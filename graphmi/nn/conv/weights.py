@@ -9,7 +9,7 @@ from torch import Tensor
 
 from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.sparse import propagate
-from graphmi.ranges import at_least
+from graphmi.ranges import at_least, one_of
 from graphmi.sorting import rank
 
 __all__ = ["CAGCNWeight", "EdgeWeight", "LightGCNWeight"]
@@ -68,8 +68,7 @@ class CAGCNWeight(EdgeWeight):
     block_size: int = 256
 
     def __post_init__(self) -> None:
-        if self.similarity not in ("jaccard", "salton", "lhn", "common"):
-            raise ValueError(f"'similarity' must be 'jaccard', 'salton', 'lhn' or 'common' (got {self.similarity!r})")
+        one_of(("jaccard", "salton", "lhn", "common"), similarity=self.similarity)
         at_least(0, gamma=self.gamma)
         at_least(1, block_size=self.block_size)
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from graphmi.nn.dropout import Dropout, dropout
 from graphmi.nn.encode.base import Encoder
 from graphmi.nn.position import Positions
-from graphmi.ranges import at_least, is_share
+from graphmi.ranges import at_least, is_share, one_of
 
 __all__ = ["TransformerEncoder"]
 
@@ -54,8 +54,7 @@ class TransformerEncoder(Encoder):
         if embedding_dim % num_heads:
             raise ValueError(f"'embedding_dim' must be a multiple of 'num_heads', {num_heads} (got {embedding_dim})")
         is_share(dropout=dropout)
-        if activation not in ("relu", "gelu"):
-            raise ValueError(f"'activation' must be 'relu' or 'gelu' (got {activation!r})")
+        one_of(("relu", "gelu"), activation=activation)
         self.scale = math.sqrt(embedding_dim)
         self.position = nn.Identity() if max_length is None else Positions(max_length, embedding_dim)
         self.dropout = Dropout(dropout)

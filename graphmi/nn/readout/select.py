@@ -10,6 +10,7 @@ from graphmi.nn.readout.base import Readout, Scores, of_positives, partition_per
 from graphmi.nn.select import ArgmaxSelector, Selector
 from graphmi.nn.similarity import InnerProduct, Similarity
 from graphmi.nn.weights_of import weights_of
+from graphmi.ranges import one_of
 
 __all__ = ["SelectReadout"]
 
@@ -43,8 +44,7 @@ class SelectReadout(Readout):
         similarity: Similarity | None = None,
     ) -> None:
         super().__init__()
-        if anchor not in ("positive", "candidate"):
-            raise ValueError(f"'anchor' must be 'positive' or 'candidate' (got {anchor!r})")
+        one_of(("positive", "candidate"), anchor=anchor)
         self.selector = selector if selector is not None else ArgmaxSelector()
         self.anchor = anchor
         self.similarity = similarity if similarity is not None else InnerProduct()
