@@ -26,12 +26,14 @@ class GivenSplit:
     out. Of repeated pairs the earliest row counts.
 
     Args:
-        train: File with the training pairs, columns ``user_id`` and ``item_id``.
+        train: File with the training pairs.
         test: File with the test pairs.
         valid: File with the validation pairs; where there is none, a tenth of each user's training pairs is drawn, at
             least one, of users who have two.
         lists: The files have one line per user, the user and then the user's items between blanks, as those of LightGCN
             for Gowalla, Yelp2018 and Amazon-Book do.
+        user: Column of user ids in the files.
+        item: Column of item ids in the files.
         seed: Seed of the draw, where there is one, below 2**63.
 
     Raises:
@@ -43,6 +45,8 @@ class GivenSplit:
     test: str | PathLike[str]
     valid: str | PathLike[str] | None = None
     lists: bool = False
+    user: str = "user_id"
+    item: str = "item_id"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -73,7 +77,7 @@ class GivenSplit:
         return train[~valid], train[valid]
 
     def _rows_of(self, path: str | PathLike[str], interactions: Interactions) -> Tensor:
-        given = Interactions.from_frame(item_lists(path)) if self.lists else read_interactions(path)
+        given = self._read(path)
         try:
             user = interactions.users.encode(given.users.ids)[given.user]
             item = interactions.items.encode(given.items.ids)[given.item]
@@ -86,3 +90,11 @@ class GivenSplit:
         if missing := int((pairs[position] != wanted).sum()):
             raise DataError(f"{fspath(path)}: {missing:,} of {len(wanted):,} pairs are not among the interactions")
         return first[position]
+
+    def _read(self, path: str | PathLike[str]) -> Interactions:
+        if self.lists:
+            return Interactions.from_frame(item_lists(path))
+        try:
+            return read_interactions(path, user=self.user, item=self.item)
+        except DataError as error:
+            raise DataError(str(error).replace("--columns.", "--split.")) from None  # the split names its own columns
