@@ -83,6 +83,16 @@ def test_negatives_that_do_not_count(correction):
         assert (inputs[1].grad[[0, 3]] == 0).all()
 
 
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+def test_nothing_is_left_beside_a_positive_far_below(kind):
+    pos = torch.tensor([-2000.0, 1.0], dtype=kind)
+    inputs = [each.to(kind).requires_grad_() for each in (0.1 * numbers(2, 1, 3), numbers(4, 3, seed=1), pos)]
+    arguments = (None, 0.1, None, torch.tensor([[False], [True]]).expand(2, 4))
+    gradients = torch.autograd.grad(cross_entropy_of_products(*inputs, *arguments).mean(), inputs)
+    for part, other in zip(gradients, torch.autograd.grad(plain(*inputs, *arguments).mean(), inputs), strict=True):
+        torch.testing.assert_close(part, other)
+
+
 def test_no_rows():
     left, right, pos = (numbers(*shape).requires_grad_() for shape in ((0, 1, 3), (4, 3), (0,)))
     cross_entropy_of_products(left, right, pos).sum().backward()
