@@ -68,8 +68,9 @@ class LazyAdam(Adam):
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
         self.row_wise = row_wise
         for group in self.param_groups:
-            # a fifth of the time there; on CUDA it would not let gradients be clipped in half precision
-            group["fused"] = all(parameter.device.type == "cpu" for parameter in group["params"]) or None
+            # a fifth of the time there, where it knows no gaps in the memory of a parameter; on CUDA it would not let
+            # gradients be clipped in half precision
+            group["fused"] = all(each.device.type == "cpu" and each.is_contiguous() for each in group["params"]) or None
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what copies and pickles have."""

@@ -156,6 +156,16 @@ def test_dense_parameters_are_left_to_adam():
     torch.testing.assert_close(found, expected)
 
 
+def test_a_parameter_may_be_a_part_of_a_tensor():
+    memory, theirs = torch.zeros(NUM_ROWS, 2 * DIM, dtype=torch.float64), table()
+    memory[:, :DIM] = theirs.detach()
+    ours = nn.Parameter(memory[:, :DIM])
+    found = train(ours, LazyAdam([ours], lr=0.1), with_duplicates(6), sparse=False)
+    expected = train(theirs, torch.optim.Adam([theirs], lr=0.1), with_duplicates(6), sparse=False)
+    torch.testing.assert_close(found, expected)
+    assert (memory[:, DIM:] == 0).all()
+
+
 def test_a_table_may_have_dense_gradients_at_times():
     ours, theirs = table(), table()
     optimizer, adam = LazyAdam([ours], lr=0.1), torch.optim.Adam([theirs], lr=0.1)
