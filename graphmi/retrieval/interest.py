@@ -27,6 +27,8 @@ def best_interest(
     Returns:
         Interests, ``[batch, k]`` int64, the lower one of equals; ``-1`` where the id is.
     """
+    if not len(items):
+        return torch.full_like(ids, -1)
     queries = without_inactive(queries.float(), interest_mask)
     size = parallel.part_size(len(ids), max(1, _NUMBERS // (ids.size(1) * queries.size(2))), ids.device)
 

@@ -51,7 +51,7 @@ class Sieve(ItemBlock):
     ) -> None:
         super().__init__(vectors, start, k, num_interests, dim, block_size, buffers)
         self.vectors = vectors
-        length, error = _lengths_and_errors(vectors.view(-1, dim))
+        length, error = _lengths_and_errors(vectors.reshape(-1, dim))
         self.length, self.error = length.max(), error.max()
         self.shape, self.block_size = (start, k, num_interests, dim, block_size), block_size
         self.clear: list[Tensor] = []  # which rows were, of each call

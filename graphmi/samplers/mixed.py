@@ -65,7 +65,8 @@ class MixedSampler(Sampler):
         return self._mixture(user, item, [1] * len(self.samplers))
 
     def _mixture(self, user: Tensor, item: Tensor, counts: list[int]) -> Tensor:
-        share = [math.log(count / sum(counts)) for count in counts]
+        total = sum(counts)
+        share = [math.log(count / total) if count else -math.inf for count in counts]  # a batch may have no rows
         parts = [s.log_prob(user, item) for s in self.samplers]  # type: ignore[operator]
         return torch.stack([log + part for log, part in zip(share, parts, strict=True)]).logsumexp(0)
 

@@ -188,6 +188,15 @@ def test_float32_where_rough_scores_do_not_tell(told, change):
     torch.testing.assert_close(chosen / values, torch.ones_like(values), rtol=1e-6, atol=0)
 
 
+def test_items_may_be_a_part_of_a_tensor():
+    generator = torch.Generator().manual_seed(0)
+    queries, items = torch.rand(8, 2, 4, generator=generator), torch.rand(500, 20, generator=generator)[:, :8]
+    scores, ids = rank(queries, items, 2)
+    values, expected = full_sort(queries, items, 2)
+    torch.testing.assert_close(scores, values.float())
+    assert torch.equal(ids, expected)
+
+
 def test_scores_that_are_not_numbers():
     queries, items = torch.ones(8, 2, 4), torch.ones(500, 4)
     items[7, 0] = math.nan

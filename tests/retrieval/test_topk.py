@@ -237,6 +237,12 @@ def test_no_rows():
     assert found.ids.shape == (0, 2)
 
 
+def test_no_items():
+    found = top_k(torch.zeros(3, 2, 4), torch.zeros(0, 4), 2, interest_mask=torch.ones(3, 2, dtype=torch.bool))
+    assert (found.scores == -math.inf).all()
+    assert found.ids.tolist() == found.interest.tolist() == [[-1, -1]] * 3
+
+
 @pytest.mark.parametrize("negative", [False, True])
 def test_nan_is_an_error(negative):
     nan = -torch.tensor(math.nan) if negative else torch.tensor(math.nan)

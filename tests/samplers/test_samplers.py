@@ -304,6 +304,13 @@ class TestMixed:
                 assert math.exp(log_q) == pytest.approx(2 / 5 * popularity[item] + 3 / 5 / 6, rel=1e-5)
         assert drawn.valid[:, 2:].all()
 
+    def test_no_rows(self, graph):
+        mixed = MixedSampler(graph, [lambda g: UniformSampler(g, 3, shared=True), InBatchSampler])
+        drawn = mixed(USERS[:0], POSITIVES[:0], generator())
+        assert drawn.log_q.exp().tolist() == pytest.approx([1 / 6] * 3)
+        assert drawn.valid.shape == (0, 3)
+        assert MixedSampler(graph, [InBatchSampler])(USERS[:0], POSITIVES[:0]).log_q.shape == (0,)
+
     def test_log_prob_is_even(self, graph):
         mixed = MixedSampler(graph, [lambda g: UniformSampler(g, shared=True), InBatchSampler])
         even = [0.5 / 6 + 0.5 * degree / sum(DEGREE) for degree in DEGREE]
