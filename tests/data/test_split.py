@@ -249,7 +249,11 @@ def test_files_of_a_given_split_have_columns_of_any_name(tmp_path):
         path.write_text(f"film,customer\n{item},1\n")
     data = of([1, 1, 1], [10, 20, 30], time=[5, 6, 7])
     dataset = GivenSplit(*files, user="customer", item="film")(data)
-    assert [rows(part) for part in (dataset.train, dataset.test, dataset.valid)] == [[(0, 0, 5)], [(0, 1, 6)], [(0, 2, 7)]]
+    assert [rows(part) for part in (dataset.train, dataset.test, dataset.valid)] == [
+        [(0, 0, 5)],
+        [(0, 1, 6)],
+        [(0, 2, 7)],
+    ]
     with pytest.raises(DataError, match=r"no column 'user_id' .*by the command, --split\.user="):
         GivenSplit(*files)(data)
 
