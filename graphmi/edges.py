@@ -1,14 +1,18 @@
 """The edges of a user-item graph, which many parts read."""
 
+from typing import TYPE_CHECKING
+
 from torch import Tensor
-from torch_geometric.data import HeteroData
+
+if TYPE_CHECKING:
+    from torch_geometric.data import HeteroData
 
 __all__ = ["user_item_edges"]
 
 _EDGES = ("user", "interacts", "item")
 
 
-def user_item_edges(graph: HeteroData) -> Tensor:
+def user_item_edges(graph: "HeteroData") -> Tensor:
     """Return user and item of each edge of the user-item graph, ``[2, num_edges]``.
 
     Args:

@@ -104,3 +104,7 @@ def test_import_graphmi_loads_nothing_heavy():
 def test_layers_need_torch_and_pyg_only():
     heavy = ["polars", "lightning_fabric", "jsonargparse", "rich", "safetensors", "matplotlib"]
     assert loaded_after("from graphmi.nn import MultiInterestConv", heavy) == "[]"
+
+
+def test_readers_of_data_do_not_wait_for_pyg():
+    assert loaded_after("import graphmi.data", ["torch_geometric"]) == "[]"

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch_geometric.utils import to_dense_batch
 
 __all__ = ["Categories"]
 
@@ -47,6 +46,8 @@ class Categories:
 
     def lists(self, num_items: int) -> Tensor:
         """Return the categories of each item side by side, ``[num_items, most_categories]``, ``-1`` where no more."""
+        from torch_geometric.utils import to_dense_batch  # as in graph.py: readers of files need not wait for it
+
         pair = torch.unique(self.item * len(self) + self.category)
         item, category = pair // len(self), pair % len(self)
         found: Tensor = to_dense_batch(category, item, fill_value=-1, batch_size=num_items)[0]
