@@ -7,9 +7,10 @@ from torch import Tensor
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
 
-__all__ = ["user_item_edges"]
+__all__ = ["EDGE", "REVERSE_EDGE", "user_item_edges"]
 
-_EDGES = ("user", "interacts", "item")
+EDGE = ("user", "interacts", "item")
+REVERSE_EDGE = ("item", "rev_interacts", "user")
 
 
 def user_item_edges(graph: "HeteroData") -> Tensor:
@@ -21,9 +22,9 @@ def user_item_edges(graph: "HeteroData") -> Tensor:
     Raises:
         ValueError: If the graph has no such edges, or one of them names a user or item that it does not have.
     """
-    if _EDGES not in graph.edge_types:
-        raise ValueError(f"the graph must have edges {_EDGES}, so name them like this (got {graph.edge_types})")
-    edges: Tensor = graph[_EDGES].edge_index
+    if EDGE not in graph.edge_types:
+        raise ValueError(f"the graph must have edges {EDGE}, so name them like this (got {graph.edge_types})")
+    edges: Tensor = graph[EDGE].edge_index
     for kind, index in zip(("user", "item"), edges, strict=True):
         size = int(graph[kind].num_nodes)
         if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < size:

@@ -11,15 +11,14 @@ from graphmi.data.clean import clean_time, clean_weight
 from graphmi.data.errors import DataError
 from graphmi.data.interactions import Interactions
 from graphmi.data.vocabulary import Vocabulary
+from graphmi.edges import EDGE, REVERSE_EDGE
 from graphmi.sorting import sort_rows
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
 
-__all__ = ["EDGE", "REVERSE_EDGE", "from_graph", "to_graph"]
+__all__ = ["from_graph", "to_graph"]
 
-EDGE = ("user", "interacts", "item")
-REVERSE_EDGE = ("item", "rev_interacts", "user")
 _MAX_DENSE_CATEGORIES = 50_000_000  # numbers, 200 MB
 
 

@@ -7,12 +7,11 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
+from graphmi.edges import EDGE, REVERSE_EDGE
 from graphmi.neighbors import Hop, Hops
 from graphmi.nn.adjacency import Adjacency
 
 __all__ = ["as_layers", "per_hop", "read_hops"]
-
-_TO_ITEM, _TO_USER = ("user", "interacts", "item"), ("item", "rev_interacts", "user")
 
 
 def per_hop(num_neighbors: int | Sequence[int] | None, num_layers: int) -> list[int] | None:
@@ -70,7 +69,7 @@ def read_hops(data: HeteroData, adjacency: Adjacency, num_users: int, num_hops: 
         ValueError: If there are fewer hops, or the sampler did not say how many nodes and edges each has.
     """
     counts = [data[kind].get("num_sampled_nodes") for kind in ("user", "item")]
-    edge_counts = [data[kind].get("num_sampled_edges") for kind in (_TO_ITEM, _TO_USER)]
+    edge_counts = [data[kind].get("num_sampled_edges") for kind in (EDGE, REVERSE_EDGE)]
     if any(count is None for count in (*counts, *edge_counts)) or len(edge_counts[0]) < num_hops:
         raise ValueError(
             f"The model has {num_hops} layers and needs the nodes and edges of as many hops, with 'num_sampled_nodes' "
@@ -86,7 +85,7 @@ def read_hops(data: HeteroData, adjacency: Adjacency, num_users: int, num_hops: 
     for depth in range(1, num_hops + 1):
         to_item, to_user = (
             data[kind].edge_index[:, : sum(count[:depth])]
-            for kind, count in zip((_TO_ITEM, _TO_USER), edge_counts, strict=True)
+            for kind, count in zip((EDGE, REVERSE_EDGE), edge_counts, strict=True)
         )
         src = place[torch.cat([to_item[0], to_user[0] + offset])]
         dst, by_dst = place[torch.cat([to_item[1] + offset, to_user[1]])].sort(stable=True)
