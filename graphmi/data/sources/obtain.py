@@ -35,17 +35,15 @@ class Way(Protocol):
 
 @dataclass(frozen=True)
 class Url:
-    """A file behind an address.
+    """A file behind an address, of which no hash is known.
 
     Attributes:
         url: The address.
         file: Name of the file in the folder.
-        sha256: Known hash; without one the first download is trusted.
     """
 
     url: str
     file: str
-    sha256: str | None = None
 
     @property
     def place(self) -> tuple[str, str]:  # noqa: D102
@@ -56,8 +54,8 @@ class Url:
         return (self.file,)
 
     def __call__(self, folder: Path) -> None:
-        """Download the file."""
-        download(self.url, folder / self.file, sha256=self.sha256)
+        """Download the file; the first download is trusted."""
+        download(self.url, folder / self.file)
 
 
 @dataclass(frozen=True)
