@@ -14,37 +14,9 @@ from graphmi.experiment import Experiment, Trained
 from graphmi.run import RunFolder
 from graphmi.trainer import Trainer
 
-__all__ = ["check_data", "describe_data", "describe_evaluation", "describe_run", "save_run", "versions"]
+__all__ = ["check_data", "describe_data", "describe_evaluation", "save_run", "versions"]
 
 _PACKAGES = ("graphmi", "torch", "torch-geometric", "torchmetrics", "lightning-fabric", "polars", "numpy")
-
-
-def describe_run(
-    experiment: Experiment, dataset: Dataset, trained: Trained, config: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return the content of ``result.json``.
-
-    Args:
-        experiment: What was run.
-        dataset: The data it was run on.
-        trained: What came out of it.
-        config: The resolved configuration.
-    """
-    history, model = trained.history, trained.model
-    return {
-        "description": experiment.description,
-        **describe_evaluation(experiment, dataset, trained.test),
-        "valid_metrics": {name: value for name, value in trained.valid.items() if not name.startswith("interests/")},
-        "valid_protocol": experiment.valid_protocol(dataset),
-        "best_epoch": history.best_epoch,
-        "epochs": history.epochs,
-        "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "timings": {
-            "train_seconds": history.seconds,
-            "pairs_per_second": history.pairs / history.seconds if history.seconds else None,
-        },
-        "config": config,
-    }
 
 
 def save_run(
@@ -59,9 +31,23 @@ def save_run(
         trained: What came out of it.
         config: The resolved configuration.
     """
-    folder.write_tensors("model", trained.model.state_dict())
+    history, model = trained.history, trained.model
+    folder.write_tensors("model", model.state_dict())
     folder.write_tensors("per_user", _per_user(experiment, dataset, trained))
-    result = describe_run(experiment, dataset, trained, config)
+    result = {
+        "description": experiment.description,
+        **describe_evaluation(experiment, dataset, trained.test),
+        "valid_metrics": {name: value for name, value in trained.valid.items() if not name.startswith("interests/")},
+        "valid_protocol": experiment.valid_protocol(dataset),
+        "best_epoch": history.best_epoch,
+        "epochs": history.epochs,
+        "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "timings": {
+            "train_seconds": history.seconds,
+            "pairs_per_second": history.pairs / history.seconds if history.seconds else None,
+        },
+        "config": config,
+    }
     folder.write_result(result)
     return result
 

@@ -10,11 +10,11 @@ from rich.table import Table
 from graphmi.presets import preset_names, preset_text
 from graphmi.usage import command_parser, parse
 
-__all__ = ["list_presets", "main"]
+__all__ = ["main"]
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the command.
+    """Print the presets, what each is and where it was published.
 
     Args:
         arguments: The words after ``graphmi presets``; there are none but ``--help``.
@@ -22,13 +22,7 @@ def main(arguments: Sequence[str]) -> None:
     Raises:
         UsageError: If there is another.
     """
-    parser = command_parser("presets", "List the presets.")
-    parse(parser, arguments)
-    list_presets()
-
-
-def list_presets() -> None:
-    """Print the presets, what each is and where it was published."""
+    parse(command_parser("presets", "List the presets."), arguments)
     table = Table("preset", title="Presets", show_lines=True)
     table.add_column("what it is and where it was published", overflow="fold")
     for name in preset_names():

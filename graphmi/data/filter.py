@@ -34,7 +34,7 @@ class Filter:
     iterate: bool = True
 
     def __post_init__(self) -> None:
-        _check_keep(self.keep)
+        one_of(("first", "last"), keep=self.keep)
         at_least(1, k_core=self.k_core)
 
     def __call__(self, interactions: Interactions) -> Interactions:
@@ -80,7 +80,7 @@ def deduplicate(interactions: Interactions, keep: Literal["first", "last"] = "fi
     Raises:
         ValueError: If ``keep`` is neither.
     """
-    _check_keep(keep)
+    one_of(("first", "last"), keep=keep)
     rows = interactions.distinct_rows(keep)
     return interactions.take(torch.zeros(len(interactions), dtype=torch.bool).index_fill_(0, rows, True))
 
@@ -94,10 +94,6 @@ def min_weight(interactions: Interactions, threshold: float) -> Interactions:
     if interactions.weight is None:
         raise DataError(f"the interactions have no weights; name the column with {given_as('weight', 'NAME')}")
     return _keep(interactions, interactions.weight >= threshold, f"weights of at least {threshold}")
-
-
-def _check_keep(keep: str) -> None:
-    one_of(("first", "last"), keep=keep)
 
 
 def _keep(interactions: Interactions, rows: Tensor, condition: str) -> Interactions:

@@ -13,7 +13,7 @@ from graphmi.report.explorer import Explorer, sample_users
 from graphmi.report.rendering import GENERATOR, render
 from graphmi.run import RunFolder
 
-__all__ = ["build_report", "check_target"]
+__all__ = ["build_report"]
 
 
 def build_report(
@@ -47,7 +47,7 @@ def build_report(
         UsageError: If the metric is unknown.
         ValueError: If the runs differ in data or protocol, or an argument is out of range.
     """
-    path = check_target(out)
+    path = _target(out)
     if not runs or num_users < 0:
         raise ValueError(f"'runs' must not be empty and 'num_users' at least 0 (got {len(runs)} and {num_users})")
     distinct = {run.path.resolve(): run for run in runs}  # a run that is named twice is one run
@@ -64,12 +64,8 @@ def build_report(
     return path
 
 
-def check_target(out: str | os.PathLike[str]) -> Path:
-    """Return the path of a report that may be written.
-
-    Raises:
-        FileExistsError: If something else is there.
-    """
+def _target(out: str | os.PathLike[str]) -> Path:
+    """Return the path of a report, where nothing else may lie."""
     path = Path(out)
     if path.is_dir():
         raise FileExistsError(f"'{path}' is a folder: name a file in it, such as '{path / 'report.html'}'")
