@@ -7,10 +7,10 @@ autograd of ``torch.sparse_csr`` sorts anew in every backward pass; :class:`Adja
 import torch
 from torch import Tensor
 
-from graphmi.nn.adjacency import Adjacency, as_adjacency
+from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.operators import sddmm, spmm
 
-__all__ = ["Adjacency", "as_adjacency", "edge_dot", "propagate"]
+__all__ = ["edge_dot", "propagate"]
 
 
 def propagate(adjacency: Adjacency, x: Tensor) -> Tensor:

@@ -4,7 +4,8 @@ from torch.autograd import gradcheck
 from torch_geometric import EdgeIndex
 
 from graphmi.nn import operators
-from graphmi.nn.sparse import Adjacency, as_adjacency, edge_dot, propagate
+from graphmi.nn.adjacency import Adjacency, as_adjacency
+from graphmi.nn.sparse import edge_dot, propagate
 
 SRC, DST = 5, 4
 EDGES = torch.tensor([[0, 1, 4, 2, 2, 0, 3], [0, 0, 1, 1, 3, 3, 3]])  # destination 2 has no neighbours
