@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
-from scipy.stats import t as student
+
+from graphmi.estimates import seed_interval
 
 Cells = Mapping[str, Mapping[str, Any]]
 Draw = Callable[[Axes, Cells], None]
@@ -15,11 +15,8 @@ Draw = Callable[[Axes, Cells], None]
 
 def interval(values: Sequence[float | None]) -> tuple[float, float]:
     """Return mean and half-width of the 95 % t interval of the known values: NaN for none, no width for one."""
-    known = [one for one in values if one is not None]
-    if not known:
-        return float("nan"), 0.0
-    half = student.ppf(0.975, len(known) - 1) * stdev(known) / len(known) ** 0.5 if len(known) > 1 else 0.0
-    return mean(known), float(half)
+    mean, half = seed_interval(values)
+    return float("nan") if mean is None else mean, half or 0.0
 
 
 def bars(metric: str) -> Draw:

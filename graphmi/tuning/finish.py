@@ -1,19 +1,19 @@
 """What follows a search: the best configuration as a file, trained with several seeds and tested once."""
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from optuna.trial import FrozenTrial
 from rich.console import Console
 from rich.table import Table
-from scipy import stats
 
 from graphmi.commands import train
 from graphmi.config import read_config, settings
+from graphmi.estimates import seed_interval
 from graphmi.ranges import at_least
 from graphmi.run import RunFolder
 from graphmi.tuning.orphans import others_run
@@ -86,8 +86,8 @@ def write_best(search: Search) -> FrozenTrial:
 
 def mean_and_interval(values: Sequence[float]) -> tuple[float, float]:
     """Return the mean and half the width of its 95 % t interval; NaN for fewer than two values."""
-    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values) if len(values) > 1 else np.nan
-    return float(np.mean(values)), float(half)
+    mean, half = (math.nan if one is None else one for one in seed_interval(values))
+    return mean, half
 
 
 def _train(search: Search, best: FrozenTrial, seed: int) -> dict[str, Any]:
