@@ -16,8 +16,6 @@ __all__ = ["Arrangement", "Score"]
 
 Score = Literal["user_virtual", "pair_max", "symmetric", "center"]
 
-Layers = Sequence[Tensor]
-
 
 @dataclass(frozen=True)
 class Arrangement:
@@ -53,8 +51,8 @@ class Arrangement:
 
     def represent(
         self,
-        virtuals: Layers,
-        centers: Layers,
+        virtuals: Sequence[Tensor],
+        centers: Sequence[Tensor],
         ego: Tensor,
         user: Tensor | slice,
         item: slice,
@@ -72,13 +70,13 @@ class Arrangement:
             ego_items=ego[item],
         )
 
-    def users(self, virtuals: Layers, centers: Layers, index: Tensor | slice) -> Tensor:
+    def users(self, virtuals: Sequence[Tensor], centers: Sequence[Tensor], index: Tensor | slice) -> Tensor:
         """Return the interests of some nodes, ``[num, num_interests, dim]``."""
         if self.score in ("user_virtual", "pair_max"):
             return self._mean(virtuals, index)
         return self._interests(self._mean(virtuals, index), self._mean(centers, index))
 
-    def items(self, virtuals: Layers, centers: Layers, index: Tensor | slice) -> Tensor:
+    def items(self, virtuals: Sequence[Tensor], centers: Sequence[Tensor], index: Tensor | slice) -> Tensor:
         """Return the vectors of some nodes, ``[num, num_vectors * dim]``."""
         if self.score in ("center", "user_virtual"):
             return self._mean(centers, index)
@@ -89,7 +87,7 @@ class Arrangement:
         center = self._mean(centers, index).unsqueeze(1).expand_as(virtual)
         return torch.cat([center, virtual], dim=-1).flatten(1)
 
-    def active(self, virtuals: Layers, index: Tensor | slice) -> Tensor | None:
+    def active(self, virtuals: Sequence[Tensor], index: Tensor | slice) -> Tensor | None:
         """Return which interests of some nodes are kept, ``[num, num_interests]``; ``None`` where all are."""
         return active_interests(virtuals, index) if self.dynamic and self.score != "center" else None
 
@@ -109,7 +107,7 @@ class Arrangement:
         vector, rest = (self._interests(v, c) for v, c in zip(virtual, center, strict=True))
         return Contributions(row=row, item=item, vector=vector, rest=rest)
 
-    def _mean(self, layers: Layers, index: Tensor | slice) -> Tensor:
+    def _mean(self, layers: Sequence[Tensor], index: Tensor | slice) -> Tensor:
         # Rows first, then means and lengths: of the users only those of the batch are needed. The other way around
         # where a batch asks for more rows than there are.
         if isinstance(index, Tensor) and index.numel() > (num_rows := layers[-1].size(0)):
