@@ -18,11 +18,7 @@ GROUPINGS = {
 
 
 def group_panels(models: Sequence[Model], metric: str) -> list[Panel]:
-    """Return the test metric of each diversity group with its interval, plain and controlled for activity.
-
-    How to read it: a flat line serves all alike. On data where active users are diverse too, the plain panel mixes
-    both; only what is left in the panel at equal activity belongs to diversity itself.
-    """
+    """Return the test metric of each diversity group with its interval, plain and controlled for activity."""
     return [
         _group_panel(models, present, metric, grouping)
         for grouping in GROUPINGS
@@ -31,10 +27,7 @@ def group_panels(models: Sequence[Model], metric: str) -> list[Panel]:
 
 
 def spread_panels(models: Sequence[Model], metric: str) -> list[Panel]:
-    """Return accuracy against the standard deviation over diversity groups.
-
-    How to read it: up is more accurate, left is more even; a model above and to the left of another is better at both.
-    """
+    """Return accuracy against the standard deviation over diversity groups: up and to the left is better."""
     return [
         _spread_panel(models, present, metric, grouping)
         for grouping in reversed(GROUPINGS)

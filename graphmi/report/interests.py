@@ -24,11 +24,7 @@ _PARTS, _USERS = 20, 20  # most parts, and users in each at least
 def heat_map_panels(models: Sequence[Model]) -> list[Panel]:
     """Return who fills the list, one panel per model with several interests: rank x interest.
 
-    The interests of each user are sorted by their share of the list, as in figure 1 of BaM (IEEE BigData 2024); shares
-    are means over the seeds.
-
-    How to read it: one dark column means that one interest recommends nearly everything and the others are
-    decoration; even columns mean that all interests are in use.
+    The interests of each user are sorted by their share of the list; shares are means over the seeds.
     """
     return [
         _heat_map(model)

@@ -1,4 +1,4 @@
-"""What the numbers of models say, as tables and in words."""
+"""The numbers of models side by side, and the tables of the page."""
 
 import math
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Summary:
-    """What stands out in models whose runs may be compared.
+    """The numbers of models whose runs may be compared.
 
     A difference counts as significant where the Wilcoxon signed-rank test says so, after Holm's correction for the
     number of models (within groups for that of models and groups), and the bootstrap interval of the mean difference

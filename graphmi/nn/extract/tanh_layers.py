@@ -14,13 +14,13 @@ _FILL = 256  # sizes are multiples of this in half precision
 
 
 def tanh_layers(x: Tensor, first: Tensor, second: Tensor) -> Tensor:
-    """Return ``second tanh(first x)``, ``[num, out]``.
+    """Return ``second tanh(first x)``, ``[..., out]``.
 
     On the CPU the layers go over blocks of rows, forth and back, a twentieth of a training step less: what is between
     them is read where it was written, and products are laid out as they are fastest.
 
     Args:
-        x: ``[num, dim]``.
+        x: ``[..., dim]``; on the CPU, where torch does not compile it, ``[num, dim]``.
         first: ``[hidden, dim]``.
         second: ``[out, hidden]``.
     """
