@@ -25,6 +25,7 @@ from peers.comirec import ComiRec, batches
 from peers.process import Peer
 from sequences import endless
 from torch import Tensor, nn
+from training import optimized
 
 from graphmi.data import (
     Dataset,
@@ -82,18 +83,6 @@ class Curves:
             self.point(name, spent, model, f"{steps:,} steps")
 
 
-def optimized(model: nn.Module, rate: float, loss: Callable[[], Tensor]) -> Callable[[], None]:
-    """Return a function that takes one step of Adam."""
-    optimizer = torch.optim.Adam(model.parameters(), lr=rate)
-
-    def step() -> None:
-        optimizer.zero_grad()
-        loss().backward()
-        optimizer.step()
-
-    return step
-
-
 def sequences(curves: Curves, dataset: Dataset, seconds: float) -> None:
     """Draw the curves of ComiRec-SA."""
     train, graph = dataset.train, dataset.graph()
@@ -113,7 +102,7 @@ def sequences(curves: Curves, dataset: Dataset, seconds: float) -> None:
             batch = next(source)
             return loss(model(batch), batch.positive, sampler(batch.user, batch.positive))
 
-        curves.draw(name, model, optimized(model, rate, value), seconds / 10, 6)
+        curves.draw(name, model, optimized(model, value, rate), seconds / 10, 6)
     for name, chosen in (("published BaM-p", True), ("published ComiRec-SA", False)):
         published, source = ComiRec(train.num_items, 64, 200, drawn=chosen), batches(train, 128, 200)
         next(source)
@@ -121,7 +110,7 @@ def sequences(curves: Curves, dataset: Dataset, seconds: float) -> None:
         def value(published=published, source=source) -> Tensor:
             return published.loss(*next(source))
 
-        curves.draw(name, published, optimized(published, 1e-3, value), seconds)
+        curves.draw(name, published, optimized(published, value), seconds)
 
 
 def graphs(curves: Curves, dataset: Dataset, seconds: float) -> None:
@@ -147,7 +136,7 @@ def softmax(dataset: Dataset, users: int, rate: float) -> tuple[nn.Module, Calla
         batch = next(source)
         return loss(model(batch), batch.positive, sampler(batch.user, batch.positive), batch.row)
 
-    return model, optimized(model, rate, value)
+    return model, optimized(model, value, rate)
 
 
 class Reuse:

@@ -21,9 +21,9 @@ USERS, ITEMS = 943, 1_682
 STEPS = 4
 
 
-def optimized(model: nn.Module, loss: Callable[[], Tensor]) -> Callable[[], None]:
-    """Return a function that takes one step."""
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+def optimized(model: nn.Module, loss: Callable[[], Tensor], rate: float = 1e-3) -> Callable[[], None]:
+    """Return a function that takes one step of Adam."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=rate)
 
     def step() -> None:
         optimizer.zero_grad()

@@ -6,11 +6,10 @@ of a trial more than on its result (epochs, lengths of histories, batch sizes) i
 
 from collections.abc import Mapping
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from graphmi.tuning import Space
 from graphmi.usage import require_name
-
-Space = Mapping[str, BaseDistribution]
 
 RATE: Space = {"trainer.learning_rate": FloatDistribution(1e-4, 1e-2, log=True)}
 DIM: Space = {"model.embedding_dim": CategoricalDistribution([32, 64, 128, 256])}
