@@ -100,7 +100,7 @@ class InteractionLoader(BatchLoader):
         source = "cpu" if self.generator is None else self.generator.device
         order = torch.randperm(len(self.user), generator=self.generator, device=source).to(self.device)
         for rows in torch.split(order, self.batch_size):
-            # index_select takes a quarter of the time of plain indexing on the CPU
+            # plain indexing takes more than twice as long on the CPU
             yield Batch(user=self.user.index_select(0, rows), positive=self.item.index_select(0, rows))
 
 

@@ -43,7 +43,7 @@ class _TanhLayers(torch.autograd.Function):
         hidden, out, size = x.new_empty(len(x), len(first)), x.new_empty(len(second), len(x)), _size(first)
         parts = torch.split(x, size), torch.split(hidden, size), torch.split(out, size, 1)
         for rows, between, logits in zip(*parts, strict=True):
-            # tanh(x) = 2 sigmoid(2x) - 1, which takes less than half of the time
+            # tanh(x) = 2 sigmoid(2x) - 1: less than half of the time on an AMD EPYC, but twice on an Intel Xeon
             exact = widened(torch.mm(rows, columns, out=between)).sigmoid_().mul_(2).sub_(1)
             if exact is not between:
                 between.copy_(exact)
