@@ -11,9 +11,7 @@ __all__ = [
     "LISTS",
     "bar",
     "group_names",
-    "groups_table",
     "interests_table",
-    "interval_text",
     "lists_table",
     "metrics_table",
     "number",
@@ -52,7 +50,7 @@ def result_tables(result: Mapping[str, Any], metric: str) -> Iterator[Table]:
         metric: The metric that is shown by user group.
     """
     tables = (
-        groups_table(result["groups"], metric),
+        _groups_table(result["groups"], metric),
         lists_table(result.get("lists", {})),
         interests_table(result.get("interests", {})),
     )
@@ -74,7 +72,7 @@ def metrics_table(title: str, parts: Mapping[str, Mapping[str, float]]) -> Table
     return table
 
 
-def groups_table(groups: Mapping[str, Any], metric: str) -> Table | None:
+def _groups_table(groups: Mapping[str, Any], metric: str) -> Table | None:
     """Return the metric by user group, one column per kind of group; ``None`` where there are no groups."""
     kinds = {name: groups[f"{name}/{metric}"] for name in group_names(groups) if f"{name}/{metric}" in groups}
     if not kinds:
@@ -85,10 +83,10 @@ def groups_table(groups: Mapping[str, Any], metric: str) -> Table | None:
         table.add_column(name, justify="right")
     size = max(len(kind["mean"]) for kind in kinds.values())
     for index in range(size):
-        table.add_row(_group(index, size), *(interval_text(kind, str(index)) for kind in kinds.values()))
+        table.add_row(_group(index, size), *(_interval_text(kind, str(index)) for kind in kinds.values()))
     table.add_section()
     for spread in ("std", "gap", "cv"):
-        table.add_row(spread, *(interval_text(kind, spread) for kind in kinds.values()))
+        table.add_row(spread, *(_interval_text(kind, spread) for kind in kinds.values()))
     return table
 
 
@@ -126,7 +124,7 @@ def group_names(groups: Mapping[str, Any]) -> Sequence[str]:
     return list(dict.fromkeys(key.rpartition("/")[0] for key in groups))
 
 
-def interval_text(kind: Mapping[str, Any], name: str) -> str:
+def _interval_text(kind: Mapping[str, Any], name: str) -> str:
     """Return a number of a group result with its interval."""
     value = kind["mean"][int(name)] if name.isdigit() else kind[name]
     interval = kind["intervals"].get(name)

@@ -96,7 +96,7 @@ def read_table(
     if not _is_text(path):
         return _scan_parquet(path)
     first = _first_line(path, encoding)
-    separator = _check_separator(first, separator) if separator else find_separator(first)
+    separator = _check_separator(first, separator) if separator else _find_separator(first)
     fields = _split(first, separator)
     names = _header(first, fields, separator) if columns is None else list(columns)
     if len(set(names)) != len(fields):
@@ -118,12 +118,7 @@ def _collect(table: pl.LazyFrame, names: Columns) -> pl.DataFrame:
         return frame.with_columns(table.select(others).collect(engine="streaming")) if others else frame
 
 
-def find_separator(line: str) -> str:
-    """Return the first known separator in a line.
-
-    Raises:
-        DataError: If there is none.
-    """
+def _find_separator(line: str) -> str:
     for separator in SEPARATORS:
         if separator in line:
             return separator
