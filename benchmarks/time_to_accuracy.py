@@ -16,10 +16,11 @@ evaluator of graphmi. Seconds are CPU seconds of one thread, so that what other 
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import torch
+from evaluation import Lookup
 from lightgcn import atomic_file, graphmi, pyg
 from peers.comirec import ComiRec, batches
 from peers.process import Peer
@@ -42,20 +43,6 @@ from graphmi.losses import BPRLoss, MultiInterestLoss, SampledSoftmaxLoss
 from graphmi.models import InterestGCN, SequenceModel
 from graphmi.nn import SampledSelector, SelectReadout
 from graphmi.samplers import AllItemsSampler, UniformSampler
-from graphmi.typing import Batch, Representations
-
-
-class Vectors(nn.Module):
-    """Vectors of users and items as a model."""
-
-    def __init__(self, users: Tensor, items: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("users", users)
-        self.register_buffer("items", items)
-
-    def forward(self, batch: Batch) -> Representations:
-        """Return the vectors of the users of the batch and of all items."""
-        return Representations(self.users[batch.user].unsqueeze(1), self.items)
 
 
 class Curves:
@@ -186,7 +173,7 @@ def epochs(curves: Curves, dataset: Dataset, seconds: float, batch_size: int = 6
         spent = 0.0
         for epoch in (2, 4, 6):
             spent += steps(2 * steps.per_epoch)
-            model = steps.model if name == "graphmi" else Vectors(*split(steps.model, dataset))
+            model = steps.model if name == "graphmi" else Lookup(*split(steps.model, dataset))
             curves.point(f"{name}, BPR, {batch_size:,} pairs", spent, model, f"{epoch} epochs")
     with tempfile.TemporaryDirectory() as folder:
         atomic_file(dataset, folder)
@@ -194,18 +181,19 @@ def epochs(curves: Curves, dataset: Dataset, seconds: float, batch_size: int = 6
         for epoch in (2, 4, 6):
             spent += peer.ask("train", batch_size, rate, 2, f"{folder}/vectors")
             users, items = (torch.from_numpy(np.load(f"{folder}/vectors.{kind}_id.npy")) for kind in ("user", "item"))
-            curves.point(f"RecBole, BPR, {batch_size:,} pairs", spent, Vectors(users, items), f"{epoch} epochs")
+            curves.point(
+                f"RecBole, BPR, {batch_size:,} pairs", spent, Lookup(users.unsqueeze(1), items), f"{epoch} epochs"
+            )
         peer.close()
 
 
 @torch.no_grad()
-def split(model: nn.Module, dataset: Dataset) -> Iterator[Tensor]:
-    """Return the final vectors of PyG's LightGCN, users and items."""
+def split(model: nn.Module, dataset: Dataset) -> tuple[Tensor, Tensor]:
+    """Return the final vectors of PyG's LightGCN: users, as one interest each, and items."""
     user, item = dataset.graph()["user", "interacts", "item"].edge_index
     edges = torch.stack([user, item + dataset.train.num_users])
-    return model.get_embedding(torch.cat([edges, edges.flip(0)], 1)).split(
-        [dataset.train.num_users, dataset.train.num_items]
-    )
+    vectors = model.get_embedding(torch.cat([edges, edges.flip(0)], 1))
+    return vectors[: dataset.train.num_users].unsqueeze(1), vectors[dataset.train.num_users :]
 
 
 def main() -> None:
