@@ -70,9 +70,7 @@ class SelfAttentiveExtractor(Extractor):
 
     def extract_packed(self, x: Tensor, mask: Tensor) -> Interests:
         """Return the interests and their routing weights."""
-        if type(self).extract is SelfAttentiveExtractor.extract:
-            return self._of_real_positions(x, mask)
-        return super().extract_packed(x, mask)  # a subclass makes something else of histories
+        return self._of_real_positions(x, mask)
 
     def prefixes(self, x: Tensor, mask: Tensor, prefix: Tensor) -> Interests:
         """Return the interests of beginnings of histories and their routing variance, in one pass over each history."""
