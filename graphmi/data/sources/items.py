@@ -23,7 +23,7 @@ def describe_items(interactions: Interactions, table: pl.DataFrame) -> Interacti
         titles = table.select("item_id", "title").drop_nulls()
         interactions = interactions.with_titles(titles["item_id"], titles["title"], ignore_unknown=True)
     if "category" in table.columns:
-        pairs = table.select("item_id", pl.col("category")).explode("category").drop_nulls()
+        pairs = table.select("item_id", "category").explode("category").drop_nulls()
         pairs = pairs.filter(~pl.col("category").is_in(_NONE))
         interactions = interactions.with_categories(pairs["item_id"], pairs["category"], ignore_unknown=True)
     return interactions

@@ -42,7 +42,7 @@ def parse(folder: Path, *, part: str = "all") -> Interactions:
     if part == "all":
         return interactions
     rows = [torch.full((len(table),), name == part) for name, table in tables.items()]
-    return interactions.take(torch.cat(rows).nonzero().squeeze(1))
+    return interactions.take(torch.cat(rows))
 
 
 def _path(folder: Path, name: str) -> Path:
