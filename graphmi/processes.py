@@ -14,8 +14,9 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch.nn.parallel import DistributedDataParallel
 
-__all__ = ["Precision", "gathered", "launched", "make_fabric", "position", "speaking"]
+__all__ = ["Accelerator", "Precision", "gathered", "launched", "make_fabric", "position", "speaking"]
 
+Accelerator = Literal["auto", "cpu", "cuda"]
 Precision = Literal["32-true", "64-true", "bf16-mixed", "16-mixed"]
 _T = TypeVar("_T")
 _PATIENCE = 5  # seconds that a process which fails waits for process 0 to say why
@@ -26,7 +27,7 @@ def launched() -> int:
     return int(os.environ["WORLD_SIZE"]) if TorchElasticEnvironment.detect() else 1
 
 
-def make_fabric(accelerator: Literal["auto", "cpu", "cuda"], precision: Precision) -> Fabric:
+def make_fabric(accelerator: Accelerator, precision: Precision) -> Fabric:
     """Return device, precision and processes of a training run: one process, or those that ``torchrun`` started.
 
     Args:

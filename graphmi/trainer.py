@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal, Protocol, get_args
+from typing import Protocol, get_args
 
 import torch
 from lightning_fabric.loggers.logger import Logger
@@ -15,7 +15,7 @@ from graphmi.computing import CompileMode, Kernels, check_computing, computing
 from graphmi.data import BatchLoader
 from graphmi.history import History
 from graphmi.optim import LazyAdam
-from graphmi.processes import Precision, make_fabric
+from graphmi.processes import Accelerator, Precision, make_fabric
 from graphmi.progress import TrainingProgress
 from graphmi.ranges import at_least, one_of, positive
 from graphmi.run import RunFolder
@@ -79,7 +79,7 @@ class Trainer:
         monitor: str = "ndcg@20",
         validate_every: int = 1,
         patience: int | None = 10,
-        accelerator: Literal["auto", "cpu", "cuda"] = "auto",
+        accelerator: Accelerator = "auto",
         precision: Precision = "32-true",
         compile: CompileMode | None = None,  # noqa: A002 (as torch calls it)
         kernels: Kernels = "torch",
@@ -90,7 +90,7 @@ class Trainer:
         positive(learning_rate=learning_rate, gradient_clip=gradient_clip)
         if weight_average is not None and not 0 < weight_average < 1:
             raise ValueError(f"'weight_average' must be above 0 and below 1 (got {weight_average})")
-        one_of(("auto", "cpu", "cuda"), accelerator=accelerator)
+        one_of(get_args(Accelerator), accelerator=accelerator)
         one_of(get_args(Precision), precision=precision)
         one_of(get_args(Kernels), kernels=kernels)
         if compile is not None:

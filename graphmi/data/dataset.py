@@ -1,7 +1,7 @@
 """Interactions split into training, validation and test."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from torch import Tensor
 
@@ -123,5 +123,5 @@ class Dataset:
 
 
 def _select(part: Part, valid: Interactions, test: Interactions) -> Interactions:
-    one_of(("valid", "test"), part=part)
+    one_of(get_args(Part), part=part)
     return valid if part == "valid" else test

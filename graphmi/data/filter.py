@@ -1,13 +1,13 @@
 """Filters: each takes interactions and returns fewer, without users and items that lost all rows."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import get_args
 
 import torch
 from torch import Tensor
 
 from graphmi.data.errors import DataError, given_as
-from graphmi.data.interactions import Interactions
+from graphmi.data.interactions import Interactions, Keep
 from graphmi.ranges import at_least, one_of
 
 __all__ = ["Filter", "deduplicate", "k_core", "min_weight"]
@@ -29,12 +29,12 @@ class Filter:
     """
 
     min_weight: float | None = None
-    keep: Literal["first", "last"] = "first"
+    keep: Keep = "first"
     k_core: int = 1
     iterate: bool = True
 
     def __post_init__(self) -> None:
-        one_of(("first", "last"), keep=self.keep)
+        one_of(get_args(Keep), keep=self.keep)
         at_least(1, k_core=self.k_core)
 
     def __call__(self, interactions: Interactions) -> Interactions:
@@ -70,7 +70,7 @@ def k_core(interactions: Interactions, k: int, *, iterate: bool = True) -> Inter
         items -= item[lost].bincount(minlength=len(items))
 
 
-def deduplicate(interactions: Interactions, keep: Literal["first", "last"] = "first") -> Interactions:
+def deduplicate(interactions: Interactions, keep: Keep = "first") -> Interactions:
     """Keep one row of each user-item pair.
 
     Args:
@@ -80,7 +80,7 @@ def deduplicate(interactions: Interactions, keep: Literal["first", "last"] = "fi
     Raises:
         ValueError: If ``keep`` is neither.
     """
-    one_of(("first", "last"), keep=keep)
+    one_of(get_args(Keep), keep=keep)
     rows = interactions.distinct_rows(keep)
     return interactions.take(torch.zeros(len(interactions), dtype=torch.bool).index_fill_(0, rows, True))
 

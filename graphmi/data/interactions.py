@@ -20,7 +20,9 @@ from graphmi.sorting import sort_rows
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
 
-__all__ = ["Interactions"]
+__all__ = ["Interactions", "Keep"]
+
+Keep = Literal["first", "last"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +148,7 @@ class Interactions:
         """Return one number per user-item pair, ``user * num_items + item``, ``[num_rows]`` int64."""
         return self.user * self.num_items + self.item
 
-    def distinct_rows(self, keep: Literal["first", "last"] = "first") -> Tensor:
+    def distinct_rows(self, keep: Keep = "first") -> Tensor:
         """Return one row per pair, the first or last in time (ties by row), in the order of user and item."""
         pairs, rows = sort_rows(self.pairs())
         first, last = torch.ones(2, len(pairs), dtype=torch.bool)  # where a run of equal pairs begins and ends

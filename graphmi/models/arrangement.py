@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -47,7 +47,7 @@ class Arrangement:
     dynamic: bool = False
 
     def __post_init__(self) -> None:
-        one_of(("user_virtual", "pair_max", "symmetric", "center"), score=self.score)
+        one_of(get_args(Score), score=self.score)
 
     def represent(
         self,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from copy import deepcopy
 from functools import partial
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,8 @@ from graphmi.models.stacked import Layers, stacked, stacked_for_users
 from graphmi.neighbors import Hops, sample_hops
 from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.conv import EdgeWeight, LightGCNWeight, MultiInterestConv
+from graphmi.nn.conv.center_aggregator import Center
+from graphmi.nn.conv.virtual_interest_generator import Attention
 from graphmi.ranges import at_least, positive
 from graphmi.typing import Batch, Contributions, Representations
 
@@ -114,10 +116,10 @@ class InterestGCN(Model):
         num_layers: int = 3,
         *,
         weight: EdgeWeight | None = None,
-        attention: Literal["interest", "neighbor", "sigmoid"] = "interest",
+        attention: Attention = "interest",
         temperature: float | None = None,
         rescale: bool = False,
-        center: Literal["node_dot", "node_norm", "edge_dot", "sum"] = "node_dot",
+        center: Center = "node_dot",
         score: Score = "user_virtual",
         share_interests: bool = False,
         normalize: bool = False,

@@ -1,6 +1,6 @@
 """The layer that chooses, from the virtual interests, the center that travels to the next hop."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,9 @@ from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.sparse import edge_dot, propagate
 from graphmi.ranges import one_of
 
-__all__ = ["CenterAggregator"]
+__all__ = ["Center", "CenterAggregator"]
+
+Center = Literal["node_dot", "node_norm", "edge_dot", "sum"]
 
 
 class CenterAggregator(nn.Module):
@@ -43,9 +45,9 @@ class CenterAggregator(nn.Module):
         tensor([[0., 2.]])
     """
 
-    def __init__(self, mode: Literal["node_dot", "node_norm", "edge_dot", "sum"] = "node_dot") -> None:
+    def __init__(self, mode: Center = "node_dot") -> None:
         super().__init__()
-        one_of(("node_dot", "node_norm", "edge_dot", "sum"), mode=mode)
+        one_of(get_args(Center), mode=mode)
         self.mode = mode
 
     def forward(self, virtual: Tensor, center: Tensor | None = None, adjacency: Adjacency | None = None) -> Tensor:

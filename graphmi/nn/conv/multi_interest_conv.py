@@ -1,13 +1,11 @@
 """The multi-interest graph convolution: generator and aggregator in one layer."""
 
-from typing import Literal
-
 from torch import Tensor, nn
 
 from graphmi.nn.adjacency import Adjacency
-from graphmi.nn.conv.center_aggregator import CenterAggregator
+from graphmi.nn.conv.center_aggregator import Center, CenterAggregator
 from graphmi.nn.conv.edges import node_pair, prepare
-from graphmi.nn.conv.virtual_interest_generator import VirtualInterestGenerator
+from graphmi.nn.conv.virtual_interest_generator import Attention, VirtualInterestGenerator
 
 __all__ = ["MultiInterestConv"]
 
@@ -53,10 +51,10 @@ class MultiInterestConv(nn.Module):
         dim: int,
         num_interests: int = 4,
         *,
-        attention: Literal["interest", "neighbor", "sigmoid"] = "interest",
+        attention: Attention = "interest",
         temperature: float | None = None,
         rescale: bool = False,
-        center: Literal["node_dot", "node_norm", "edge_dot", "sum"] = "node_dot",
+        center: Center = "node_dot",
         normalize: bool = True,
     ) -> None:
         super().__init__()

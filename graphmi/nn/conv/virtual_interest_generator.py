@@ -1,7 +1,7 @@
 """The layer that spreads center embeddings into virtual interests."""
 
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,9 @@ from graphmi.nn.sparse import propagate
 from graphmi.nn.unit import unit
 from graphmi.ranges import at_least, one_of
 
-__all__ = ["VirtualInterestGenerator"]
+__all__ = ["Attention", "VirtualInterestGenerator"]
+
+Attention = Literal["interest", "neighbor", "sigmoid"]
 
 
 class VirtualInterestGenerator(nn.Module):
@@ -59,14 +61,14 @@ class VirtualInterestGenerator(nn.Module):
         dim: int,
         num_interests: int = 4,
         *,
-        attention: Literal["interest", "neighbor", "sigmoid"] = "interest",
+        attention: Attention = "interest",
         temperature: float | None = None,
         rescale: bool = False,
         normalize: bool = True,
     ) -> None:
         super().__init__()
         at_least(1, dim=dim, num_interests=num_interests)
-        one_of(("interest", "neighbor", "sigmoid"), attention=attention)
+        one_of(get_args(Attention), attention=attention)
         if temperature is not None and not temperature > 0:
             raise ValueError(f"'temperature' must be positive, or None for inner products (got {temperature})")
         self.dim, self.num_interests = dim, num_interests
