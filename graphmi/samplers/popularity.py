@@ -50,7 +50,8 @@ class PopularitySampler(Sampler):
     ) -> None:
         super().__init__()
         at_least(0, power=power)
-        weight = item_degrees(graph).double() ** power
+        degree = item_degrees(graph).double()
+        weight = (degree / degree.max().clamp_min(1)) ** power  # no power of a share is infinite
         self.proposal = Proposal(graph, weight, num_negatives=num_negatives, shared=shared, reject_known=reject_known)
 
     def forward(self, user: Tensor, positive: Tensor, generator: Generator | None = None) -> Negatives:

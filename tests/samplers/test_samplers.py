@@ -239,6 +239,13 @@ def test_what_is_left_is_drawn_however_steep_the_law(make_graph):
     assert drawn.valid is None or drawn.valid.all()
 
 
+def test_a_power_beyond_all_numbers_draws_the_most_popular_item(make_graph):
+    graph = make_graph([[0, 1]] * 50 + [[1]], 3)
+    drawn = PopularitySampler(graph, 20, power=500, reject_known=False)(torch.tensor([0]), torch.tensor([0]))
+    assert (drawn.item == 1).all()
+    assert drawn.log_q.isfinite().all()
+
+
 def test_no_interactions_means_no_popularity(make_graph):
     with pytest.raises(ValueError, match="no interactions"):
         PopularitySampler(make_graph([[]], 3))
