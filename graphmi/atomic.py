@@ -23,8 +23,9 @@ def replacing(path: Path) -> Iterator[Path]:
         path: The name of the file; its folder is made where it is missing.
 
     Raises:
-        OSError: If it cannot be written, or another program has it open for longer than a second where that matters;
-            the error names this file, and what was written beside it is removed.
+        OSError: If it cannot be written, whatever torch or polars say of a full disk, or another program has it open
+            for longer than a second where that matters; the error names this file, and what was written beside it is
+            removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
@@ -33,11 +34,24 @@ def replacing(path: Path) -> Iterator[Path]:
         with part.open("rb+") as file:
             os.fsync(file.fileno())
         _rename(part, path)
-    except OSError as error:
-        error.filename = os.fspath(path)  # the other name means nothing to anybody
-        raise
+    except Exception as error:
+        refusal = error if isinstance(error, OSError) and error.errno else _refusal(part)
+        if refusal is None:
+            raise
+        refusal.filename = os.fspath(path)  # the other name means nothing to anybody
+        raise refusal from None
     finally:
         part.unlink(missing_ok=True)
+
+
+def _refusal(part: Path) -> OSError | None:
+    """Return what the system says where a file takes no more, which libraries do not repeat; ``None`` where it does."""
+    try:
+        with part.open("ab") as file:
+            file.write(bytes(2**20))
+    except OSError as error:
+        return error
+    return None
 
 
 def _rename(part: Path, path: Path) -> None:

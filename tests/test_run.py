@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest.mock import Mock
 
+import polars
 import pytest
 import torch
 
@@ -142,6 +143,28 @@ def test_what_cannot_be_replaced_is_named_and_nothing_is_left(tmp_path):
         part.write_text("content")
     assert caught.value.filename == str(tmp_path / "folder")
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+@pytest.mark.parametrize("ending", ["pt", "csv", "parquet"])
+def test_a_full_disk_is_told_as_the_system_tells_it(tmp_path, ending):
+    resource = pytest.importorskip("resource")
+    numbers, limits = torch.arange(10**5), resource.getrlimit(resource.RLIMIT_FSIZE)
+    table = polars.DataFrame({"number": numbers.numpy()})
+    write = {"pt": lambda path: torch.save(numbers, path), "csv": table.write_csv, "parquet": table.write_parquet}
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10**5, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught, replacing(tmp_path / "file") as part:
+            write[ending](part)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.filename == str(tmp_path / "file")
+    assert not any(tmp_path.iterdir())
+
+
+def test_an_error_that_is_none_of_the_disk_stays(tmp_path):
+    with pytest.raises(ZeroDivisionError), replacing(tmp_path / "file") as part:
+        part.write_text(str(1 / 0))
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_file_that_another_program_reads_is_replaced_when_it_is_done(tmp_path, monkeypatch):
