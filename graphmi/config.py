@@ -244,6 +244,6 @@ def _absolute(value: Any) -> Any:
     match value:
         case Namespace():
             return Namespace({name: _absolute(entry) for name, entry in vars(value).items()})  # type: ignore[no-untyped-call]
-        case str() if value not in SOURCES and Path(value).exists():
+        case str() if value and value not in SOURCES and Path(value).exists():  # Path("") is this folder
             return str(Path(value).absolute())
     return value

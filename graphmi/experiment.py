@@ -139,8 +139,12 @@ class Experiment:
 
         Raises:
             DataError: If the data is unknown or cannot be used.
+            ValueError: If a split of one's own returns something else.
         """
-        return self.split(self.interactions())
+        dataset = self.split(self.interactions())
+        if not isinstance(dataset, Dataset):
+            raise ValueError(f"{type(self.split).__name__} must return a Dataset (got a {type(dataset).__name__})")
+        return dataset
 
     def build(self, dataset: Dataset) -> nn.Module:
         """Return the untrained model of a dataset, on the device of the trainer."""

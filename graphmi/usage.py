@@ -170,6 +170,11 @@ def _explain(message: str, parser: ArgumentParser, names: list[str]) -> str:
         return _is_none(path, given, found[2]) if found[2] else _lacks(path, given)
     if keys and (found := re.search(rf'"{keys[-1]}":{_NO_ENTRY}', message, flags=re.S)):
         return _is_no_entry(path, found[2], resolve_name(found[1]))
+    if found := re.search(r"Parameter '(\w+)' from '[\w.]*?(\w+)\.__init__' does not specify a type", message):
+        return f"'--{path}': argument '{found[1]}' of {found[2]} needs a type, such as {found[1]}: float"
+    if found := re.search(r"module '([\w.]+)' has no attribute '(\w+)'", message):
+        there = [f"{found[1]}.{one}" for one, _ in inspect.getmembers(resolve_name(found[1]), inspect.isclass)]
+        return f"'--{path}': no class is named '{found[1]}.{found[2]}' ({nearest(f'{found[1]}.{found[2]}', there)})"
     if found := re.search(r"has no attribute '(\w+)'|Expected a dot import path string: (\w+)", message):
         name = found[1] or found[2]
         return f"'--{path}': no class is named '{name}' ({nearest(name, names)})"

@@ -433,6 +433,16 @@ class Draws(Sampler):
         super().__init__()
     def forward(self, user, positive, generator=None):
         return None
+class Untyped(Selector):
+    def __init__(self, power):
+        super().__init__()
+    def forward(self, interests, anchor, interest_mask=None):
+        return None
+class Parts:
+    def __init__(self, by: str = ""):
+        self.by = by
+    def __call__(self, interactions):
+        return self.by
 """
 
 
@@ -445,6 +455,8 @@ class Draws(Sampler):
         ("--model own.Encoded --model.encoder own.Late", "'--model.encoder' must be an Encoder, and Late is none"),
         ("--loss.readout.selector own.Half", "cannot be Half, which is abstract: it lacks forward"),
         ("--sampler own.Draws", "'--sampler' cannot be Draws, which is abstract: it lacks log_prob"),
+        ("--sampler own.Draw", "'--sampler': no class is named 'own.Draw' (did you mean own.Draws"),
+        ("--loss.readout.selector own.Untyped", "argument 'power' of Untyped needs a type, such as power: float"),
     ],
 )
 def test_what_does_not_fit_in_a_class_of_the_user_is_said(graphmi, tmp_path, monkeypatch, words, sentence):
@@ -453,6 +465,15 @@ def test_what_does_not_fit_in_a_class_of_the_user_is_said(graphmi, tmp_path, mon
     status, _, err = graphmi("train", "mf", *QUICK, *words.split(), "--out", tmp_path / "run")
     assert sentence in err
     assert (status, err.count("\n"), (tmp_path / "run").exists()) == (2, 1, False)
+
+
+def test_a_split_of_the_user_gets_its_options_and_must_return_a_dataset(graphmi, tmp_path, monkeypatch):
+    (tmp_path / "own.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    status, out, _ = graphmi("train", "mf", *QUICK, "--split", "own.Parts", "--print_config")
+    assert (status, yaml.safe_load(out)["split"]["init_args"]) == (0, {"by": ""})
+    status, _, err = graphmi("train", "mf", *QUICK, "--split", "own.Parts", "--out", tmp_path / "run")
+    assert (status, err) == (1, "graphmi: Parts must return a Dataset (got a str)\n")
 
 
 # --- interruption

@@ -46,10 +46,16 @@ class Adjacency:
             edge_index: Source and destination of each edge, ``[2, num_edges]``.
             edge_weight: Weight of each edge, ``[num_edges]``; ones where ``None``.
             size: ``(num_src, num_dst)``.
+
+        Raises:
+            ValueError: If the edges are no integers of this shape, name other nodes, or have no weight each.
         """
         edges = edge_index.as_tensor() if isinstance(edge_index, EdgeIndex) else edge_index
-        if edges.is_floating_point():
-            raise ValueError(f"'edge_index' must hold the numbers of nodes, integers (got {edges.dtype})")
+        if edges.is_floating_point() or edges.dim() != 2 or edges.size(0) != 2:
+            raise ValueError(
+                "'edge_index' must hold the numbers of nodes, integers [2, num_edges] "
+                f"(got {edges.dtype} {list(edges.shape)})"
+            )
         src, dst = edges.long()
         order = sort_rows(dst * size[0] + src)[1]
         src, dst = src[order], dst[order]

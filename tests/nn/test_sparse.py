@@ -221,9 +221,10 @@ def test_weights_of_other_edges_are_refused(num):
             as_adjacency(edges, torch.rand(num), size=(SRC, DST))
 
 
-def test_edges_that_are_no_integers_are_refused():
-    with pytest.raises(ValueError, match=r"must hold the numbers of nodes, integers \(got torch.float32\)"):
-        as_adjacency(EDGES.float(), size=(SRC, DST))
+@pytest.mark.parametrize(("edges", "got"), [(EDGES.float(), r"float32 \[2, 7\]"), (EDGES.T, r"int64 \[7, 2\]")])
+def test_edges_that_are_no_integers_or_lie_across_are_refused(edges, got):
+    with pytest.raises(ValueError, match=rf"numbers of nodes, integers \[2, num_edges\] \(got torch.{got}\)"):
+        as_adjacency(edges, size=(SRC, DST))
 
 
 def test_a_matrix_of_another_size_is_refused():
