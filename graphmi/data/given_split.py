@@ -32,9 +32,9 @@ class GivenSplit:
             least one, of users who have two.
         lists: The files have one line per user, the user and then the user's items between blanks, as those of LightGCN
             for Gowalla, Yelp2018 and Amazon-Book do.
+        seed: Seed of the draw, where there is one, below 2**63.
         user: Column of user ids in the files.
         item: Column of item ids in the files.
-        seed: Seed of the draw, where there is one, below 2**63.
 
     Raises:
         ValueError: If the seed is out of its range.
@@ -45,9 +45,9 @@ class GivenSplit:
     test: str | PathLike[str]
     valid: str | PathLike[str] | None = None
     lists: bool = False
+    seed: int = 0
     user: str = "user_id"
     item: str = "item_id"
-    seed: int = 0
 
     def __post_init__(self) -> None:
         check_seed(self.seed)

@@ -379,6 +379,14 @@ def test_edges_that_cannot_be_are_a_sentence(make, kind, pairs):
 
 
 @pytest.mark.parametrize("make", ALL)
+def test_turned_edges_are_a_sentence(make):
+    graph = HeteroData({"user": {"num_nodes": 3}, "item": {"num_nodes": 9}})
+    graph["user", "interacts", "item"].edge_index = torch.tensor([[0, 3], [1, 4], [2, 5]])
+    with pytest.raises(ValueError, match=r"must be \[2, num_edges\], users above items \(got \[3, 2\]\)"):
+        make(graph)
+
+
+@pytest.mark.parametrize("make", ALL)
 def test_a_graph_with_other_names_is_a_sentence(make):
     other = HeteroData({"customer": {"num_nodes": 2}, "film": {"num_nodes": 2}})
     other["customer", "rates", "film"].edge_index = torch.tensor([[0, 1], [0, 1]])
