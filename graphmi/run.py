@@ -20,6 +20,7 @@ import json
 import math
 import os
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,8 @@ from graphmi.atomic import replacing
 from graphmi.memory import lack_of_memory
 
 __all__ = ["RunFolder"]
+
+_FROM_STATE = ("metrics.csv", "result.json", "model.safetensors", "per_user.safetensors")
 
 
 class RunFolder:
@@ -144,7 +147,7 @@ class RunFolder:
             ValueError: If the file is damaged.
         """
         with self.reading(name) as path:
-            return _Result(path, json.loads(path.read_bytes()))
+            return _Result(path, json.loads(path.read_bytes()), self._remedy(name))
 
     def write_tensors(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         """Write tensors as ``NAME.safetensors``."""
@@ -198,15 +201,22 @@ class RunFolder:
             if lack_of_memory(error):
                 raise
             reason = re.split(r"\n|\. ", str(error))[0] or type(error).__name__
-            raise ValueError(f"'{path}' is damaged ({reason}); train again") from error
+            raise ValueError(f"'{path}' is damaged ({reason}); {self._remedy(name)}") from error
 
     def _missing(self, path: Path) -> FileNotFoundError:
         # A run begins with data.json and ends with result.json.
         if path.name == "data.json" or (self.path / "result.json").is_file():
-            return FileNotFoundError(f"'{path}' is missing, which training had written; train again")
+            return FileNotFoundError(f"'{path}' is missing, which training had written; {self._remedy(path.name)}")
         return FileNotFoundError(f"'{self.path}' has no {path.name}: the run has not ended (continue it with --resume)")
 
+    def _remedy(self, name: str) -> str:
+        if name in _FROM_STATE and self.exists and (self.path / "resume.pt").is_file():
+            return f"to have it written anew: graphmi train --out {shlex.quote(str(self.path))} --resume"
+        return "train again"
+
     def _taken(self) -> FileExistsError:
+        if self.path.is_file():
+            return FileExistsError(f"'{self.path}' is a file: name a folder")
         more = ", or continue the run in it with --resume" if self.exists else ""
         return FileExistsError(
             f"'{self.path}' is not empty, and nothing there is overwritten: name another folder{more}"
@@ -220,12 +230,12 @@ class RunFolder:
 class _Result(dict[str, Any]):
     """What a JSON file holds; an entry that it lacks is answered with the name of the file."""
 
-    def __init__(self, path: Path, content: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, content: Mapping[str, Any], remedy: str) -> None:
         super().__init__(content)
-        self._path = path
+        self._path, self._remedy = path, remedy
 
     def __missing__(self, key: str) -> Any:
-        raise ValueError(f"'{self._path}' is damaged (it has no '{key}'); train again")
+        raise ValueError(f"'{self._path}' is damaged (it has no '{key}'); {self._remedy}")
 
 
 def _plain(value: Any) -> Any:

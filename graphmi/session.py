@@ -93,8 +93,8 @@ class Session:
 
         Raises:
             FloatingPointError: If a loss term is not finite; the message names it.
-            ValueError: If the scheduler fails, if the optimizer has no use for sparse gradients, or if the loss has no
-                terms by name.
+            ValueError: If the scheduler fails, if the optimizer has no use for sparse gradients, if the loss has no
+                terms by name, or if the loader gives something else than batches.
         """
         self.step.train()
         meter = LossMeter(self.fabric)
@@ -131,6 +131,10 @@ class Session:
 
     def _step(self, batch: Batch) -> dict[str, Tensor]:
         """Return the loss terms of a batch; of several processes, what this one adds to them."""
+        if not isinstance(batch, Batch):
+            raise ValueError(
+                f"{type(self.loader).__name__} must give Batch(user, positive) (got a {type(batch).__name__})"
+            )
         terms: dict[str, Tensor]
         if self.fabric.world_size == 1:
             terms = self.step(batch.user, batch.positive, entries(batch))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from graphmi.computing import CompileMode
+from graphmi.losses.shapes import described
 from graphmi.sharding import owners
 from graphmi.typing import Batch, Negatives
 
@@ -45,10 +46,7 @@ class Step(nn.Module):
         """
         negatives, batch = self.sampler(user, positive, self.draws), Batch(**entries)
         terms: Any = self.terms(batch, negatives if row is None else negatives.take(row))
-        got = {name: list(term.shape) for name, term in terms.items()} if isinstance(terms, dict) else None
-        if got is None or any(got.values()):
-            name, found = type(self.loss).__name__, got or f"a {type(terms).__name__}"
-            raise ValueError(f"'terms' of {name} must return a dictionary of scalars by name (got {found})")
+        _require_scalars(self.loss, terms)
         return terms if share is None else {name: share[name] * term for name, term in terms.items()}
 
     def _terms(self, batch: Batch, negatives: Negatives) -> dict[str, Tensor]:
@@ -56,6 +54,15 @@ class Step(nn.Module):
             self.model(batch), batch.positive, negatives, batch.row, owners(batch)
         )
         return terms
+
+
+def _require_scalars(loss: nn.Module, terms: object) -> None:
+    named: Mapping[str, object] = terms if isinstance(terms, dict) else {}
+    if named and all(isinstance(term, Tensor) and term.dim() == 0 for term in named.values()):
+        return
+    got = ", ".join(f"'{name}' {described(term)}" for name, term in named.items())
+    got = got or ("none" if terms == {} else f"a {type(terms).__name__}")
+    raise ValueError(f"'terms' of {type(loss).__name__} must return a dictionary of scalars by name (got {got})")
 
 
 def _compiled(terms: Callable[..., dict[str, Tensor]], mode: CompileMode) -> Callable[..., dict[str, Tensor]]:

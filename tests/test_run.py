@@ -72,6 +72,24 @@ def test_a_damaged_file_gets_a_sentence(folder, name, content, read):
         read(folder)
 
 
+def test_what_resuming_writes_anew_is_said_to_be(folder):
+    folder.write_config("")
+    folder.write_state({})
+    again = rf"to have it written anew: graphmi train --out {folder.path} --resume$"
+    with pytest.raises(FileNotFoundError, match=r"has no result.json: the run has not ended"):
+        folder.read_result()
+    (folder.path / "result.json").write_text('{"metr')
+    with pytest.raises(ValueError, match=rf"result.json' is damaged \([^\n]+\); {again}"):
+        folder.read_result()
+    folder.write_result({})
+    with pytest.raises(ValueError, match=rf"result.json' is damaged \(it has no 'k'\); {again}"):
+        folder.read_result()["k"]
+    with pytest.raises(FileNotFoundError, match=rf"model.safetensors' is missing.*; {again}"):
+        folder.read_tensors("model")
+    with pytest.raises(FileNotFoundError, match=r"data.json' is missing.*; train again$"):
+        folder.read_result("data.json")
+
+
 def test_what_is_missing_in_a_run_that_has_ended_is_not_said_to_come(folder):
     folder.write_result({})
     with pytest.raises(FileNotFoundError, match=r"per_user.safetensors' is missing.*; train again$"):
@@ -110,7 +128,7 @@ def test_a_folder_with_content_is_refused(folder):
 
 def test_a_file_is_refused_as_a_folder(tmp_path):
     (tmp_path / "run").write_text("mine")
-    with pytest.raises(FileExistsError, match="not empty"):
+    with pytest.raises(FileExistsError, match=r"run' is a file: name a folder$"):
         RunFolder(tmp_path / "run").require_empty()
 
 

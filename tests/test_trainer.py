@@ -90,7 +90,8 @@ def fit(epochs, model=None, loss=None, **options):
     settings = {"learning_rate": 0.02, "patience": None, "accelerator": "cpu", **options.pop("settings", {})}
     trainer = Trainer(epochs=epochs, **settings)
     options.setdefault("validate", score)
-    history = trainer.fit(model, Loader(), Sampler(), Loss() if loss is None else loss, seed=5, **options)
+    loader = options.pop("loader", None) or Loader()
+    history = trainer.fit(model, loader, Sampler(), Loss() if loss is None else loss, seed=5, **options)
     return model, history
 
 
@@ -254,10 +255,20 @@ def test_a_loss_that_is_not_finite_names_the_term_that_broke_first(tmp_path, cli
 
 def test_a_loss_without_scalars_by_name_gets_a_sentence():
     loss = Loss()
-    for terms, got in ((torch.zeros(()), "a Tensor"), ({"own": torch.zeros(3)}, r"{'own': \[3\]}")):
+    for terms, got in (
+        (torch.zeros(()), "a Tensor"),
+        (None, "a NoneType"),
+        ({}, "none"),
+        ({"own": torch.zeros(3), "other": 0.5}, r"'own' \[3\], 'other' a float"),
+    ):
         loss.terms = lambda *_, terms=terms: terms
         with pytest.raises(ValueError, match=rf"'terms' of Loss must return a dictionary of scalars .*\(got {got}\)"):
             fit(1, loss=loss)
+
+
+def test_a_loader_of_something_else_than_batches_gets_a_sentence():
+    with pytest.raises(ValueError, match=r"^list must give Batch\(user, positive\) \(got a tuple\)$"):
+        fit(1, loader=[(torch.zeros(2), torch.zeros(2))])
 
 
 @pytest.mark.parametrize("precision", ["64-true", "bf16-mixed"])

@@ -8,7 +8,7 @@ from graphmi.losses.weighting import Weighting
 from graphmi.nn.readout import Readout, Scores
 from graphmi.typing import Negatives, Representations
 
-__all__ = ["checked_correction", "checked_loss", "checked_penalty", "checked_scores", "require_rows"]
+__all__ = ["checked_correction", "checked_loss", "checked_penalty", "checked_scores", "described", "require_rows"]
 
 
 def require_rows(out: Representations, positive: Tensor, negatives: Negatives, row: Tensor | None) -> None:
@@ -89,14 +89,16 @@ def checked_correction(weighting: Weighting, correction: Tensor | None, neg: Ten
     """Return the correction of a weighting.
 
     Raises:
-        ValueError: If it does not broadcast to the negative scores.
+        ValueError: If it is something else, or does not broadcast to the negative scores.
     """
-    sizes = () if correction is None else correction.shape
-    own, scores = sizes[::-1], neg.shape[::-1]
-    if len(own) > len(scores) or any(size not in (1, other) for size, other in zip(own, scores, strict=False)):
+    if correction is None:
+        return None
+    own, scores = getattr(correction, "shape", ())[::-1], neg.shape[::-1]
+    fits = len(own) <= len(scores) and all(size in (1, other) for size, other in zip(own, scores, strict=False))
+    if not isinstance(correction, Tensor) or not fits:
         raise ValueError(
             f"{type(weighting).__name__} must give a correction that broadcasts to the negative scores, "
-            f"{list(neg.shape)} (got {list(sizes)})"
+            f"{list(neg.shape)} (got {described(correction)})"
         )
     return correction
 
@@ -107,10 +109,10 @@ def checked_loss(objective: Objective, loss: Tensor, scores: Scores) -> Tensor:
     Raises:
         ValueError: If there is not one for each positive score.
     """
-    if loss.shape != scores.pos.shape:
+    if not isinstance(loss, Tensor) or loss.shape != scores.pos.shape:
         raise ValueError(
             f"{type(objective).__name__} must give a loss for each positive score, {list(scores.pos.shape)} (got "
-            f"{list(loss.shape)}): the mean over them is taken later"
+            f"{described(loss)}): the mean over them is taken later"
         )
     return loss
 
@@ -121,8 +123,13 @@ def checked_penalty(regularizer: nn.Module, penalty: Tensor) -> Tensor:
     Raises:
         ValueError: If it is not one number.
     """
-    if isinstance(penalty, Tensor) and penalty.dim():
+    if not isinstance(penalty, Tensor) or penalty.dim():
         raise ValueError(
-            f"{type(regularizer).__name__} must give a scalar, such as a mean over users (got {list(penalty.shape)})"
+            f"{type(regularizer).__name__} must give a scalar, such as a mean over users (got {described(penalty)})"
         )
     return penalty
+
+
+def described(value: object) -> str:
+    """Return the shape of a tensor, and of anything else the type, for an error."""
+    return str(list(value.shape)) if isinstance(value, Tensor) else f"a {type(value).__name__}"

@@ -182,6 +182,13 @@ def test_the_correction_of_a_weighting_broadcasts_to_the_negatives(readout, obje
             loss_of(out, readout, objective, weighting=OwnWeighting(shape))
 
 
+def test_a_weighting_that_gives_no_tensor_gets_a_sentence():
+    own = OwnWeighting(())
+    own.forward = lambda *_: 0.0
+    with pytest.raises(ValueError, match=r"OwnWeighting must give a correction .*\[4, 3\] \(got a float\)"):
+        loss_of(interests(BATCH, 3, 2), weighting=own)
+
+
 @pytest.mark.parametrize("readout", [SelectReadout(anchor="candidate"), ExpectedReadout(SoftmaxSelector())])
 def test_an_objective_gives_a_loss_for_each_positive(readout):
     out = interests(BATCH, 3, 2)
@@ -189,6 +196,8 @@ def test_an_objective_gives_a_loss_for_each_positive(readout):
     for wrong in (lambda gap: gap.mean(), lambda gap: gap):
         with pytest.raises(ValueError, match="OwnObjective must give a loss for each positive score"):
             loss_of(out, readout, OwnObjective(wrong))
+    with pytest.raises(ValueError, match=r"OwnObjective must give a loss .*\(got a NoneType\)"):
+        loss_of(out, readout, OwnObjective(lambda gap: None))
 
 
 def test_a_regularizer_gives_a_scalar():
@@ -196,3 +205,5 @@ def test_a_regularizer_gives_a_scalar():
     assert loss_of(out, regularizers=[(1.0, OwnRegularizer(torch.mean))]).dim() == 0
     with pytest.raises(ValueError, match=r"OwnRegularizer must give a scalar, such as a mean over users \(got \[4\]\)"):
         loss_of(out, regularizers=[(1.0, OwnRegularizer(lambda squares: squares.sum(1)))])
+    with pytest.raises(ValueError, match=r"OwnRegularizer must give a scalar, .* \(got a float\)"):
+        loss_of(out, regularizers=[(1.0, OwnRegularizer(lambda squares: 0.0))])
