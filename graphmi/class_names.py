@@ -1,6 +1,7 @@
 """Names of classes in configurations: those of graphmi go without their module."""
 
 import inspect
+import json
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -44,9 +45,20 @@ _Loader.add_implicit_resolver(
 
 
 def full_name(word: str) -> str:
-    """Write the class that a word of the command line names, such as ``--loss=NAME``, with its module."""
-    option, equals, value = word.rpartition("=")
-    return f"{option}{equals}{short_names().get(value, value)}"
+    """Write the classes that a word of the command line names, such as ``--loss=NAME``, with their modules.
+
+    Raises:
+        UsageError: If an entry ``class_path`` names no class.
+    """
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    if not value.startswith(("{", "[")):
+        return f"{option}{equals}{short_names().get(value, value)}"
+    try:
+        entries = yaml.load(value, _Loader)  # noqa: S506 (a safe loader)
+    except (yaml.YAMLError, ValueError):  # ValueError: of a date that there is not
+        return word
+    full = _walk(entries)
+    return word if full == entries else f"{option}{equals}{json.dumps(full, default=str)}"
 
 
 def full_names(text: str) -> str:

@@ -212,6 +212,18 @@ def test_short_names_are_ours_although_others_have_them_too():
     assert hasattr(others, "BPRLoss")
 
 
+def test_short_names_go_inside_of_dictionaries_too():
+    readout = {"class_path": "LogSumExpReadout", "init_args": {"temperature": 0.5, "similarity": "InnerProduct"}}
+    named = preset_config("mf", DATA, loss__readout=readout, split={"class_path": "RandomSplit"}).to_dict()
+    assert named["split"]["class_path"] == "graphmi.data.RandomSplit"
+    assert named["loss"]["init_args"]["readout"]["class_path"] == "graphmi.nn.LogSumExpReadout"
+    assert named["loss"]["init_args"]["readout"]["init_args"]["temperature"] == 0.5
+    words = ["--data", DATA, "--split", "{class_path: RandomSplit, init_args: {seed: 3}}"]
+    assert read_config(preset_text("mf"), arguments=words).to_dict()["split"]["init_args"]["seed"] == 3
+    with pytest.raises(UsageError, match=r"no class is named 'RandomSplt' \(did you mean RandomSplit"):
+        preset_config("mf", DATA, split={"class_path": "RandomSplt"})
+
+
 def test_exponents_without_a_point_are_numbers():
     text = preset_text("mf").replace("learning_rate: 1.0e-3", "learning_rate: 2e-3")
     assert read_config(text, arguments=["--data", DATA]).experiment().trainer.learning_rate == 0.002
