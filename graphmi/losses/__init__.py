@@ -2,9 +2,9 @@
 
 from graphmi.losses.base import Loss, SumLoss
 from graphmi.losses.gbce import GBCELoss
+from graphmi.losses.in_cache import NegativeVectors
 from graphmi.losses.multi_interest import MultiInterestLoss, Weighted
 from graphmi.losses.objectives import BCELoss, BPRLoss, Objective, SampledSoftmaxLoss, TripletLoss
-from graphmi.losses.products import NegativeVectors
 from graphmi.losses.regularizers import (
     AlignmentUniformity,
     EmbeddingNorm,

@@ -9,9 +9,9 @@ from graphmi.losses.blocks import partition_in_blocks
 from graphmi.losses.distinct import distinct
 from graphmi.losses.gather import cheaper_at_once, gather, negative_vectors, pick
 from graphmi.losses.hits import Hits, accidental_hits
+from graphmi.losses.in_cache import NegativeVectors
 from graphmi.losses.objectives import Objective
 from graphmi.losses.picked import picked_products
-from graphmi.losses.products import NegativeVectors
 from graphmi.losses.shapes import checked_correction, checked_loss, checked_scores
 from graphmi.losses.weighting import UniformWeighting, Weighting
 from graphmi.nn.readout import Readout, Scores
@@ -135,8 +135,9 @@ class Contrast:
                 correction = correction.unsqueeze(1)
             return NegativeVectors(negative_vectors(out.items, few), correction, hits, valid)
 
-        def partition(query: Tensor) -> Tensor:
-            found: Tensor = self.objective.partition_of_products(query, negatives_of(query))
+        def partition(vectors: Tensor, best: bool = False) -> Tensor:
+            negatives = negatives_of(vectors)._replace(best=best)
+            found: Tensor = self.objective.partition_of_products(vectors, negatives)
             return found
 
         vectors, temperature = gather(out.items, positive).unsqueeze(1), self.objective.temperature

@@ -8,8 +8,9 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from graphmi.kernels import use_triton
-from graphmi.losses.hits import Hits, leave_out
-from graphmi.losses.products import bounded, of_blocks, over_vectors, partition_of_products, powers_, rows_of_block
+from graphmi.losses.hits import Hits, leave_out, of_blocks
+from graphmi.losses.in_cache import bounded, powers_, rows_of_block
+from graphmi.losses.products import over_vectors, partition_of_products
 from graphmi.nn.autocast import autocast_dtype
 from graphmi.nn.powers import LOG2_E
 

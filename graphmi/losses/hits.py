@@ -1,5 +1,6 @@
 """Accidental hits: where the positive of a row stands among its negatives."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from graphmi.typing import Negatives
 
-__all__ = ["Hits", "Matches", "Places", "accidental_hits", "leave_out"]
+__all__ = ["Hits", "Matches", "Places", "accidental_hits", "leave_out", "of_blocks", "of_columns"]
 
 
 class Places(NamedTuple):
@@ -83,3 +84,23 @@ def leave_out(logits: Tensor, hits: Hits | None) -> None:
         logits.masked_fill_(same.view(len(same), *[1] * (logits.dim() - 2), -1), -torch.inf)
     elif hits is not None:
         logits[hits.row, ..., hits.column] = logits.new_full((), -torch.inf)  # a number would be copied to a GPU
+
+
+def of_blocks(hits: Hits | None, size: int, num_blocks: int) -> Iterable[Hits | None]:
+    """Return the hits of each block of ``size`` rows, rows counted from its first."""
+    if hits is None or num_blocks == 1:
+        return [hits] * num_blocks
+    if isinstance(hits, Matches):
+        return [Matches(part, hits.item) for part in torch.split(hits.positive, size)]
+    number = torch.bincount(hits.row // size, minlength=num_blocks).tolist()  # blocks are a matter of the CPU
+    return map(Places, torch.split(hits.row % size, number), torch.split(hits.column, number))
+
+
+def of_columns(hits: Hits | None, first: int, last: int) -> Hits | None:
+    """Return the hits among the negatives from ``first`` to before ``last``, counted from the first of them."""
+    if hits is None:
+        return None
+    if isinstance(hits, Matches):
+        return Matches(hits.positive, hits.item[..., first:last])
+    inside = (hits.column >= first) & (hits.column < last)
+    return Places(hits.row[inside], hits.column[inside] - first)

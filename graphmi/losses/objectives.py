@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from graphmi.losses.cross_entropy import cross_entropy_of_products
 from graphmi.losses.hits import Hits
+from graphmi.losses.in_cache import NegativeVectors
 from graphmi.losses.partition import log_partition, negative_weights
-from graphmi.losses.products import NegativeVectors, over_vectors, partition_of_products, without_invalid
+from graphmi.losses.products import over_vectors, partition_of_products, without_invalid
 from graphmi.nn.shortcuts import Shortcuts
 from graphmi.ranges import at_least, positive
 
@@ -92,10 +93,12 @@ class Objective(Shortcuts, nn.Module, ABC):
             negatives: The vectors of the negatives, and which products count.
 
         Returns:
-            ``[batch, num_vectors]``.
+            ``[batch, num_vectors]``; ``[batch, 1]`` of the best.
         """
-        vectors, correction, hits, valid = negatives
-        return self.partition(query @ vectors.T, without_invalid(correction, valid, query), hits)
+        vectors, correction, hits, valid, best = negatives
+        products = query @ vectors.T
+        products = products.max(1, keepdim=True).values if best else products
+        return self.partition(products, without_invalid(correction, valid, query), hits)
 
     def of_products(self, pos: Tensor, query: Tensor, negatives: NegativeVectors) -> Tensor:
         """Return the loss of each row, ``[batch]``, where all products of the row are scores of its negatives.
@@ -176,14 +179,14 @@ class SampledSoftmaxLoss(Objective):
 
     def partition_of_products(self, query: Tensor, negatives: NegativeVectors) -> Tensor:
         """Return the log-partition of the inner products without writing these down, ``[batch, num_vectors]``."""
-        vectors, correction, hits, valid = negatives
-        return partition_of_products(query, vectors, correction, self.temperature, hits, valid)
+        vectors, correction, hits, valid, best = negatives
+        return partition_of_products(query, vectors, correction, self.temperature, hits, valid, best)
 
     def of_products(self, pos: Tensor, query: Tensor, negatives: NegativeVectors) -> Tensor:
         """Return the loss of each row without writing the products down, ``[batch]``."""
         if type(self) is not SampledSoftmaxLoss:  # a subclass may compare in another way
             return super().of_products(pos, query, negatives)
-        vectors, correction, hits, valid = negatives
+        vectors, correction, hits, valid, _ = negatives
         return cross_entropy_of_products(query, vectors, pos, correction, self.temperature, hits, valid)
 
     def compare(self, pos: Tensor, partition: Tensor) -> Tensor:

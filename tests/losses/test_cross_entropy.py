@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from graphmi.losses import MultiInterestLoss, SampledSoftmaxLoss, products
+from graphmi.losses import MultiInterestLoss, SampledSoftmaxLoss, in_cache, products
 from graphmi.losses.cross_entropy import cross_entropy_of_products
 from graphmi.losses.hits import Places, leave_out
 from graphmi.nn import LogSumExpReadout, SelectReadout
@@ -47,7 +47,7 @@ def plain(left, right, pos, correction=None, temperature=1.0, hits=None, valid=N
 @pytest.mark.parametrize("valid", [None, numbers(7, 5, seed=5) > -0.5], ids=["all", "valid"])
 @pytest.mark.parametrize("rows", ["alike", "different"])
 def test_is_the_cross_entropy_of_all_products(monkeypatch, size, block, num_vectors, correction, hits, valid, rows):
-    monkeypatch.setattr(products, "_BLOCK", block)
+    monkeypatch.setattr(in_cache, "_BLOCK", block)
     monkeypatch.setattr("graphmi.losses.cross_entropy._FEW", 3)  # the last block has fewer rows
     left, right = size * numbers(7, num_vectors, 3), numbers(5, 3, seed=1)
     inputs = [each.requires_grad_() for each in (left, right, size * numbers(7, seed=2))]
@@ -156,7 +156,7 @@ def test_vectors_may_lie_anywhere_in_memory():
 
 
 def test_keeps_no_products_and_makes_a_block_at_a_time(monkeypatch, make_largest):
-    monkeypatch.setattr(products, "_BLOCK", 800)
+    monkeypatch.setattr(in_cache, "_BLOCK", 800)
     monkeypatch.setattr("graphmi.losses.cross_entropy._FEW", 1)
     inputs = [each.requires_grad_() for each in (numbers(100, 2, 3), numbers(200, 3, seed=1), numbers(100, seed=2))]
     with make_largest() as largest:

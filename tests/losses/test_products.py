@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from graphmi.losses import MultiInterestLoss, SampledSoftmaxLoss, UniformWeighting, products
+from graphmi.losses import MultiInterestLoss, SampledSoftmaxLoss, UniformWeighting, in_cache, products
 from graphmi.losses.hits import Matches, Places, leave_out
 from graphmi.losses.partition import log_partition
 from graphmi.losses.products import partition_of_products
@@ -41,8 +41,8 @@ def vectors(*shape, seed=0):
 @pytest.mark.parametrize("valid", [None, vectors(7, 5, seed=5) > -0.5], ids=["all", "valid"])
 @pytest.mark.parametrize("size", [1.0, 100.0], ids=["small", "large"])
 def test_is_the_log_partition_of_the_products(monkeypatch, block, piece, correction, hits, valid, size):
-    monkeypatch.setattr(products, "_BLOCK", block)
-    monkeypatch.setattr(products, "_PIECE", piece)
+    monkeypatch.setattr(in_cache, "_BLOCK", block)
+    monkeypatch.setattr(in_cache, "_PIECE", piece)
     variables = left, right = (size * vectors(7, 2, 3)).requires_grad_(), vectors(5, 3, seed=1).requires_grad_()
     if correction is not None:
         correction = vectors(*correction, seed=2)
@@ -63,6 +63,57 @@ def test_is_the_log_partition_of_the_products(monkeypatch, block, piece, correct
     gradients = torch.autograd.grad(found, variables, direction)  # rows with nothing left add nothing
     for part, other in zip(gradients, expected, strict=True):
         torch.testing.assert_close(part, other)
+
+
+@pytest.mark.parametrize("block", [1, 10, 2**18])
+@pytest.mark.parametrize("wide", [1, 2, 4096])
+@pytest.mark.parametrize("correction", [None, (5,), (7, 1, 1), (7, 1, 5)], ids=["none", "shared", "per row", "all"])
+@pytest.mark.parametrize("hits", HITS.values(), ids=HITS)
+@pytest.mark.parametrize("valid", [None, vectors(7, 5, seed=5) > -0.5], ids=["all", "valid"])
+@pytest.mark.parametrize("size", [1.0, 100.0], ids=["small", "large"])
+@pytest.mark.parametrize("best", [False, True], ids=["each", "best"])
+def test_of_the_best_and_in_parts(monkeypatch, block, wide, correction, hits, valid, size, best):
+    monkeypatch.setattr(in_cache, "_BLOCK", block)
+    monkeypatch.setattr(products, "_WIDE", wide)
+    variables = left, right = (size * vectors(7, 3, 4)).requires_grad_(), vectors(5, 4, seed=1).requires_grad_()
+    scores = left @ right.T / 0.5
+    scores = scores.max(1, keepdim=True).values if best else scores
+    if correction is not None:
+        correction = vectors(*correction, seed=2)
+        correction.view(-1)[0] = -torch.inf
+        scores = scores + correction
+    found = partition_of_products(left, right, correction, 0.5, hits, valid, best)
+    if hits is not None:
+        removed = torch.zeros(7, 1, 5, dtype=torch.float64)
+        leave_out(removed, hits)
+        scores = scores + removed
+    if valid is not None:
+        scores = scores.masked_fill(~valid.unsqueeze(1), -torch.inf)
+    kept = scores.isfinite().any(-1)
+    torch.testing.assert_close(found[kept], scores[kept].logsumexp(-1))
+    assert (found[~kept] == -torch.inf).all()
+    direction = vectors(*found.shape, seed=3)
+    expected = torch.autograd.grad((direction[kept] * scores[kept].logsumexp(-1)).sum(), variables)
+    for part, other in zip(torch.autograd.grad(found, variables, direction), expected, strict=True):
+        torch.testing.assert_close(part, other)
+
+
+def test_of_equal_products_the_first_has_the_gradient():
+    left, right = vectors(3, 1, 4).expand(3, 3, 4).clone(), vectors(5, 4, seed=1).requires_grad_()
+    left[1, 0] *= -1  # here the second and the third are equal, and the first is larger for some
+    left.requires_grad_()
+    found = torch.autograd.grad(partition_of_products(left, right, best=True).sum(), (left, right))
+    expected = torch.autograd.grad((left @ right.T).max(1).values.logsumexp(-1).sum(), (left, right))
+    torch.testing.assert_close(found, expected)
+    assert found[0][0, 0].any()
+    assert not found[0][:, 2].any()
+
+
+def test_the_best_in_half_precision_is_that_of_all_products():
+    left, right = vectors(7, 3, 4).float().requires_grad_(), vectors(5, 4, seed=1).float().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = partition_of_products(left, right, best=True)
+    torch.testing.assert_close(found, (left @ right.T).amax(1, keepdim=True).logsumexp(-1), rtol=0.02, atol=0.02)
 
 
 def test_gradients():
@@ -103,7 +154,7 @@ def test_large_products_and_corrections_are_finite(size, product, correction):
 @pytest.mark.parametrize("hits", HITS.values(), ids=HITS)
 @pytest.mark.parametrize("valid", [None, vectors(7, 5, seed=5) > -0.5], ids=["all", "valid"])
 def test_autocast_takes_products_in_half_precision(monkeypatch, block, correction, hits, valid):
-    monkeypatch.setattr(products, "_BLOCK", block)
+    monkeypatch.setattr(in_cache, "_BLOCK", block)
     variables = [vectors(7, 2, 3).float().requires_grad_(), vectors(5, 3, seed=1).float().requires_grad_()]
     if correction is not None:
         correction = vectors(*correction, seed=2).float()
@@ -136,6 +187,7 @@ def test_double_precision_is_kept_under_autocast():
 READOUTS = {
     "hard": SelectReadout(),
     "soft": SelectReadout(SoftmaxSelector()),
+    "best": SelectReadout(anchor="candidate"),
     "log-sum-exp": LogSumExpReadout(temperature=0.7),
     "expected": ExpectedReadout(SoftmaxSelector(detach_weights=True)),
     "mixture": MixtureReadout(3).double(),
@@ -172,7 +224,7 @@ def test_without_single_scores_the_loss_is_the_same(monkeypatch, readout, masked
 def test_only_inner_products_of_the_same_temperature_are_summed_up_first():
     interests, positive = vectors(4, 2, 3), vectors(4, 1, 3, seed=1)
 
-    def partition(query):
+    def partition(query, best=False):
         return query.sum(-1)
 
     for readout in (
@@ -180,7 +232,9 @@ def test_only_inner_products_of_the_same_temperature_are_summed_up_first():
         LogSumExpReadout(Cosine(), temperature=0.7),
         ExpectedReadout(SoftmaxSelector(), Cosine()),
         SelectReadout(similarity=Cosine()),
-        SelectReadout(anchor="candidate"),
+        SelectReadout(anchor="candidate", similarity=Cosine()),
+        SelectReadout(ArgmaxSelector(Cosine()), anchor="candidate"),
+        SelectReadout(SoftmaxSelector(), anchor="candidate"),
         MixtureReadout(3, Cosine()),
         JointReadout([SelectReadout(), LogSumExpReadout()]),
     ):
@@ -194,7 +248,7 @@ def test_one_interest_is_read_alike_whoever_chooses_it():
     interests, items, row = vectors(4, 1, 5), vectors(6, 5, seed=1), torch.tensor([0, 0, 3])
     everyone = torch.ones(4, 1, dtype=torch.bool)
 
-    def partition(query):
+    def partition(query, best=False):
         return log_partition(query @ items.T)
 
     for selector in (ArgmaxSelector(), SoftmaxSelector(), InverseDistanceSelector()):

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from torch import Tensor, nn
 
@@ -12,7 +12,15 @@ from graphmi.nn.shortcuts import Shortcuts
 from graphmi.nn.similarity import InnerProduct, Similarity
 from graphmi.nn.weights_of import weights_of
 
-__all__ = ["Readout", "Scores", "of_positives", "partition_per_interest", "scores_per_interest", "weighted_sum"]
+__all__ = [
+    "Partition",
+    "Readout",
+    "Scores",
+    "of_positives",
+    "partition_per_interest",
+    "scores_per_interest",
+    "weighted_sum",
+]
 
 
 def weighted_sum(loss: Tensor, weight: Tensor) -> Tensor:
@@ -39,6 +47,16 @@ class Scores(NamedTuple):
     weight: Tensor | None = None
     combine: Callable[[Tensor, Tensor], Tensor] = weighted_sum
     score: Callable[[Tensor], Tensor] | None = None
+
+
+class Partition(Protocol):
+    r"""Log-sum-exps over the negatives of a user, :math:`\log \sum_j \exp(\langle u, e_j \rangle / \tau)`."""
+
+    def __call__(self, vectors: Tensor, best: bool = False) -> Tensor:
+        """Return them for vectors ``[batch, num_vectors, dim]``, ``[batch, num_vectors]``.
+
+        With ``best`` there is one for each user, ``[batch, 1]``, of the largest product with each negative.
+        """
 
 
 class Readout(Shortcuts, nn.Module, ABC):
@@ -107,7 +125,7 @@ class Readout(Shortcuts, nn.Module, ABC):
         self,
         interests: Tensor,
         positive: Tensor,
-        partition: Callable[[Tensor], Tensor],
+        partition: Partition,
         temperature: float | None,
         interest_mask: Tensor | None = None,
         row: Tensor | None = None,
@@ -119,8 +137,7 @@ class Readout(Shortcuts, nn.Module, ABC):
         Args:
             interests: ``[batch, num_interests, dim]``.
             positive: ``[num_positives, 1, dim]``.
-            partition: Makes of vectors ``[batch, num_vectors, dim]`` their :math:`\log \sum_j \exp(\langle u, e_j
-                \rangle / \tau)` over the negatives of their user, ``[batch, num_vectors]``.
+            partition: Makes of vectors their log-sum-exps over the negatives of their user.
             temperature: :math:`\tau`, if the objective has one.
             interest_mask: ``[batch, num_interests]``.
             row: The user of each positive, ``[num_positives]``; ``None``: one each.
@@ -160,7 +177,7 @@ def partition_per_interest(
     selector: Selector,
     interests: Tensor,
     positive: Tensor,
-    partition: Callable[[Tensor], Tensor],
+    partition: Partition,
     interest_mask: Tensor | None,
     row: Tensor | None,
 ) -> Scores:

@@ -1,11 +1,10 @@
 """One loss per interest, and their weighted mean."""
 
-from collections.abc import Callable
 from functools import partial
 
 from torch import Tensor
 
-from graphmi.nn.readout.base import Readout, Scores, partition_per_interest, scores_per_interest
+from graphmi.nn.readout.base import Partition, Readout, Scores, partition_per_interest, scores_per_interest
 from graphmi.nn.select import Selector
 from graphmi.nn.similarity import InnerProduct, Similarity
 from graphmi.nn.weights_of import weights_of
@@ -62,7 +61,7 @@ class ExpectedReadout(Readout):
         self,
         interests: Tensor,
         positive: Tensor,
-        partition: Callable[[Tensor], Tensor],
+        partition: Partition,
         temperature: float | None,
         interest_mask: Tensor | None = None,
         row: Tensor | None = None,

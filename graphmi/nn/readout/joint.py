@@ -6,7 +6,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from graphmi.nn.readout.base import Readout, Scores
+from graphmi.nn.readout.base import Partition, Readout, Scores
 
 __all__ = ["JointReadout"]
 
@@ -53,7 +53,7 @@ class JointReadout(Readout):
         self,
         interests: Tensor,
         positive: Tensor,
-        partition: Callable[[Tensor], Tensor],
+        partition: Partition,
         temperature: float | None,
         interest_mask: Tensor | None = None,
         row: Tensor | None = None,

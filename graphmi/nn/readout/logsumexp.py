@@ -1,6 +1,5 @@
 """One score per item: all interests speak, the best loudest."""
 
-from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -9,7 +8,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 
 from graphmi.nn.autocast import widened
 from graphmi.nn.powers import LOG2_E, exp2_
-from graphmi.nn.readout.base import Readout, Scores, of_positives
+from graphmi.nn.readout.base import Partition, Readout, Scores, of_positives
 from graphmi.nn.select import mask_interests
 from graphmi.nn.similarity import InnerProduct, Similarity
 from graphmi.ranges import positive
@@ -78,7 +77,7 @@ class LogSumExpReadout(Readout):
         self,
         interests: Tensor,
         positive: Tensor,
-        partition: Callable[[Tensor], Tensor],
+        partition: Partition,
         temperature: float | None,
         interest_mask: Tensor | None = None,
         row: Tensor | None = None,

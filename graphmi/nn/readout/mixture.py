@@ -1,12 +1,11 @@
 """A mixture over the interests: each explains the positive with a probability of its own."""
 
-from collections.abc import Callable
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from graphmi.nn.readout.base import Readout, Scores, of_positives
+from graphmi.nn.readout.base import Partition, Readout, Scores, of_positives
 from graphmi.nn.similarity import InnerProduct, Similarity, require_width
 from graphmi.ranges import at_least
 
@@ -70,7 +69,7 @@ class MixtureReadout(Readout):
         self,
         interests: Tensor,
         positive: Tensor,
-        partition: Callable[[Tensor], Tensor],
+        partition: Partition,
         temperature: float | None,
         interest_mask: Tensor | None = None,
         row: Tensor | None = None,

@@ -4,9 +4,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
+import torch
 from torch import Tensor
 
-from graphmi.nn.readout.base import Readout, Scores, of_positives, partition_per_interest, scores_per_interest
+from graphmi.nn.readout.base import (
+    Partition,
+    Readout,
+    Scores,
+    of_positives,
+    partition_per_interest,
+    scores_per_interest,
+)
 from graphmi.nn.select import ArgmaxSelector, Selector
 from graphmi.nn.similarity import InnerProduct, Similarity
 from graphmi.nn.weights_of import weights_of
@@ -106,28 +114,31 @@ class SelectReadout(Readout):
         self,
         interests: Tensor,
         positive: Tensor,
-        partition: Callable[[Tensor], Tensor],
+        partition: Partition,
         temperature: float | None,
         interest_mask: Tensor | None = None,
         row: Tensor | None = None,
     ) -> Scores | None:
-        """Return the score and log-sum-exp of one vector per user: its only interest, or the mix for the positive.
+        """Return the score and log-sum-exp of one vector per user, its only interest or the mix for the positive.
 
-        With several positives per user and a hard choice, those of every interest.
+        With several positives per user and a hard choice, those of every interest; where every item chooses the best
+        interest, the best score of each.
         """
-        if row is None:
-            found = SelectReadout.as_products(self, interests, positive, temperature, interest_mask)
-            return None if found is None else Scores(found[1], partition(found[0]).squeeze(1))
         if type(self.similarity) is not InnerProduct:
             return None
-        if self.anchor == "positive":
+        if self.anchor == "positive" and row is not None:
             if not self.selector.hard:
                 return None
             return partition_per_interest(self.selector, interests, positive, partition, interest_mask, row)
-        if not _no_choice(interests, interest_mask):
+        if row is None:
+            found = SelectReadout.as_products(self, interests, positive, temperature, interest_mask)
+            if found is not None:
+                return Scores(found[1], partition(found[0]).squeeze(1))
+        if interest_mask is not None or not (interests.size(1) == 1 or _takes_best(self.selector)):
             return None
-        pos = self._single(interests.index_select(0, row), positive).squeeze(-1)
-        return Scores(pos, partition(interests).squeeze(1).index_select(0, row))
+        pos = self._single(_best_interest(interests, positive, row), positive).squeeze(-1)
+        total = partition(interests, best=interests.size(1) > 1).squeeze(1)
+        return Scores(pos, total if row is None else total.index_select(0, row))
 
     def _best(self, interests: Tensor, interest_mask: Tensor | None, items: Tensor) -> Tensor:
         if _no_choice(interests, interest_mask):
@@ -146,3 +157,17 @@ class SelectReadout(Readout):
 def _no_choice(interests: Tensor, interest_mask: Tensor | None) -> bool:
     """Tell whether each user has one interest, whose weight is 1 whatever the selector."""
     return interests.size(1) == 1 and interest_mask is None
+
+
+def _takes_best(selector: Selector) -> bool:
+    return type(selector) is ArgmaxSelector and type(selector.similarity) is InnerProduct
+
+
+def _best_interest(interests: Tensor, positive: Tensor, row: Tensor | None) -> Tensor:
+    """Return the interest of its user with the largest product with each positive, ``[num_positives, 1, dim]``."""
+    if interests.size(1) == 1:
+        return of_positives(interests, None, row)[0]
+    with torch.no_grad():
+        choice = InnerProduct()(of_positives(interests, None, row)[0], positive).argmax(1)  # [num_positives, 1]
+    owner = torch.arange(len(positive), device=choice.device) if row is None else row
+    return interests[owner.unsqueeze(1), choice]
