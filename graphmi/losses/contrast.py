@@ -1,5 +1,6 @@
 """Each positive against its negatives: one loss, computed in the cheapest of several ways that is possible."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 from graphmi.losses.blocks import partition_in_blocks
 from graphmi.losses.distinct import distinct
 from graphmi.losses.gather import cheaper_at_once, gather, negative_vectors, pick
-from graphmi.losses.hits import Hits, accidental_hits
+from graphmi.losses.hits import Hits, Places, accidental_hits
 from graphmi.losses.in_cache import NegativeVectors
 from graphmi.losses.objectives import Objective
 from graphmi.losses.picked import picked_products
@@ -135,17 +136,14 @@ class Contrast:
                 correction = correction.unsqueeze(1)
             return NegativeVectors(negative_vectors(out.items, few), correction, hits, valid)
 
-        def partition(vectors: Tensor, best: bool = False) -> Tensor:
-            negatives = negatives_of(vectors)._replace(best=best)
-            found: Tensor = self.objective.partition_of_products(vectors, negatives)
-            return found
-
         vectors, temperature = gather(out.items, positive).unsqueeze(1), self.objective.temperature
         if row is None and self.alike:
             found = self.readout.as_products(out.interests, vectors, temperature, out.interest_mask)
             if found is not None:
                 query, pos = found
                 return self.objective.of_products(pos, query, negatives_of(query))
+        places = Places(row, positive) if row is not None and negatives.all_items else None
+        partition = _Partition(self.objective, negatives_of, places)
         scores = self.readout.partitioned(out.interests, vectors, partition, temperature, out.interest_mask, row)
         if scores is None:
             return None
@@ -212,6 +210,24 @@ class Contrast:
         """Return one loss per row, where each interest may make one of its own."""
         loss = checked_loss(self.objective, loss, scores)
         return loss if scores.weight is None else scores.combine(loss, scores.weight)
+
+
+@dataclass(frozen=True)
+class _Partition:
+    """What a readout asks of an objective, with the negatives of a batch."""
+
+    objective: Objective
+    negatives_of: Callable[[Tensor], NegativeVectors]
+    positives: Places | None
+
+    def __call__(self, vectors: Tensor) -> Tensor:
+        return self.objective.partition_of_products(vectors, self.negatives_of(vectors))
+
+    def of_best(self, vectors: Tensor) -> tuple[Tensor, Tensor | None]:
+        nowhere = torch.empty(0, dtype=torch.int64, device=vectors.device)
+        places = Places(nowhere, nowhere) if self.positives is None else self.positives
+        found, best = self.objective.partition_of_best(vectors, self.negatives_of(vectors[:, :1]), places)
+        return found, None if self.positives is None else best
 
 
 def _learned(*log_q: Tensor | None) -> bool:

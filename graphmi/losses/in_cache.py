@@ -1,7 +1,7 @@
 """Products that are exponentiated and summed while they are in the cache of a core."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -27,29 +27,25 @@ class NegativeVectors(NamedTuple):
         correction: Broadcast to ``[batch, num_vectors, num_negatives]``, without gradient; ``None`` is zero.
         hits: Products that do not count.
         valid: ``[batch, num_negatives]``, False where the products of a row do not count; ``None``: all do.
-        best: Whether of a row's products with a negative only the largest counts, as if the row had one vector.
     """
 
     vectors: Tensor
     correction: Tensor | None = None
     hits: Hits | None = None
     valid: Tensor | None = None
-    best: bool = False
 
 
 def partition_in_cache(left: Tensor, negatives: NegativeVectors, scale: float, kind: torch.dtype) -> Tensor:
-    """Return the log-partition of products, ``[batch, num_vectors]``; of the best of each row, ``[batch, 1]``.
-
-    On other devices than the CPU all products are one block.
+    """Return the log-partition of products, ``[batch, num_vectors]``; on other devices than the CPU in one block.
 
     Args:
         left: ``[batch, num_vectors, dim]``.
         negatives: What it is multiplied with, and which products count.
         scale: Multiplies the products, positive.
-        kind: Number format of the products; of the best full precision.
+        kind: Number format of the products.
     """
-    right, *rest = negatives
-    out: Tensor = _Partition.apply(left, right, *rest, scale, kind)  # type: ignore[no-untyped-call]
+    right, correction, hits, valid = negatives
+    out: Tensor = _Partition.apply(left, right, correction, scale, hits, valid, kind)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -60,39 +56,30 @@ class _Partition(torch.autograd.Function):
         left: Tensor,
         right: Tensor,
         correction: Tensor | None,
+        scale: float,
         hits: Hits | None,
         valid: Tensor | None,
-        best: bool,
-        scale: float,
         kind: torch.dtype,
     ) -> Tensor:
         ctx.scale = scale  # type: ignore[attr-defined]
         left, right = widened(left), right.to(kind)
-        num_vectors, width = left.size(1), len(right)
-        num_sums = 1 if best else num_vectors
-        total, largest = left.new_zeros(2, len(left), num_sums, 1).unbind()
+        num_vectors = left.size(1)
+        total, largest = left.new_zeros(2, len(left), num_vectors, 1).unbind()
         small = kind != torch.float16 and bounded(left, right, correction, scale)
-        size, kept = _sizes(num_vectors * width, kind) if left.device.type == "cpu" else (len(left), len(left))
-        pieces = [len(part) for part in torch.split(left, kept)]
-        terms = [left.new_empty(rows, num_sums, width, dtype=kind) for rows in pieces]
+        size, kept = _sizes(num_vectors * len(right), kind) if left.device.type == "cpu" else (len(left), len(left))
+        terms = [left.new_empty(len(part), num_vectors, len(right), dtype=kind) for part in torch.split(left, kept)]
         outs = [out for part in terms for out in torch.split(part, size)]
-        chosen = [torch.empty(rows, num_vectors, width, dtype=torch.int8) for rows in pieces] if best else []
-        choices = iter([choice for part in chosen for choice in torch.split(part, size)])
-        products = left.new_empty(size if best else 0, num_vectors, width)
         blocks = [torch.split(part, size) for part in ((left * (scale * LOG2_E)).to(kind), total, largest)]
         added: Sequence[Tensor | None] = [None] * len(outs)
         counting = added
         if correction is not None:
-            added = torch.split(correction.to(left).expand(len(left), num_sums, width), size)
+            added = torch.split(correction.to(left).expand(*left.shape[:2], len(right)), size)
         if valid is not None:
             counting = torch.split(valid, size)
         places = of_blocks(hits, size, len(outs))
         columns = right.T.contiguous()  # a faster product
         for rows, sums, most, out, plus, few, which in zip(*blocks, outs, added, places, counting, strict=True):
-            every = products[: len(out)] if best else out
-            torch.mm(rows.flatten(0, 1), columns, out=every.view(-1, width))
-            if best:
-                _keep_best(every, out, next(choices))
+            torch.mm(rows.flatten(0, 1), columns, out=out.view(-1, len(right)))
             exact = widened(out)  # itself, but for half precision
             if plus is not None:
                 exact.add_(plus, alpha=LOG2_E)
@@ -100,42 +87,23 @@ class _Partition(torch.autograd.Function):
             powers_(exact, sums, most, small, which)
             if exact is not out:
                 out.copy_(exact)
-        ctx.save_for_backward(left, right, total, *terms, *chosen)
-        ctx.size, ctx.num_pieces = size, len(terms)  # type: ignore[attr-defined]
+        ctx.save_for_backward(left, right, total, *terms)
         return (total.log() + largest / LOG2_E).squeeze(-1)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor | None, *tuple[None, ...]]:
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor | None, None, None, None, None, None]:
         left, right, total, *parts = ctx.saved_tensors  # type: ignore[attr-defined]
-        terms, chosen = parts[: ctx.num_pieces], parts[ctx.num_pieces :]  # type: ignore[attr-defined]
         share = (ctx.scale * grad.unsqueeze(-1) / total).where(total > 0, 0)  # type: ignore[attr-defined]
-        shares, learns = (left * share).to(right).flatten(0, 1), ctx.needs_input_grad[1]  # type: ignore[attr-defined]
-        grad_left, grad_right, first = [], left.new_zeros(right.T.shape if learns else 0), 0
-        for flat in _spread(terms, chosen, ctx.size) if chosen else (part.view(-1, len(right)) for part in terms):  # type: ignore[attr-defined]
-            grad_left.append(flat @ right)
-            if learns:
-                add_product(grad_right, shares[first : first + len(flat)].T, flat)
-            first += len(flat)
-        of_left = torch.cat(grad_left).view_as(left) * share
-        return of_left, grad_right.T if learns else None, *[None] * 6
-
-
-def _keep_best(products: Tensor, most: Tensor, choice: Tensor) -> None:
-    """Write the largest product of each row with each negative, and which it is, the first of equal ones."""
-    torch.amax(products, 1, keepdim=True, out=most)
-    choice.copy_(products.eq_(most))
-    if bool(products.sum() != most.numel()):
-        choice.mul_(choice.cumsum(1) == 1)
-
-
-def _spread(terms: Sequence[Tensor], chosen: Sequence[Tensor], size: int) -> Iterator[Tensor]:
-    """Give each vector of a row the terms of the negatives that chose it, block by block, in one buffer."""
-    num_vectors, width = chosen[0].shape[1:]
-    buffer = terms[0].new_empty(size, num_vectors, width)
-    for part, choices in zip(terms, chosen, strict=True):
-        for block, choice in zip(torch.split(part, size), torch.split(choices, size), strict=True):
-            yield buffer[: len(block)].copy_(choice).mul_(block).view(-1, width)
+        terms = [part.view(-1, len(right)) for part in parts]
+        grad_left = torch.cat([part @ right for part in terms]).view_as(left) * share
+        if not ctx.needs_input_grad[1]:  # type: ignore[attr-defined]
+            return grad_left, None, None, None, None, None, None
+        grad_right = left.new_zeros(right.T.shape)
+        shares = (left * share).to(right).flatten(0, 1).split([len(part) for part in terms])
+        for rows, part in zip(shares, terms, strict=True):
+            add_product(grad_right, rows.T, part)
+        return grad_left, grad_right.T, None, None, None, None, None
 
 
 def bounded(left: Tensor, right: Tensor, correction: Tensor | None, scale: float) -> bool:

@@ -13,8 +13,9 @@ from abc import ABC, abstractmethod
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from graphmi.losses.best import best_of_all, partition_of_best
 from graphmi.losses.cross_entropy import cross_entropy_of_products
-from graphmi.losses.hits import Hits
+from graphmi.losses.hits import Hits, Places
 from graphmi.losses.in_cache import NegativeVectors
 from graphmi.losses.partition import log_partition, negative_weights
 from graphmi.losses.products import over_vectors, partition_of_products, without_invalid
@@ -46,7 +47,7 @@ class Objective(Shortcuts, nn.Module, ABC):
         temperature: What divides the scores in it; ``None`` where there is nothing like it.
     """
 
-    shortcuts = ("forward", "softmax", "grouped"), ("partition", "partition_of_products")
+    shortcuts = ("forward", "softmax", "grouped"), ("partition", "partition_of_products", "partition_of_best")
     softmax: bool = False
     temperature: float | None = None
 
@@ -93,12 +94,20 @@ class Objective(Shortcuts, nn.Module, ABC):
             negatives: The vectors of the negatives, and which products count.
 
         Returns:
-            ``[batch, num_vectors]``; ``[batch, 1]`` of the best.
+            ``[batch, num_vectors]``.
         """
-        vectors, correction, hits, valid, best = negatives
-        products = query @ vectors.T
-        products = products.max(1, keepdim=True).values if best else products
-        return self.partition(products, without_invalid(correction, valid, query), hits)
+        vectors, correction, hits, valid = negatives
+        return self.partition(query @ vectors.T, without_invalid(correction, valid, query), hits)
+
+    def partition_of_best(self, query: Tensor, negatives: NegativeVectors, places: Places) -> tuple[Tensor, Tensor]:
+        """Return the :meth:`partition` of the largest product of a row's vectors with each negative, ``[batch]``.
+
+        Args:
+            query: ``[batch, num_vectors, dim]``.
+            negatives: The vectors of the negatives, and which products count.
+            places: Rows and negatives whose largest products come with it, ``[num_places]``.
+        """
+        return best_of_all(query, negatives, places, self.partition)
 
     def of_products(self, pos: Tensor, query: Tensor, negatives: NegativeVectors) -> Tensor:
         """Return the loss of each row, ``[batch]``, where all products of the row are scores of its negatives.
@@ -179,14 +188,18 @@ class SampledSoftmaxLoss(Objective):
 
     def partition_of_products(self, query: Tensor, negatives: NegativeVectors) -> Tensor:
         """Return the log-partition of the inner products without writing these down, ``[batch, num_vectors]``."""
-        vectors, correction, hits, valid, best = negatives
-        return partition_of_products(query, vectors, correction, self.temperature, hits, valid, best)
+        vectors, correction, hits, valid = negatives
+        return partition_of_products(query, vectors, correction, self.temperature, hits, valid)
+
+    def partition_of_best(self, query: Tensor, negatives: NegativeVectors, places: Places) -> tuple[Tensor, Tensor]:
+        """Return the log-partition of the largest products without writing these down, ``[batch]``."""
+        return partition_of_best(query, negatives, self.temperature, places)
 
     def of_products(self, pos: Tensor, query: Tensor, negatives: NegativeVectors) -> Tensor:
         """Return the loss of each row without writing the products down, ``[batch]``."""
         if type(self) is not SampledSoftmaxLoss:  # a subclass may compare in another way
             return super().of_products(pos, query, negatives)
-        vectors, correction, hits, valid, _ = negatives
+        vectors, correction, hits, valid = negatives
         return cross_entropy_of_products(query, vectors, pos, correction, self.temperature, hits, valid)
 
     def compare(self, pos: Tensor, partition: Tensor) -> Tensor:

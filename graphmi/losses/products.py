@@ -13,9 +13,10 @@ from graphmi.losses.partition import log_partition
 from graphmi.losses.weighting import mask_invalid
 from graphmi.nn.autocast import autocast_dtype
 
-__all__ = ["over_vectors", "partition_of_products", "without_invalid"]
+__all__ = ["WIDE", "in_parts", "over_vectors", "partition_of_products", "without_invalid"]
 
-_WIDE = 4096  # negatives at a time on the CPU, where there are more than twice as many
+WIDE = 4096
+"""Negatives at a time on the CPU, where there are at least twice as many."""
 _FILL = 64  # sizes are multiples of this
 
 
@@ -26,7 +27,6 @@ def partition_of_products(
     temperature: float = 1.0,
     hits: Hits | None = None,
     valid: Tensor | None = None,
-    best: bool = False,
 ) -> Tensor:
     r"""Return :math:`\log \sum_j \exp(\langle u_{ik}, v_j \rangle / \tau + c_{ikj})`, ``[batch, num_vectors]``.
 
@@ -34,66 +34,50 @@ def partition_of_products(
     exponentials are the only buffer of the size ``[batch, num_vectors, num_negatives]``, blocks are exponentiated while
     they are in the cache, and the gradient is scaled only after it was reduced to that of the vectors.
 
-    With ``best`` it is that of the largest product of a row's vectors with each negative, in a third of the time of
-    ``max``. Which products were the largest is kept in a byte each.
-
     Under autocast products and what is kept of them are in its format, exponentials and sums in full precision.
 
     Args:
         left: ``[batch, num_vectors, dim]``.
         right: ``[num_negatives, dim]``.
-        correction: Broadcast to the result and the negatives, without gradient; ``None`` is zero.
+        correction: Broadcast to ``[batch, num_vectors, num_negatives]``, without gradient; ``None`` is zero.
         temperature: Divides the products, positive.
         hits: Products that do not count; single places are, outside of the CPU, one for each row.
         valid: ``[batch, num_negatives]``, False where the products of a row do not count; ``None``: all do.
-        best: Whether of a row's products with a negative only the largest counts, of equal ones the first.
-
-    Returns:
-        ``[batch, num_vectors]``; with ``best`` ``[batch, 1]``.
     """
-    kind, in_blocks = autocast_dtype(left), left.device.type == "cpu" and not torch.compiler.is_compiling()
-    if not best and use_triton(left) and (not isinstance(hits, Places) or _one_per_row(hits, len(left))):
+    kind = autocast_dtype(left)
+    if use_triton(left) and (not isinstance(hits, Places) or _one_per_row(hits, len(left))):
         from graphmi.kernels import partition
 
         if partition.tile(kind or left.dtype, left.size(-1)) is not None:
             hit, name = (hits.column, None) if isinstance(hits, Places) else hits or (None, None)
             correction = without_invalid(correction, valid, left)
             return partition.partition_of_products(left, right, correction, temperature, kind or left.dtype, hit, name)
-    full = kind is None and left.dtype == right.dtype in (torch.float32, torch.float64)
-    if best and not (in_blocks and full):
-        largest = (left @ right.T).max(1, keepdim=True).values
-        return log_partition(largest, without_invalid(correction, valid, left), temperature, hits)
     if torch.compiler.is_compiling() or (kind is None and left.dtype != right.dtype):
         return log_partition(left @ right.T, without_invalid(correction, valid, left), temperature, hits)
-    if in_blocks and full and len(right) >= 2 * _WIDE:
-        return _in_parts(left, NegativeVectors(right, correction, hits, valid, best), temperature)
+    if kind is None and left.device.type == "cpu" and len(right) >= 2 * WIDE:
+        parts = in_parts(NegativeVectors(right, correction, hits, valid))
+        each = [partition_of_products(left, *part[:2], temperature, *part[2:]) for part in parts]
+        return log_partition(torch.stack(each, -1))
     size = len(left)
     if kind is not None and left.device.type == "cpu" and not isinstance(hits, Matches):
         left, right, correction, valid = _in_sizes_that_recur(left, right, correction, valid)
     kind = kind or left.dtype
-    negatives = NegativeVectors(right, correction, hits, valid, best)
+    negatives = NegativeVectors(right, correction, hits, valid)
     return partition_in_cache(left, negatives, 1.0 / temperature, kind)[:size]
 
 
-def _in_parts(left: Tensor, negatives: NegativeVectors, temperature: float) -> Tensor:
-    """Join the log-partitions of some negatives at a time, whose vectors stay in the cache while rows go by."""
-    right, correction, hits, valid, best = negatives
-    size = -(-len(right) // (len(right) // _WIDE))
-    parts = [
-        partition_of_products(
-            left,
-            part,
-            correction if correction is None or correction.shape[-1:].numel() == 1 else correction[..., first:last],
-            temperature,
-            of_columns(hits, first, last),
-            None if valid is None else valid[:, first:last],
-            best,
-        )
-        for part, first, last in zip(
-            torch.split(right, size), range(0, len(right), size), range(size, len(right) + size, size), strict=True
-        )
-    ]
-    return log_partition(torch.stack(parts, -1))
+def in_parts(negatives: NegativeVectors) -> list[NegativeVectors]:
+    """Return some negatives at a time, whose vectors stay in the cache of a core while rows go by."""
+    right, correction, hits, valid = negatives
+    size = _FILL * math.ceil(len(right) / (_FILL * (len(right) // WIDE)))
+    if correction is not None:
+        correction = correction.expand(*correction.shape[:-1], len(right))
+    parts = []
+    for part, first in zip(torch.split(right, size), range(0, len(right), size), strict=True):
+        columns = slice(first, first + size)
+        added, counting = (None if each is None else each[..., columns] for each in (correction, valid))
+        parts.append(NegativeVectors(part, added, of_columns(hits, first, first + size), counting))
+    return parts
 
 
 def over_vectors(partition: Tensor) -> Tensor:

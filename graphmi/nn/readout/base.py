@@ -52,10 +52,13 @@ class Scores(NamedTuple):
 class Partition(Protocol):
     r"""Log-sum-exps over the negatives of a user, :math:`\log \sum_j \exp(\langle u, e_j \rangle / \tau)`."""
 
-    def __call__(self, vectors: Tensor, best: bool = False) -> Tensor:
-        """Return them for vectors ``[batch, num_vectors, dim]``, ``[batch, num_vectors]``.
+    def __call__(self, vectors: Tensor) -> Tensor:
+        """Return them for vectors ``[batch, num_vectors, dim]``, ``[batch, num_vectors]``."""
 
-        With ``best`` there is one for each user, ``[batch, 1]``, of the largest product with each negative.
+    def of_best(self, vectors: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return that of the largest product of a user's vectors with each negative, ``[batch]``.
+
+        Where the positives are among the negatives their largest products, ``[num_positives]``, come with it.
         """
 
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from graphmi.nn.readout.base import (
@@ -136,8 +135,12 @@ class SelectReadout(Readout):
                 return Scores(found[1], partition(found[0]).squeeze(1))
         if interest_mask is not None or not (interests.size(1) == 1 or _takes_best(self.selector)):
             return None
-        pos = self._single(_best_interest(interests, positive, row), positive).squeeze(-1)
-        total = partition(interests, best=interests.size(1) > 1).squeeze(1)
+        if interests.size(1) == 1:
+            total, pos = partition(interests).squeeze(1), None
+        else:
+            total, pos = partition.of_best(interests)
+        if pos is None:
+            pos = self._single(_best_interest(interests, positive, row), positive).squeeze(-1)
         return Scores(pos, total if row is None else total.index_select(0, row))
 
     def _best(self, interests: Tensor, interest_mask: Tensor | None, items: Tensor) -> Tensor:
@@ -165,9 +168,8 @@ def _takes_best(selector: Selector) -> bool:
 
 def _best_interest(interests: Tensor, positive: Tensor, row: Tensor | None) -> Tensor:
     """Return the interest of its user with the largest product with each positive, ``[num_positives, 1, dim]``."""
-    if interests.size(1) == 1:
-        return of_positives(interests, None, row)[0]
-    with torch.no_grad():
-        choice = InnerProduct()(of_positives(interests, None, row)[0], positive).argmax(1)  # [num_positives, 1]
-    owner = torch.arange(len(positive), device=choice.device) if row is None else row
-    return interests[owner.unsqueeze(1), choice]
+    own = of_positives(interests, None, row)[0]
+    if own.size(1) == 1:
+        return own
+    choice = InnerProduct()(own.detach(), positive.detach()).argmax(1, keepdim=True)  # [num_positives, 1, 1]
+    return own.gather(1, choice.expand(-1, -1, own.size(2)))
