@@ -2,10 +2,13 @@
 
 Run ``OMP_NUM_THREADS=1 python benchmarks/run.py training``. A planted world of the size of MovieLens-100K (943 x
 1,682, 100,000 pairs), d = 64, 3 layers, batches of 2,048 pairs or 64 users; negatives, forward, backward and Adam are
-included. BPR beside PyG and RecBole is in ``lightgcn.py``.
+included. Then a world of the size of Gowalla (29,858 x 40,981, 717,000 pairs), 2 layers, one step of 1,024 users;
+*all products* has the scores of all interests written down, by torch's ``max``. BPR beside PyG and RecBole is in
+``lightgcn.py``.
 """
 
 from collections.abc import Callable
+from time import process_time
 
 import torch
 from measure import Row, alternate
@@ -13,12 +16,22 @@ from torch import Tensor, nn
 
 from graphmi.data import BatchLoader, InteractionLoader, UserLoader, planted, to_graph
 from graphmi.losses import Loss, MultiInterestLoss, SampledSoftmaxLoss
+from graphmi.losses.hits import Hits
 from graphmi.models import InterestGCN
 from graphmi.nn import SelectReadout
 from graphmi.samplers import AllItemsSampler, Sampler
 
 USERS, ITEMS = 943, 1_682
 STEPS = 4
+LARGE_USERS, LARGE_ITEMS = 29_858, 40_981
+
+
+class Written(SampledSoftmaxLoss):
+    """The softmax of scores that are written down, as that of any other reduction is."""
+
+    def partition(self, neg: Tensor, correction: Tensor | None = None, hits: Hits | None = None) -> Tensor:
+        """Return the log-partition of the negatives, ``[...]``."""
+        return super().partition(neg, correction, hits)
 
 
 def optimized(model: nn.Module, loss: Callable[[], Tensor], rate: float = 1e-3) -> Callable[[], None]:
@@ -63,11 +76,35 @@ def run(repeats: int = 5) -> list[Row]:
         "by pairs, K = 1": (graphmi_step(single, everything, softmax, pairs), len(pairs)),
         "by pairs, K = 4": (graphmi_step(several, everything, softmax, pairs), len(pairs)),
     }
-    times = alternate({name: repeat(step, STEPS) for name, (step, _) in alternatives.items()}, repeats)
+    times = alternate({name: repeat(step, STEPS) for name, (step, _) in alternatives.items()}, repeats, process_time)
     rows = []
     for name, time in times.items():
         scale = alternatives[name][1] / STEPS
         time.median, time.low, time.high = time.median * scale, time.low * scale, time.high * scale
         reference = times["by users, K = 1"]
         rows.append(Row(name, time, time.median / reference.median, "per epoch"))
-    return rows
+    return [*rows, *large(repeats)]
+
+
+def large(repeats: int) -> list[Row]:
+    """Measure steps by users among many items."""
+    graph = to_graph(planted(LARGE_USERS, LARGE_ITEMS, 100, 6, 24))
+    users, everything, readout = UserLoader(graph, 1024), AllItemsSampler(graph), SelectReadout(anchor="candidate")
+    alternatives = {
+        name: graphmi_step(
+            InterestGCN(graph, num_interests, num_layers=2, normalize=True),
+            everything,
+            MultiInterestLoss(readout, objective),
+            users,
+        )
+        for name, num_interests, objective in (
+            ("K = 1", 1, SampledSoftmaxLoss(0.1)),
+            ("K = 4", 4, SampledSoftmaxLoss(0.1)),
+            ("K = 4, all products", 4, Written(0.1)),
+        )
+    }
+    times = alternate(alternatives, repeats, process_time)
+    return [
+        Row(f"size of Gowalla: {name}", time, time.median / times["K = 1"].median, "per step")
+        for name, time in times.items()
+    ]
