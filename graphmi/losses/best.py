@@ -104,9 +104,9 @@ def _of_blocks(places: Places, size: int, num_blocks: int) -> list[Places]:
 class _Best(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, left: Tensor, right: Tensor, rest: _Rest) -> tuple[Tensor, Tensor]:
-        (batch, num_vectors, dim), width = left.shape, len(right)
+        batch, num_vectors, width = *left.shape[:2], len(right)
         correction, hits, valid, scale, places = rest
-        size = max(rows_of_block(num_vectors * width // 2), 1)  # what is read most often is a fraction of the products
+        size = rows_of_block(num_vectors * width // 2)  # what is read most often is a fraction of the products
         total, largest = left.new_zeros(2, batch, 1, 1).unbind()
         small = bounded(left, right, correction, scale)
         rows = [torch.split(each, size) for each in (left * (scale * LOG2_E), total, largest)]
@@ -124,7 +124,7 @@ class _Best(torch.autograd.Function):
             strict=True,
         ):
             products, term = buffer[: len(x)], left.new_empty(len(x), 1, width)
-            torch.mm(x.view(-1, dim), columns, out=products.view(-1, width))
+            torch.mm(x.flatten(0, 1), columns, out=products.view(-1, width))
             torch.amax(products, 1, keepdim=True, out=term)
             chosen.append(_first(products.eq_(term)))
             best.append(term[at.row, 0, at.column])
@@ -146,7 +146,7 @@ class _Best(torch.autograd.Function):
         terms, chosen = kept[: len(kept) // 2], kept[len(kept) // 2 :]
         share = (rest.scale * grad.view(-1, 1, 1) / total).where(total > 0, 0)
         places = _of_blocks(rest.places, size, len(terms))
-        of_left, of_right = torch.empty_like(left), left.new_zeros((dim, width) if learns else 0)
+        of_left, of_right = left.new_empty(left.shape), left.new_zeros((dim, width) if learns else 0)
         buffer = left.new_empty(min(size, len(left)), num_vectors, width)
         rows = [torch.split(each, size) for each in (left, share, of_left)]
         of_places = torch.split(grad_best, [len(at.row) for at in places])

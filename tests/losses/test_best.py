@@ -83,6 +83,17 @@ def test_of_equal_products_the_first_has_the_gradient():
     assert not found[0][:, 2].any()
 
 
+def test_vectors_may_lie_anywhere_in_memory():
+    left, right = vectors(3, 7, 4).transpose(0, 1).requires_grad_(), vectors(4, 5, seed=1).T.requires_grad_()
+    found, at = partition_of_best(left, NegativeVectors(right), 1.0, SOMEWHERE)
+    largest = (left @ right.T).max(1).values
+    torch.testing.assert_close(found, largest.logsumexp(-1))
+    expected = torch.autograd.grad(
+        largest.logsumexp(-1).sum() + largest[SOMEWHERE.row, SOMEWHERE.column].sum(), (left, right)
+    )
+    torch.testing.assert_close(torch.autograd.grad(found.sum() + at.sum(), (left, right)), expected)
+
+
 def test_in_half_precision_it_is_that_of_all_products():
     left, right = vectors(7, 3, 4).float().requires_grad_(), vectors(5, 4, seed=1).float().requires_grad_()
     with torch.autocast("cpu", torch.bfloat16):
