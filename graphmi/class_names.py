@@ -1,7 +1,7 @@
 """Names of classes in configurations: those of graphmi go without their module."""
 
 import inspect
-import json
+import math
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -57,8 +57,9 @@ def full_name(word: str) -> str:
         entries = yaml.load(value, _Loader)  # noqa: S506 (a safe loader)
     except (yaml.YAMLError, ValueError):  # ValueError: of a date that there is not
         return word
-    full = _walk(entries)
-    return word if full == entries else f"{option}{equals}{json.dumps(full, default=str)}"
+    if (full := _walk(entries)) == entries:
+        return word
+    return f"{option}{equals}{yaml.safe_dump(full, default_flow_style=True, width=math.inf).strip()}"
 
 
 def full_names(text: str) -> str:

@@ -4,7 +4,7 @@ from graphmi.losses.base import Loss, SumLoss
 from graphmi.losses.gbce import GBCELoss
 from graphmi.losses.in_cache import NegativeVectors
 from graphmi.losses.multi_interest import MultiInterestLoss, Weighted
-from graphmi.losses.objectives import BCELoss, BPRLoss, Objective, SampledSoftmaxLoss, TripletLoss
+from graphmi.losses.objectives import BCELoss, BPRLoss, Objective, TripletLoss
 from graphmi.losses.regularizers import (
     AlignmentUniformity,
     EmbeddingNorm,
@@ -12,6 +12,7 @@ from graphmi.losses.regularizers import (
     Regularizer,
     RoutingVariance,
 )
+from graphmi.losses.softmax import SampledSoftmaxLoss
 from graphmi.losses.weighting import HardNegativeWeighting, UniformWeighting, Weighting
 
 __all__ = [

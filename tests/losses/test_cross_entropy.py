@@ -191,7 +191,7 @@ def test_losses_are_computed_by_it(monkeypatch, readout):
         called.append(len(arguments))
         return cross_entropy_of_products(*arguments)
 
-    monkeypatch.setattr("graphmi.losses.objectives.cross_entropy_of_products", noted)
+    monkeypatch.setattr("graphmi.losses.softmax.cross_entropy_of_products", noted)
     out = Representations(numbers(4, 2, 3).requires_grad_(), numbers(9, 3, seed=1))
     positive, negatives = torch.tensor([0, 1, 2, 3]), Negatives(torch.arange(9), all_items=True)
     loss = MultiInterestLoss(readout, SampledSoftmaxLoss())(out, positive, negatives)
