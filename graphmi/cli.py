@@ -27,6 +27,7 @@ usage: graphmi COMMAND [OPTIONS]
   parts [CLASS]                list what experiments can be made of, or the options of a class
   train PRESET --data D --out DIR
                                train and evaluate a model; DIR becomes a run folder
+  refit RUN [--out DIR]        train the model of a run on its validation items, too, and test it
   evaluate RUN [--split test] [--k 10 20 50]
                                evaluate the model of a run folder again
   compare RUN RUN ...          put runs side by side: accuracy, fairness, paired tests
@@ -53,7 +54,19 @@ A first run:
 
 'graphmi COMMAND --help' lists the options of a command. GRAPHMI_TRACEBACK=1 shows where an error comes from.
 """
-_COMMANDS = ("presets", "parts", "train", "evaluate", "compare", "report", "explain", "recommend", "export", "data")
+_COMMANDS = (
+    "presets",
+    "parts",
+    "train",
+    "refit",
+    "evaluate",
+    "compare",
+    "report",
+    "explain",
+    "recommend",
+    "export",
+    "data",
+)
 # What comes with `pip install "graphmi[train]"` and is imported by some command.
 _EXTRA = {
     "jinja2",

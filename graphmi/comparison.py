@@ -236,7 +236,7 @@ def _check_protocols(first: NamedRun, other: NamedRun) -> None:
         if before.get(name) != now.get(name):
             raise ValueError(
                 f"'{first.name}' and '{other.name}' cannot be compared: their protocols differ in '{name}' "
-                f"({before.get(name)} and {now.get(name)})"
+                f"({before.get(name, 'unset')} and {now.get(name, 'unset')})"
             )
     ours, theirs = (run.result["data"]["fingerprint"] for run in (first, other))
     if ours != theirs:

@@ -44,9 +44,9 @@ class Fitted:
     """A trained model and what validation says of it.
 
     Attributes:
-        model: The model with the weights of its best epoch.
+        model: The model with the weights of its best epoch, or of the last where none was validated.
         history: Training, epoch by epoch.
-        valid: Validation metrics of that epoch.
+        valid: Validation metrics of that epoch; none where validation was trained on.
     """
 
     model: nn.Module
@@ -88,6 +88,8 @@ class Experiment:
         replicates: Bootstrap samples for the confidence intervals of the groups, at least 0.
         valid_users: Most users whom validation while training ranks for, at least 1: drawn at random by ``seed``, the
             same in every epoch. All when omitted; the test always takes all.
+        refit: Train on the validation items too, for all epochs of the trainer, without validating: for the last run of
+            a model whose epochs were chosen by validation.
         repeat: Rank items that a user knows too, in validation and test, as ComiRec and its successors do.
         seed: Seed of initial parameters, order of the data, negatives and dropout; in ``[0, 2**63)``.
         description: What this is, in a sentence.
@@ -110,6 +112,7 @@ class Experiment:
     groups: DiversityGroups = field(default_factory=DiversityGroups)
     replicates: int = 1000
     valid_users: int | None = None
+    refit: bool = False
     repeat: bool = False
     seed: int = 0
     description: str = ""
@@ -134,17 +137,20 @@ class Experiment:
         with self.trainer.leading():
             return self.filter(open_data(self.data, **self.columns))
 
-    def dataset(self) -> Dataset:
-        """Read, filter and split the data; in several processes all must call it.
+    def dataset(self, interactions: Interactions | None = None) -> Dataset:
+        """Return what is trained on and tested; in several processes all must call it.
+
+        Args:
+            interactions: What :meth:`interactions` returned; read anew when omitted.
 
         Raises:
             DataError: If the data is unknown or cannot be used.
             ValueError: If a split of one's own returns something else.
         """
-        dataset = self.split(self.interactions())
+        dataset = self.split(self.interactions() if interactions is None else interactions)
         if not isinstance(dataset, Dataset):
             raise ValueError(f"{type(self.split).__name__} must return a Dataset (got a {type(dataset).__name__})")
-        return dataset
+        return dataset.refit() if self.refit else dataset
 
     def build(self, dataset: Dataset) -> nn.Module:
         """Return the untrained model of a dataset, on the device of the trainer."""
@@ -167,7 +173,12 @@ class Experiment:
             part: ``"valid"`` or ``"test"``.
             k: Lengths of the recommendation lists, those of the experiment when omitted.
             diversity: Diversity of each user, ``groups.values(dataset.train)``, for who has it at hand.
+
+        Raises:
+            ValueError: If the part was trained on.
         """
+        if self.refit and part == "valid":
+            raise ValueError("the validation items were trained on ('refit' is true): evaluate the test")
         if diversity is None:
             diversity = self.groups.values(dataset.train)
         evaluator = self._evaluator(dataset, part, self.k if k is None else k, diversity)
@@ -175,6 +186,8 @@ class Experiment:
 
     def valid_protocol(self, dataset: Dataset) -> str:
         """Return in words whose mean the validation metrics of :meth:`fit` are."""
+        if self.refit:
+            return "none: the validation items were trained on"
         total = len(torch.unique(dataset.valid.user))
         if self.valid_users is None or self.valid_users >= total:
             return "mean over the users with a target"
@@ -189,7 +202,7 @@ class Experiment:
         loggers: Sequence[Logger] = (),
         on_epoch: Callable[[int, Mapping[str, float]], None] | None = None,
     ) -> Fitted:
-        """Train the model and validate it; the test is not looked at.
+        """Train the model, and validate it where that is not trained on; the test is not looked at.
 
         A folder gets weights, metrics and the state to resume from, but no ``config.yaml``, because an experiment does
         not know what it was made of: ``build(dataset).load_state_dict(folder.read_tensors("model"))`` reads the weights
@@ -207,7 +220,8 @@ class Experiment:
             ValueError: If the model has parameters, but loss or sampler is missing.
             FloatingPointError: If a loss term is not finite.
         """
-        validate = self._validation(dataset)  # first, so that what cannot be evaluated is not trained
+        # First, so that what cannot be evaluated is not trained.
+        validate = None if self.refit else self._validation(dataset)
         model, history = self.build(dataset), History()
         if any(parameter.requires_grad for parameter in model.parameters()):
             if self.loss is None or self.sampler is None:
@@ -232,7 +246,7 @@ class Experiment:
                 loggers=loggers,
                 on_epoch=on_epoch,
             )
-        return Fitted(model, history, history.best_metrics or validate(model))
+        return Fitted(model, history, history.best_metrics or ({} if validate is None else validate(model)))
 
     def train(
         self,

@@ -53,7 +53,7 @@ def restore(folder: RunFolder) -> Restored:
     """
     experiment, weights = _read(folder)
     interactions = experiment.interactions()
-    dataset = experiment.split(interactions)
+    dataset = experiment.dataset(interactions)
     check_data(folder, describe_data(experiment, dataset))
     return Restored(folder, experiment, interactions, dataset, _model(folder, experiment, weights, dataset))
 

@@ -161,9 +161,9 @@ class Session:
         return nullcontext() if self.average is None else self.average.applied()
 
     def keep_best(self, metrics: Mapping[str, float], monitor: str) -> None:
-        """Remember the weights if these validation metrics are the best so far."""
+        """Remember the weights if these validation metrics are the best so far, or if there are none to go by."""
         history = self.history
-        if not self.best or metrics[monitor] > history.best_metrics[monitor]:
+        if not (self.best and metrics) or metrics[monitor] > history.best_metrics[monitor]:
             self.best = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
             history.best_epoch, history.best_metrics, history.stale = history.epochs, dict(metrics), 0
         else:

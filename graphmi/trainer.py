@@ -145,7 +145,7 @@ class Trainer:
         loader: BatchLoader,
         sampler: nn.Module,
         loss: nn.Module,
-        validate: Callable[[nn.Module], Mapping[str, float]],
+        validate: Callable[[nn.Module], Mapping[str, float]] | None,
         *,
         seed: int = 0,
         folder: RunFolder | None = None,
@@ -153,7 +153,7 @@ class Trainer:
         loggers: Sequence[Logger] = (),
         on_epoch: Callable[[int, Mapping[str, float]], None] | None = None,
     ) -> History:
-        """Train ``model`` and leave the weights of its best epoch in it.
+        """Train ``model`` and leave the weights of its best epoch in it, or of the last where nothing is validated.
 
         A run that was interrupted and is resumed gives the same numbers as one that was not: the state of
         everything that changes is written to ``folder`` after every epoch.
@@ -166,7 +166,7 @@ class Trainer:
             sampler: ``forward(user, positive, generator) -> Negatives``.
             loss: Has ``terms(representations, positive, negatives, row, user)``, a dictionary of scalars to be added
                 up, and for several processes ``totals``; see :class:`graphmi.losses.Loss`.
-            validate: Gives the validation metrics of a model in evaluation mode.
+            validate: Gives the validation metrics of a model in evaluation mode; ``None``: all epochs are trained.
             seed: Seed of negatives and dropout.
             folder: Where ``model.safetensors``, ``metrics.csv`` and ``resume.pt`` are written; nowhere if omitted. All
                 processes read it.
@@ -236,18 +236,19 @@ class Trainer:
     def _epoch(
         self,
         session: Session,
-        validate: Callable[[nn.Module], Mapping[str, float]],
+        validate: Callable[[nn.Module], Mapping[str, float]] | None,
         shown: TrainingProgress,
     ) -> Mapping[str, float]:
         """Train for one epoch, validate if it is time to, and add a row to the history."""
         history, metrics = session.history, dict[str, float]()
         row = session.train_epoch(self.gradient_clip, shown.step)
-        if history.epochs % self.validate_every == 0 or history.epochs == self.epochs:
+        if history.epochs == self.epochs or (validate is not None and history.epochs % self.validate_every == 0):
             shown.validating()
             with session.averaged():
-                metrics = self.fabric.broadcast(dict(validate(session.model.eval())))
-                if self.monitor not in metrics:
-                    raise ValueError(f"'monitor' is '{self.monitor}', but validation gives {', '.join(metrics)}")
+                if validate is not None:
+                    metrics = self.fabric.broadcast(dict(validate(session.model.eval())))
+                    if self.monitor not in metrics:
+                        raise ValueError(f"'monitor' is '{self.monitor}', but validation gives {', '.join(metrics)}")
                 session.keep_best(metrics, self.monitor)
         history.rows.append({**row, **metrics})
         shown.epoch(history.epochs, self._summary(history, row))
@@ -271,6 +272,6 @@ class Trainer:
 
     def _summary(self, history: History, row: Mapping[str, float]) -> str:
         text = f"loss {row['loss']:.4f}  {row['pairs_per_second']:,.0f} pairs/s"
-        if history.best_epoch:
+        if self.monitor in history.best_metrics:
             text += f"  best {self.monitor} {history.best_metrics[self.monitor]:.4f} at epoch {history.best_epoch}"
         return text

@@ -25,6 +25,7 @@ from graphmi.commands import train
 from graphmi.commands.beside import restore_runs
 from graphmi.commands.ids import read_ids
 from graphmi.data import Vocabulary
+from graphmi.experiment import Experiment
 from graphmi.losses import MultiInterestLoss
 from graphmi.processes import make_fabric
 from graphmi.restore import restore
@@ -92,7 +93,7 @@ def test_help_and_version(graphmi):
     assert graphmi("--version") == (0, f"graphmi {__version__}\n", "")
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "compare", "report", "presets", "data stats"])
+@pytest.mark.parametrize("command", ["train", "refit", "evaluate", "compare", "report", "presets", "data stats"])
 def test_every_command_has_help(graphmi, command):
     status, out, _ = graphmi(*command.split(), "--help")
     assert status == 0
@@ -548,6 +549,67 @@ def test_a_resumed_run_would_have_come_by_the_epochs_that_are_done(graphmi, trai
     status, _, err = graphmi("train", "--out", folder, "--resume", *now.split())
     assert (status, err.count("\n"), sentence in err) == (2, 1, True)
     assert written == {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_refit_takes_the_best_epochs_of_a_run_and_trains_on_validation_too(graphmi, trained, tmp_path, monkeypatch):
+    ranked, values = Experiment._validation, iter([0.1, 0.3, 0.2, 0.1])
+
+    def validation(self, dataset):
+        metrics = ranked(self, dataset)
+        return lambda model: {**metrics(model), "ndcg@20": next(values)}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Experiment, "_validation", validation)
+        first = trained("first", "interest-gcn", "--trainer.validate_every", "1")
+    assert result(first)["best_epoch"] == 2
+    status, out, err = graphmi("refit", first)
+    assert (status, err) == (0, "")
+    assert "The last of 2 epochs on training and validation." in out
+    assert "validation" not in out.split("\n")[3]
+    again, refit = result(tmp_path / "first-refit"), tmp_path / "first-refit"
+    assert (again["epochs"], again["best_epoch"], again["valid_metrics"]) == (2, 2, {})
+    assert again["protocol"]["trained on"] == "training and validation"
+    assert again["data"]["train"] == result(first)["data"]["train"] + result(first)["data"]["valid"]
+    assert again["data"]["test"] == result(first)["data"]["test"]
+    assert graphmi("evaluate", refit)[::2] == (0, "")
+    assert result(refit, "evaluation-test.json")["metrics"] == again["metrics"]
+    status, _, err = graphmi("evaluate", refit, "--split", "valid")
+    assert (status, "validation items were trained on" in err) == (1, True)
+    status, _, err = graphmi("compare", first, refit)
+    assert (status, "differ in 'trained on' (unset and training and validation)" in err) == (1, True)
+    assert graphmi("train", "--config", refit / "config.yaml", "--out", tmp_path / "repeated")[0] == 0
+    assert_same_run(refit, tmp_path / "repeated")
+    assert graphmi("refit", first, "--seed", "7", "--out", tmp_path / "other")[0] == 0
+    assert result(tmp_path / "other")["seed"] == 7
+    assert graphmi("compare", refit, tmp_path / "other")[0] == 0
+    assert graphmi("report", refit, "--out", tmp_path / "report.html")[::2] == (0, "")
+    assert graphmi("train", "--out", refit, "--resume", "--trainer.epochs", "3")[::2] == (0, "")
+    assert result(refit)["best_epoch"] == 3
+    status, _, err = graphmi("refit", first)
+    assert (status, err.count("\n"), "first-refit" in err) == (1, 1, True)
+
+
+def test_an_interrupted_refit_is_resumed(graphmi, trained, tmp_path, monkeypatch):
+    first = trained("first")
+    assert graphmi("refit", first, "--out", tmp_path / "whole")[0] == 0
+    with monkeypatch.context() as patch:
+        interrupt(patch, at=3)
+        status, _, err = graphmi("refit", first)
+    assert (status, "the state after epoch" in err) == (130, True)
+    assert graphmi("train", "--out", tmp_path / "first-refit", "--resume")[::2] == (0, "")
+    assert_same_run(tmp_path / "whole", tmp_path / "first-refit")
+
+
+def test_refit_of_what_has_no_epochs_or_has_not_ended(graphmi, trained, tmp_path, monkeypatch):
+    assert graphmi("refit", trained("first", "popularity"))[::2] == (0, "")
+    assert result(tmp_path / "first-refit")["epochs"] == 0
+    for folder, sentence in ((tmp_path / "none", "is not a run folder"), (tmp_path / "run", "the run has not ended")):
+        if folder.name == "run":
+            with monkeypatch.context() as patch:
+                interrupt(patch, at=3)
+                graphmi("train", "mf", *QUICK, "--out", folder)
+        status, _, err = graphmi("refit", folder)
+        assert (status, err.count("\n"), sentence in err) == (1, 1, True)
 
 
 @pytest.mark.parametrize("form", ["80", 80])

@@ -3,8 +3,12 @@
 import pytest
 import torch
 
+from graphmi.config import experiment
+from graphmi.data import Interactions, to_graph
+from graphmi.evaluator import Evaluator
 from graphmi.experiment import Experiment
-from graphmi.models import Popularity
+from graphmi.models import EASE, Popularity
+from graphmi.run import RunFolder
 
 
 class Recording(Popularity):
@@ -45,3 +49,33 @@ def test_validation_ranks_for_all_where_there_are_no_more(valid_users):
 def test_a_sample_of_nobody_is_refused():
     with pytest.raises(ValueError, match=r"'valid_users' must be at least 1 \(got 0\)"):
         fitted(valid_users=0)
+
+
+def test_refit_fits_on_validation_too_and_tests_the_same():
+    made = Experiment(data="planted:num_users=80,num_items=160", model=EASE, replicates=0, refit=True)
+    dataset = made.dataset()
+    found = made.train(dataset)
+    assert found.valid == {}
+    plain = Experiment(data="planted:num_users=80,num_items=160", model=EASE, replicates=0).dataset()
+    train, valid = plain.train, plain.valid
+    both = Interactions(
+        torch.cat([train.user, valid.user]), torch.cat([train.item, valid.item]), train.users, train.items
+    )
+    by_hand = EASE(to_graph(both))
+    assert found.test.metrics == Evaluator(plain.test, plain.test_history)(by_hand).metrics
+    assert found.test.metrics != Evaluator(plain.test, plain.test_history)(EASE(plain.graph())).metrics
+    with pytest.raises(ValueError, match="validation items were trained on"):
+        made.evaluate(found.model, dataset, "valid")
+
+
+def test_refit_trains_all_epochs_on_pairs_of_validation(tmp_path):
+    world = "planted:num_users=50,num_items=60,interactions_per_user=8"
+    made = experiment("mf", world, refit=True, trainer__epochs=3, trainer__patience=1, trainer__progress=False)
+    dataset = made.dataset()
+    fitted = made.fit(dataset, RunFolder(tmp_path))
+    assert (fitted.valid, fitted.history.epochs, fitted.history.best_epoch) == ({}, 3, 3)
+    assert fitted.history.pairs == 3 * 50 * 7  # all but the item of the test
+    drawn = made.sampler(dataset.graph())(dataset.valid.user.repeat(200), dataset.valid.item.repeat(200))
+    own = dataset.valid.item[dataset.valid.user.argsort()]
+    assert not (drawn.item.view(200, 50, -1) == own[dataset.valid.user].view(1, 50, 1)).any()
+    assert not any("ndcg@20" in row for row in RunFolder(tmp_path).read_metrics())

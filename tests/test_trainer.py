@@ -100,6 +100,33 @@ def numbers(history):
     return [{k: v for k, v in row.items() if k not in ("seconds", "pairs_per_second")} for row in history.rows]
 
 
+def test_without_validation_the_last_weights_are_kept(tmp_path):
+    better = count()
+    model, history = fit(4, validate=lambda model: {"ndcg@20": next(better)})  # the last epoch is the best
+    assert history.best_epoch == 4
+    other, without = fit(4, validate=None, settings={"patience": 1, "validate_every": 3}, folder=RunFolder(tmp_path))
+    assert without.epochs == without.best_epoch == 4
+    assert (without.best_metrics, without.stale) == ({}, 0)
+    assert [row["loss"] for row in without.rows] == [row["loss"] for row in history.rows]
+    saved = RunFolder(tmp_path).read_tensors("model")
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name])
+        assert torch.equal(value, saved[name])
+    longer, _ = fit(6, validate=None, folder=RunFolder(tmp_path), resume=True)
+    whole, _ = fit(6, validate=None)
+    assert all(torch.equal(value, longer.state_dict()[name]) for name, value in whole.state_dict().items())
+    assert not torch.equal(longer.users, other.users)
+
+
+def test_without_validation_an_average_is_kept():
+    averaged, _ = fit(3, validate=None, settings={"weight_average": 0.9})
+    better = count()
+    validated, _ = fit(3, validate=lambda model: {"ndcg@20": next(better)}, settings={"weight_average": 0.9})
+    plain, _ = fit(3, validate=None)
+    assert torch.equal(averaged.users, validated.users)
+    assert not torch.equal(averaged.users, plain.users)
+
+
 def test_equals_a_loop_written_out():
     model, history = fit(3, Factors(), settings={"gradient_clip": 0.05, "weight_decay": 0.1})
     other, loss, loader = Factors(), Loss(), Loader()

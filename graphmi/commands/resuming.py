@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphmi.config import Config, settings
+from graphmi.experiment import Experiment
 from graphmi.run import RunFolder
-from graphmi.trainer import Trainer
 from graphmi.usage import UsageError
 
 __all__ = ["check_epochs", "check_options"]
@@ -34,18 +34,18 @@ def check_options(folder: RunFolder, before: Config, now: Config) -> None:
             )
 
 
-def check_epochs(folder: RunFolder, trainer: Trainer) -> None:
+def check_epochs(folder: RunFolder, experiment: Experiment) -> None:
     """Check that a run with these epochs and patience, never interrupted, would have had the epochs that are done.
 
     Args:
         folder: The run.
-        trainer: What it is to be continued with.
+        experiment: What it is to be continued with.
 
     Raises:
         UsageError: If it would stop before, or validate at other epochs.
         ValueError: If the state of the run is damaged.
     """
-    state = folder.read_state()
+    state, trainer = folder.read_state(), experiment.trainer
     if state is None:
         return
     with folder.reading("resume.pt"):
@@ -53,6 +53,8 @@ def check_epochs(folder: RunFolder, trainer: Trainer) -> None:
     done, run = len(rows), f"the run in '{folder.path}'"
     if trainer.epochs < done:
         raise UsageError(f"'--trainer.epochs' is {trainer.epochs}, but {run} has {done} done: ask for {done} or more")
+    if experiment.refit:  # which validates nothing
+        return
     due, validated = done % trainer.validate_every == 0 or done == trainer.epochs, trainer.monitor in rows[-1]
     if due != validated:  # the last epoch is validated whenever it comes
         raise UsageError(

@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> None:
     config = _config(request, parser)
     experiment = config.experiment()
     if request.resume:
-        check_epochs(request.folder, experiment.trainer)
+        check_epochs(request.folder, experiment)
     dataset = experiment.dataset()  # in several processes, none goes on before all have looked at the folder
     folder = _begin(request, config, experiment, dataset)
     trained = _train(folder, request.resume, experiment, dataset)
@@ -194,7 +194,8 @@ def _train(folder: RunFolder, resume: bool, experiment: Experiment, dataset: Dat
 def _finish(folder: RunFolder, config: Config, experiment: Experiment, dataset: Dataset, trained: Trained) -> None:
     """Write what the run came to, and show it."""
     result = save_run(folder, experiment, dataset, trained, config.to_dict())
-    accuracy = metrics_table(experiment.data, {"validation": result["valid_metrics"], "test": result["metrics"]})
+    parts = {"validation": result["valid_metrics"], "test": result["metrics"]}
+    accuracy = metrics_table(experiment.data, {name: found for name, found in parts.items() if found})
     Console().print(accuracy, *result_tables(result, experiment.trainer.monitor))
     say(_summary(folder, result))
 
@@ -203,7 +204,10 @@ def _summary(folder: RunFolder, result: Mapping[str, Any]) -> str:
     timings, where = result["timings"], f"in '{folder.path}'"
     if not result["epochs"]:
         return f"Nothing to train; the run is {where}."
+    kept = f"Best of {result['epochs']} epochs on validation: {result['best_epoch']}."
+    if not result["valid_metrics"]:
+        kept = f"The last of {result['epochs']} epochs on training and validation."
     return (
-        f"Best of {result['epochs']} epochs on validation: {result['best_epoch']}. Training took "
-        f"{timings['train_seconds']:.1f} s ({timings['pairs_per_second']:,.0f} pairs/s). The run is {where}."
+        f"{kept} Training took {timings['train_seconds']:.1f} s ({timings['pairs_per_second']:,.0f} pairs/s). "
+        f"The run is {where}."
     )

@@ -1,8 +1,9 @@
 """Interactions split into training, validation and test."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
+import torch
 from torch import Tensor
 
 from graphmi.data.errors import DataError
@@ -107,6 +108,15 @@ class Dataset:
     def graph(self) -> "HeteroData":
         """Return the graph of the training interactions, see :func:`graphmi.data.graph.to_graph`."""
         return to_graph(self.train)
+
+    def refit(self) -> "Dataset":
+        """Return the same test for a model that is trained on the validation items, too, and on what comes with them.
+
+        Rows keep their order: training, what was known at validation besides, validation.
+        """
+        known = torch.isin(self.valid_history.pairs(), self.train.pairs())
+        train = self.train.followed_by(self.valid_history.take(~known)).followed_by(self.valid)
+        return replace(self, train=train, protocol={**self.protocol, "trained on": "training and validation"})
 
     def targets(self, part: Part) -> Interactions:
         """Return the interactions to be predicted in ``"valid"`` or ``"test"``."""

@@ -175,6 +175,22 @@ class Interactions:
             weight=None if self.weight is None else self.weight.index_select(0, index),
         )
 
+    def followed_by(self, other: "Interactions") -> "Interactions":
+        """Return these rows, and after them those of another part; times and weights where both have them.
+
+        Raises:
+            ValueError: If the other part has other vocabularies.
+        """
+        if (other.users, other.items) != (self.users, self.items):
+            raise ValueError("interactions that follow others must have their vocabularies")
+        return replace(
+            self,
+            user=torch.cat([self.user, other.user]),
+            item=torch.cat([self.item, other.item]),
+            time=_joined(self.time, other.time),
+            weight=_joined(self.weight, other.weight),
+        )
+
     def compact(self) -> "Interactions":
         """Return the same rows without the users and items that have none; indices are renumbered."""
         kept_users, user = _renumber(self.user, self.num_users)
@@ -227,6 +243,10 @@ class Interactions:
         if labels is not None:
             named = labels.item, labels.category, pl.Series(labels.names, dtype=pl.String)
         return digest(self.users.ids, self.items.ids, *rows, *named)
+
+
+def _joined(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+    return None if one is None or other is None else torch.cat([one, other])
 
 
 def _renumber(index: Tensor, size: int) -> tuple[Tensor, Tensor]:

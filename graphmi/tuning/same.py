@@ -18,7 +18,7 @@ Space = Mapping[str, BaseDistribution]
 """Where to search: the distribution of each option, by its name on the command line."""
 
 # all trials are compared on the same data, by the same measure
-_DATA = ("data", "columns", "filter", "split", "groups", "k", "repeat", "valid_users", "replicates", "seed")
+_DATA = ("data", "columns", "filter", "split", "groups", "k", "repeat", "valid_users", "replicates", "refit", "seed")
 
 
 def require_same(
@@ -59,6 +59,8 @@ def require_searchable(values: Mapping[str, Any], space: Space) -> None:
     Raises:
         UsageError: If not.
     """
+    if values["refit"]:
+        raise UsageError("'refit' is true, and a search chooses by validation: search without it, and refit the best")
     for name in space:
         if name.partition(".")[0] in _DATA:
             raise UsageError(f"'{name}' decides on the data or the measure, which all trials must share")

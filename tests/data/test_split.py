@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -52,6 +53,11 @@ def check_in_matrix(data, dataset):
     assert sorted(rows(dataset.known("test"))) == sorted(rows(dataset.train) + rows(dataset.valid))
     assert dataset.targets("valid") is dataset.valid
     assert dataset.targets("test") is dataset.test
+
+
+def ordered(part):
+    """Return every row in the order of time within its user, ties by row."""
+    return sorted(rows(part), key=lambda row: (row[0], row[2]))
 
 
 @given(tables())
@@ -338,3 +344,47 @@ def test_leave_one_out_of_movielens_1m(shared_data):
     position = data.time.new_zeros(6040).scatter_reduce(0, data.user, data.time, "amax")
     assert torch.equal(dataset.test.time, position[dataset.test.user])
     assert torch.equal(dataset.valid.time, position[dataset.valid.user] - 1)
+
+
+# --- validation becomes training
+
+
+SPLITS = [LeaveOneOut(), RandomSplit(), TemporalSplit(valid=0.3, test=0.2), HeldOutUsers(valid=0.3, test=0.3)]
+
+
+@given(tables(min_per_user=3), st.sampled_from(SPLITS))
+def test_refit_trains_on_validation_and_what_was_known_there_and_keeps_the_test(data, split):
+    try:
+        dataset = split(data)
+    except DataError:
+        reject()
+    refit = dataset.refit()
+    expected = {row for part in (dataset.train, dataset.valid, dataset.known("valid")) for row in rows(part)}
+    assert sorted(rows(refit.train)) == sorted(expected)  # none twice
+    edges = {(user, item) for user, item, _ in expected}
+    assert set(map(tuple, refit.graph()["user", "interacts", "item"].edge_index.T.tolist())) == edges
+    assert rows(refit.test) == rows(dataset.test)
+    assert rows(refit.known("test")) == rows(dataset.known("test"))
+    assert refit.protocol == {**dataset.protocol, "trained on": "training and validation"}
+    assert refit.fingerprint() != dataset.fingerprint()
+    if not isinstance(split, HeldOutUsers):  # histories are in their order, ties too
+        histories = {user: [row for row in rows(refit.train) if row[0] == user] for user in range(data.num_users)}
+        validated = {user: [row for row in rows(dataset.valid) if row[0] == user] for user in range(data.num_users)}
+        assert all(history[-len(last) :] == last for user, history in histories.items() if (last := validated[user]))
+
+
+@given(tables(min_per_user=3))
+def test_refit_histories_are_those_known_in_the_test(data):
+    dataset = LeaveOneOut()(data)
+    assert ordered(dataset.refit().train) == ordered(dataset.known("test"))
+
+
+def test_parts_that_follow_have_the_same_ids_and_what_both_have():
+    one = of([1, 2], [7, 8], time=[3, 4], rating=[1.0, 2.0])
+    two = replace(one, weight=None).take(torch.tensor([1]))
+    both = one.followed_by(two)
+    assert (both.user.tolist(), both.item.tolist(), both.time.tolist()) == ([0, 1, 1], [0, 1, 1], [3, 4, 4])
+    assert both.weight is None
+    assert one.followed_by(one).weight.tolist() == [1.0, 2.0, 1.0, 2.0]
+    with pytest.raises(ValueError, match="must have their vocabularies"):
+        one.followed_by(of([1, 3], [7, 8]))

@@ -250,7 +250,7 @@ def test_the_time_budget_is_in_minutes(tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_searched_is_refused(tmp_path):
-    measure = ("data", "columns.num_users", "filter", "split.seed", "groups.by", "k", "repeat", "replicates", "seed")
+    measure = ("data", "columns.num_users", "filter", "split.seed", "groups.by", "k", "repeat", "refit", "seed")
     unknown = ("trainer.learnin_rate", "did you mean learning_rate")
     for name, message in (unknown, *((name, f"'{name}' decides on the data or the measure") for name in measure)):
         with pytest.raises(UsageError, match=message):
@@ -259,6 +259,8 @@ def test_what_cannot_be_searched_is_refused(tmp_path):
         Search(config(), RATE, tmp_path / "s").run(trials=0)
     with pytest.raises(ValueError, match=r"'seed' must be at least 0 \(got -1\)"):
         Search(config(), RATE, tmp_path / "s", seed=-1)
+    with pytest.raises(UsageError, match="'refit' is true, and a search chooses by validation"):
+        Search(config("mf", "--refit", "true"), RATE, tmp_path / "s")
     with pytest.raises(UsageError, match="has 1 objectives, and 2"):
         Search(config(), RATE, tmp_path / "s", spread=True)
     with pytest.raises(ValueError, match="is complete"):

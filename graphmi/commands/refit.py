@@ -1,0 +1,41 @@
+"""The command ``graphmi refit``."""
+
+from collections.abc import Sequence
+
+from graphmi.commands import train
+from graphmi.run import RunFolder
+from graphmi.usage import command_parser, parse
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command.
+
+    Args:
+        arguments: The words after ``graphmi refit``.
+
+    Raises:
+        UsageError: If an option is unknown.
+        FileNotFoundError: If the run has not ended.
+        FileExistsError: If the folder holds a run already.
+        KeyboardInterrupt: If it was interrupted; the message says how to continue.
+    """
+    parser = command_parser(
+        "refit",
+        "Train the model of a run again on training and validation items together, for as many epochs as validation "
+        "found best, and test it. The test stays the same, but more was learned from: do so with all models of a "
+        "comparison, or with none. 'graphmi train --out DIR --resume' continues where it was interrupted.",
+    )
+    parser.add_argument("run", type=str, help="Run folder.")
+    parser.add_argument("--out", type=str, help="The new run folder; RUN-refit if omitted.")
+    parser.add_argument("--seed", type=int, help="Another seed than that of the run.")
+    options = parse(parser, arguments)
+    run = RunFolder(options.run)
+    words = ["--config", str(run.require().path / "config.yaml"), "--refit", "true"]
+    words += ["--out", options.out or f"{run.path}-refit"]
+    if epochs := run.read_result()["best_epoch"]:
+        words += ["--trainer.epochs", str(epochs)]
+    if options.seed is not None:
+        words += ["--seed", str(options.seed)]
+    train.main(words)
