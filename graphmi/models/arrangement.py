@@ -113,8 +113,8 @@ class Arrangement:
         if isinstance(index, Tensor) and index.numel() > (num_rows := layers[-1].size(0)):
             return self._mean(layers, slice(num_rows)).index_select(0, index)
         first, *rest = (_rows(layer, index) for layer in layers)
-        mean = sum(rest, start=first) / len(layers)
-        return unit(mean) if self.normalize else mean
+        total = sum(rest, start=first)
+        return unit(total) if self.normalize else total / len(layers)
 
     def _scaled(self, parts: Tensor, own: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
         if not self.normalize:

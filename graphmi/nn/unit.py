@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.autograd.function import FunctionCtx
 
 __all__ = ["unit"]
 
@@ -11,7 +12,35 @@ _LEAST = 1e-12
 def unit(x: Tensor) -> Tensor:
     """Return vectors ``[..., dim]`` at length one; 0 with gradient 0 where they are no longer than 1e-12.
 
-    With :func:`torch.nn.functional.normalize` a vector of zeros has a gradient of 1e12 times what comes in.
+    With :func:`torch.nn.functional.normalize` a vector of zeros has a gradient of 1e12 times what comes in. The
+    gradient is that of the whole, in a third of the operations that its parts take.
     """
+    if torch.compiler.is_compiling() or not (x.requires_grad and torch.is_grad_enabled()):
+        return x / _length(x)
+    out: Tensor = _Unit.apply(x)  # type: ignore[no-untyped-call]
+    return out
+
+
+def _length(x: Tensor) -> Tensor:
     length: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    return x / length.masked_fill(length <= _LEAST, torch.inf)
+    return length.masked_fill(length <= _LEAST, torch.inf)
+
+
+class _Unit(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
+        length = _length(x)
+        out = x / length
+        ctx.save_for_backward(x, out, length)
+        return out
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, grad: Tensor) -> Tensor:
+        saved: tuple[Tensor, Tensor, Tensor] = ctx.saved_tensors  # type: ignore[attr-defined]
+        x, out, length = saved
+        if torch.is_grad_enabled():  # the gradient is differentiated, too
+            length = _length(x)
+            out = x / length
+            return (grad - out * (grad * out).sum(-1, keepdim=True)) / length
+        along = torch.linalg.vecdot(grad, out).unsqueeze(-1)
+        return torch.addcmul(grad, out, along, value=-1).div_(length)

@@ -18,3 +18,9 @@ def test_gradients_are_those_of_normalize():
     x = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
     torch.testing.assert_close(unit(x), F.normalize(x, dim=-1))
     assert torch.autograd.gradcheck(unit, x)
+    assert torch.autograd.gradgradcheck(unit, x)
+    incoming = torch.randn(3, 4, dtype=torch.float64)
+    (found,) = torch.autograd.grad(unit(x), x, incoming)
+    (expected,) = torch.autograd.grad(F.normalize(x, dim=-1), x, incoming)
+    torch.testing.assert_close(found, expected)
+    assert not unit(x.detach()).requires_grad

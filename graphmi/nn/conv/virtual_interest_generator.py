@@ -10,6 +10,7 @@ from torch_geometric.utils import softmax
 from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.autocast import widened
 from graphmi.nn.conv.edges import node_pair, prepare
+from graphmi.nn.conv.spread import spread
 from graphmi.nn.sparse import propagate
 from graphmi.nn.unit import unit
 from graphmi.ranges import at_least, one_of
@@ -105,8 +106,7 @@ class VirtualInterestGenerator(nn.Module):
             shares = self._neighbor_share(adjacency, source).unbind(-1)
             virtual = torch.stack([propagate(adjacency.with_value(adjacency.value * each), source) for each in shares])
         else:
-            share = self._share(source).t().unsqueeze(-1)
-            virtual = propagate(adjacency, share * source)  # [num_interests, num_dst, dim]
+            virtual = propagate(adjacency, spread(self._share(source), source))  # [num_interests, num_dst, dim]
         return virtual.transpose(0, 1)  # [num_dst, num_interests, dim]
 
     def summed(self, source: Tensor, adjacency: Adjacency) -> Tensor:

@@ -1,0 +1,29 @@
+import pytest
+import torch
+
+from graphmi.nn.conv.spread import spread
+
+
+@pytest.mark.parametrize("num_src", [1, 511, 1200])  # none, one and two whole blocks of rows before the last
+def test_sources_are_divided_as_written_out(num_src):
+    share = torch.rand(num_src, 3, dtype=torch.float64, requires_grad=True)
+    source = torch.randn(num_src, 5, dtype=torch.float64, requires_grad=True)
+    found = spread(share, source)
+    assert found.shape == (3, num_src, 5)
+    for k in range(3):
+        torch.testing.assert_close(found[k], share[:, k : k + 1] * source)
+    incoming = torch.randn(num_src, 3, 5, dtype=torch.float64).transpose(0, 1)  # not as it lies in memory
+    of_share, of_source = torch.autograd.grad(found, (share, source), incoming)
+    torch.testing.assert_close(of_share, torch.einsum("knd,nd->nk", incoming, source))
+    torch.testing.assert_close(of_source, torch.einsum("knd,nk->nd", incoming, share))
+
+
+def test_gradients_and_theirs():
+    share = torch.rand(4, 2, dtype=torch.float64, requires_grad=True)
+    source = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(spread, (share, source))
+    assert torch.autograd.gradgradcheck(spread, (share, source))
+    assert torch.autograd.gradcheck(lambda each: spread(each, source.detach()), (share,))
+    assert torch.autograd.gradcheck(lambda each: spread(share.detach(), each), (source,))
+    share, source = torch.rand(4, 2).bfloat16(), torch.randn(4, 3, requires_grad=True)
+    assert spread(share, source).dtype == torch.float32  # of two formats the wider
