@@ -8,10 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from graphmi.kernels import use_triton
 from graphmi.losses.hits import Hits, Places, leave_out, of_blocks
 from graphmi.losses.in_cache import NegativeVectors, bounded, powers_, rows_of_block
 from graphmi.losses.partition import log_partition
-from graphmi.losses.products import WIDE, in_parts, without_invalid
+from graphmi.losses.products import WIDE, in_parts, partition_of_products, without_invalid
 from graphmi.nn.autocast import autocast_dtype
 from graphmi.nn.powers import LOG2_E
 
@@ -37,9 +38,13 @@ def partition_of_best(
     Returns:
         The log-partition, and the largest products at the places, ``[num_places]``, whether they count or not.
     """
-    right = negatives.vectors
+    right, correction, hits, valid = negatives
     full = autocast_dtype(left) is None and left.dtype == right.dtype and left.dtype in (torch.float32, torch.float64)
-    if not full or left.device.type != "cpu" or torch.compiler.is_compiling():
+    plain = not full or left.device.type != "cpu" or torch.compiler.is_compiling()
+    if left.size(1) == 1 and (plain or use_triton(left)):
+        best = (left.squeeze(1).index_select(0, places.row) * F.embedding(places.column, right)).sum(-1)
+        return partition_of_products(left, right, correction, temperature, hits, valid).squeeze(1), best
+    if plain:
 
         def partition(neg: Tensor, correction: Tensor | None, hits: Hits | None) -> Tensor:
             return log_partition(neg, correction, temperature, hits)
@@ -106,7 +111,8 @@ class _Best(torch.autograd.Function):
     def forward(ctx: FunctionCtx, left: Tensor, right: Tensor, rest: _Rest) -> tuple[Tensor, Tensor]:
         batch, num_vectors, width = *left.shape[:2], len(right)
         correction, hits, valid, scale, places = rest
-        size = rows_of_block(num_vectors * width // 2)  # what is read most often is a fraction of the products
+        # what is read most often is a fraction of the products, or the products themselves
+        size = rows_of_block(num_vectors * width // min(num_vectors, 2))
         total, largest = left.new_zeros(2, batch, 1, 1).unbind()
         small = bounded(left, right, correction, scale)
         rows = [torch.split(each, size) for each in (left * (scale * LOG2_E), total, largest)]
@@ -123,10 +129,12 @@ class _Best(torch.autograd.Function):
             _of_blocks(places, size, len(nothing)),
             strict=True,
         ):
-            products, term = buffer[: len(x)], left.new_empty(len(x), 1, width)
+            term = left.new_empty(len(x), 1, width)
+            products = term if num_vectors == 1 else buffer[: len(x)]
             torch.mm(x.flatten(0, 1), columns, out=products.view(-1, width))
-            torch.amax(products, 1, keepdim=True, out=term)
-            chosen.append(_first(products.eq_(term)))
+            if num_vectors > 1:
+                torch.amax(products, 1, keepdim=True, out=term)
+                chosen.append(_first(products.eq_(term)))
             best.append(term[at.row, 0, at.column])
             if more is not None:
                 term.add_(more, alpha=LOG2_E)
@@ -134,7 +142,7 @@ class _Best(torch.autograd.Function):
             powers_(term, sums, most, small, which)
             terms.append(term)
         ctx.save_for_backward(left, right, total, *terms, *chosen)
-        ctx.rest, ctx.size = rest, size  # type: ignore[attr-defined]
+        ctx.rest, ctx.size, ctx.blocks = rest, size, len(terms)  # type: ignore[attr-defined]
         return (total.log() + largest / LOG2_E).flatten(), torch.cat(best) / (scale * LOG2_E)
 
     @staticmethod
@@ -143,7 +151,8 @@ class _Best(torch.autograd.Function):
         left, right, total, *kept = ctx.saved_tensors  # type: ignore[attr-defined]
         num_vectors, (width, dim) = left.size(1), right.shape
         rest, size, learns = ctx.rest, ctx.size, ctx.needs_input_grad[1]  # type: ignore[attr-defined]
-        terms, chosen = kept[: len(kept) // 2], kept[len(kept) // 2 :]
+        blocks: int = ctx.blocks  # type: ignore[attr-defined]
+        terms, chosen = kept[:blocks], kept[blocks:] or [None] * blocks  # of one vector nothing was chosen
         share = (rest.scale * grad.view(-1, 1, 1) / total).where(total > 0, 0)
         places = _of_blocks(rest.places, size, len(terms))
         of_left, of_right = left.new_empty(left.shape), left.new_zeros((dim, width) if learns else 0)
@@ -153,7 +162,7 @@ class _Best(torch.autograd.Function):
         for x, shares, out, term, choice, at, slope in zip(*rows, terms, chosen, places, of_places, strict=True):
             slopes = term * shares
             slopes.index_put_((at.row, torch.zeros_like(at.row), at.column), slope, accumulate=True)
-            flat = buffer[: len(x)].copy_(choice).mul_(slopes).view(-1, width)
+            flat = (slopes if choice is None else buffer[: len(x)].copy_(choice).mul_(slopes)).view(-1, width)
             torch.mm(flat, right, out=out.view(-1, dim))
             if learns:
                 of_right.addmm_(x.flatten(0, 1).T, flat)

@@ -224,6 +224,8 @@ class _Partition:
         return self.objective.partition_of_products(vectors, self.negatives_of(vectors))
 
     def of_best(self, vectors: Tensor) -> tuple[Tensor, Tensor | None]:
+        if self.positives is None and vectors.size(1) == 1:
+            return self(vectors).squeeze(1), None
         nowhere = torch.empty(0, dtype=torch.int64, device=vectors.device)
         places = Places(nowhere, nowhere) if self.positives is None else self.positives
         found, best = self.objective.partition_of_best(vectors, self.negatives_of(vectors[:, :1]), places)

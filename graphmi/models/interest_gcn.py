@@ -18,17 +18,19 @@ from graphmi.models.graph import EdgeBuffers, require_users, user_item_adjacency
 from graphmi.models.kept import keeping, kept
 from graphmi.models.lookup import Lookup
 from graphmi.models.sampled import as_layers, per_hop, read_hops
-from graphmi.models.stacked import Layers, stacked, stacked_for_users
+from graphmi.models.stacked import Layers, stacked, stacked_for_few, stacked_for_users
 from graphmi.neighbors import Hops, sample_hops
 from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.conv import EdgeWeight, LightGCNWeight, MultiInterestConv
 from graphmi.nn.conv.center_aggregator import Center
 from graphmi.nn.conv.virtual_interest_generator import Attention
 from graphmi.ranges import at_least, positive
+from graphmi.sorting import rank
 from graphmi.typing import Batch, Contributions, Representations
 
 __all__ = ["InterestGCN"]
 
+_FEW = 4  # so many times as many users and edges there must be
 _EDGE_DOT = (
     "'center' = 'edge_dot' reads the neighbours' virtual interests, which are not there for drawn neighbourhoods: take "
     "another 'center'"
@@ -149,6 +151,8 @@ class InterestGCN(Model):
         self.num_interests = num_interests
         self.arrangement = Arrangement(score, normalize, dynamic_interests)
         self.users_alone = score == "user_virtual" and center == "sum" and num_interests > 1 and not own
+        plain = center == "sum" or (num_interests == 1 and center != "edge_dot")
+        self.few_users = score == "user_virtual" and plain and num_layers > 0 and not own
         self.num_pairs = int(adjacency.rowptr[self.num_users])
         self.edges = EdgeBuffers(adjacency)
         self.embedding = nn.Embedding(adjacency.size[0], embedding_dim, sparse=sparse)
@@ -183,6 +187,8 @@ class InterestGCN(Model):
             return self._drawn(batch)
         if self.by_latest and not self.training:
             return self._by_items(self._readers(batch))
+        if self.training and self.few_users and self._are_few(batch.user):
+            return self._for_few(batch.user)
         virtuals, centers = self._layers()
         ego, items = self.embedding.weight, slice(self.num_users, None)
         vectors = self._vectors(virtuals, centers)
@@ -293,6 +299,26 @@ class InterestGCN(Model):
             return self.propagate()
         halves = self.edges().halves(self.num_users, self.num_pairs)
         return stacked_for_users(self._convs(), self.embedding.weight, self.num_interests, *halves)
+
+    def _are_few(self, user: Tensor) -> bool:
+        """Return whether users have so few of the edges that what is made for them alone pays; on the CPU."""
+        if not user.is_cpu or torch.compiler.is_compiling() or _FEW * user.numel() > self.num_users:
+            return False
+        rowptr = self.edges().rowptr
+        return _FEW * int((rowptr[user + 1] - rowptr[user]).sum()) <= self.num_pairs
+
+    def _for_few(self, user: Tensor) -> Representations:
+        few, row = rank(user)
+        edges, ego = self.edges(), self.embedding.weight
+        _, to_item = edges.halves(self.num_users, self.num_pairs)
+        virtuals, centers = stacked_for_few(self._convs(), ego, few, edges, to_item)
+        return Representations(
+            interests=self.arrangement.users(virtuals, centers, row),
+            items=self.arrangement.items(virtuals, centers, slice(None)),
+            interest_mask=self.arrangement.active(virtuals, row),
+            ego_users=ego.index_select(0, user),
+            ego_items=ego[self.num_users :],
+        )
 
     def _vectors(self, virtuals: list[Tensor], centers: list[Tensor]) -> Tensor:
         """Return the vectors of all items; in evaluation mode those that were kept."""

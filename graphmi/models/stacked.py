@@ -59,5 +59,42 @@ def stacked_for_users(
     return virtuals, centers
 
 
+def stacked_for_few(
+    convs: Sequence[MultiInterestConv], center: Tensor, user: Tensor, edges: Adjacency, to_item: Adjacency
+) -> Layers:
+    """Return virtual interests of some users ``[num, num_interests, dim]`` and centers of items, layer 0 first.
+
+    Where centers are sums, no layer needs the virtual interests of others, and the last one no centers of users.
+    Layer 0 has the center as the one interest, ``[num, 1, dim]``.
+
+    Args:
+        convs: The layers, with ``center="sum"`` or one interest.
+        center: Centers before the first one, users first, ``[num_nodes, dim]``.
+        user: The users, ``[num]``, on the CPU.
+        edges: All edges.
+        to_item: Those from users to items.
+    """
+    sizes = [*to_item.size]
+    to_few = _edges_to(user, edges, sizes[0])
+    users, items = torch.split(center, sizes)
+    virtuals, centers = [users.index_select(0, user).unsqueeze(1)], [items]
+    for layer, conv in enumerate(convs, start=1):
+        virtuals.append(conv.generator((items, None), to_few, size=to_few.size))
+        if layer < len(convs):
+            center = conv.generator.summed(center, edges)
+            users, items = torch.split(center, sizes)
+        else:
+            items = conv.generator.summed(users, to_item)
+        centers.append(items)
+    return virtuals, centers
+
+
+def _edges_to(user: Tensor, edges: Adjacency, num_users: int) -> Adjacency:
+    """Return the edges from items to some users, of those between users and items."""
+    entries, row = edges.entries(user)
+    item = edges.col[entries].long() - num_users
+    return Adjacency.from_sorted(item, row, edges.value[entries], size=(edges.size[0] - num_users, len(user)))
+
+
 def _alike(center: Tensor, num_interests: int) -> Tensor:
     return center.unsqueeze(1).expand(-1, num_interests, -1)

@@ -10,6 +10,7 @@ from graphmi.nn.autocast import widened
 __all__ = ["sddmm", "spmm"]
 
 _COLUMNS = 32  # per product; half as many where this many would not fit into the shared cache
+_NEAR = 2**20  # bytes: about the cache of one core
 _FAR = 2**25  # bytes: about the cache of all cores
 _DENSE = 50  # entries per row of x
 
@@ -46,12 +47,14 @@ def _computable(x: Tensor) -> Tensor:
 def _width(num_edges: int, x: Tensor) -> int:
     """Return how many columns of ``x`` to multiply at a time.
 
-    Every entry of the matrix fetches a row of ``x``. Where many entries fetch the same, or rows come from beyond the
-    caches, narrow ones that stay in a cache are worth reading the matrix several times.
+    Every entry of the matrix fetches a row of ``x``. Where all do not stay in the cache of a core anyhow, and many
+    entries fetch the same or rows come from beyond all caches, narrow rows that do are worth reading the matrix
+    several times.
     """
     num_src, dim = x.shape[-2:]
     size = num_src * x.element_size()  # bytes of a column
-    if x.device.type != "cpu" or (num_edges < _DENSE * num_src and dim * size <= _FAR):
+    near = dim * size <= (_FAR if num_edges < _DENSE * num_src else _NEAR)
+    if x.device.type != "cpu" or near:
         return max(dim, 1)
     return _COLUMNS // 2 if _COLUMNS * size > _FAR // 2 else _COLUMNS
 

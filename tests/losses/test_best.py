@@ -28,12 +28,16 @@ def vectors(*shape, seed=0):
 @pytest.mark.parametrize("hits", HITS.values(), ids=HITS)
 @pytest.mark.parametrize("valid", [None, vectors(7, 5, seed=5) > -0.5], ids=["all", "valid"])
 @pytest.mark.parametrize("size", [1.0, 100.0], ids=["small", "large"])
-def test_is_the_log_partition_of_the_largest_products(monkeypatch, block, wide, correction, hits, valid, size):
+@pytest.mark.parametrize("num_vectors", [1, 3])
+def test_is_the_log_partition_of_the_largest_products(
+    monkeypatch, block, wide, correction, hits, valid, size, num_vectors
+):
     monkeypatch.setattr(in_cache, "_BLOCK", block)
     for module in (products, best):
         monkeypatch.setattr(module, "WIDE", wide)
     monkeypatch.setattr(products, "_FILL", 1)
-    variables = left, right = (size * vectors(7, 3, 4)).requires_grad_(), vectors(5, 4, seed=1).requires_grad_()
+    variables = (size * vectors(7, num_vectors, 4)).requires_grad_(), vectors(5, 4, seed=1).requires_grad_()
+    left, right = variables
     largest = (left @ right.T).max(1).values
     scores = largest / 0.5
     if correction is not None:
@@ -60,8 +64,9 @@ def test_is_the_log_partition_of_the_largest_products(monkeypatch, block, wide, 
         torch.testing.assert_close(part, other)
 
 
-def test_gradients():
-    variables = vectors(7, 3, 4).requires_grad_(), vectors(5, 4, seed=1).requires_grad_()
+@pytest.mark.parametrize("num_vectors", [1, 3])
+def test_gradients(num_vectors):
+    variables = vectors(7, num_vectors, 4).requires_grad_(), vectors(5, 4, seed=1).requires_grad_()
     assert torch.autograd.gradcheck(
         lambda left, right: partition_of_best(left, NegativeVectors(right), 0.7, SOMEWHERE), variables
     )
@@ -94,8 +99,9 @@ def test_vectors_may_lie_anywhere_in_memory():
     torch.testing.assert_close(torch.autograd.grad(found.sum() + at.sum(), (left, right)), expected)
 
 
-def test_in_half_precision_it_is_that_of_all_products():
-    left, right = vectors(7, 3, 4).float().requires_grad_(), vectors(5, 4, seed=1).float().requires_grad_()
+@pytest.mark.parametrize("num_vectors", [1, 3])
+def test_in_half_precision_it_is_that_of_all_products(num_vectors):
+    left, right = vectors(7, num_vectors, 4).float().requires_grad_(), vectors(5, 4, seed=1).float().requires_grad_()
     with torch.autocast("cpu", torch.bfloat16):
         found, at = partition_of_best(left, NegativeVectors(right), 1.0, SOMEWHERE)
     largest = (left @ right.T).amax(1)

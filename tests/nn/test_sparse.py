@@ -183,15 +183,16 @@ def test_low_precision_vectors_are_summed_in_the_weights_precision():
     ("num_edges", "num_src", "width"),
     [
         (10, 100, 64),
-        (50 * 100, 100, 32),
-        (50 * 100 - 1, 100, 64),
+        (50 * 4096, 4096, 64),
+        (50 * 4097, 4097, 32),
+        (50 * 4097 - 1, 4097, 64),
         (0, 131_072, 64),
         (50 * 131_072, 131_072, 32),
         (0, 131_073, 16),
     ],
 )
 def test_columns_at_a_time(num_edges, num_src, width):
-    """All, unless many entries come back to each row, or rows leave all caches."""
+    """All, unless rows leave the cache of a core and many entries come back to each, or leave all caches."""
     for lead in ((), (3,)):
         assert operators._width(num_edges, torch.empty(1).expand(*lead, num_src, 64)) == width
     assert operators._width(num_edges, torch.empty(1, device="meta").expand(num_src, 64)) == 64

@@ -135,10 +135,7 @@ class SelectReadout(Readout):
                 return Scores(found[1], partition(found[0]).squeeze(1))
         if interest_mask is not None or not (interests.size(1) == 1 or _takes_best(self.selector)):
             return None
-        if interests.size(1) == 1:
-            total, pos = partition(interests).squeeze(1), None
-        else:
-            total, pos = partition.of_best(interests)
+        total, pos = partition.of_best(interests)
         if pos is None:
             pos = self._single(_best_interest(interests, positive, row), positive).squeeze(-1)
         return Scores(pos, total if row is None else total.index_select(0, row))
