@@ -25,7 +25,6 @@ from graphmi.nn.conv import EdgeWeight, LightGCNWeight, MultiInterestConv
 from graphmi.nn.conv.center_aggregator import Center
 from graphmi.nn.conv.virtual_interest_generator import Attention
 from graphmi.ranges import at_least, positive
-from graphmi.sorting import rank
 from graphmi.typing import Batch, Contributions, Representations
 
 __all__ = ["InterestGCN"]
@@ -151,8 +150,7 @@ class InterestGCN(Model):
         self.num_interests = num_interests
         self.arrangement = Arrangement(score, normalize, dynamic_interests)
         self.users_alone = score == "user_virtual" and center == "sum" and num_interests > 1 and not own
-        plain = center == "sum" or (num_interests == 1 and center != "edge_dot")
-        self.few_users = score == "user_virtual" and plain and num_layers > 0 and not own
+        self.few_users = score == "user_virtual" and center != "edge_dot" and num_layers > 0 and not own
         self.num_pairs = int(adjacency.rowptr[self.num_users])
         self.edges = EdgeBuffers(adjacency)
         self.embedding = nn.Embedding(adjacency.size[0], embedding_dim, sparse=sparse)
@@ -308,7 +306,7 @@ class InterestGCN(Model):
         return _FEW * int((rowptr[user + 1] - rowptr[user]).sum()) <= self.num_pairs
 
     def _for_few(self, user: Tensor) -> Representations:
-        few, row = rank(user)
+        few, row = torch.unique(user, return_inverse=True)
         edges, ego = self.edges(), self.embedding.weight
         _, to_item = edges.halves(self.num_users, self.num_pairs)
         virtuals, centers = stacked_for_few(self._convs(), ego, few, edges, to_item)

@@ -64,11 +64,11 @@ def stacked_for_few(
 ) -> Layers:
     """Return virtual interests of some users ``[num, num_interests, dim]`` and centers of items, layer 0 first.
 
-    Where centers are sums, no layer needs the virtual interests of others, and the last one no centers of users.
-    Layer 0 has the center as the one interest, ``[num, 1, dim]``.
+    The last layer makes virtual interests for these users alone, and no centers of users. Where centers are sums, no
+    layer makes virtual interests for others. Layer 0 has the center as the one interest, ``[num, 1, dim]``.
 
     Args:
-        convs: The layers, with ``center="sum"`` or one interest.
+        convs: The layers, at least one, with another ``center`` than ``"edge_dot"``.
         center: Centers before the first one, users first, ``[num_nodes, dim]``.
         user: The users, ``[num]``, on the CPU.
         edges: All edges.
@@ -78,14 +78,19 @@ def stacked_for_few(
     to_few = _edges_to(user, edges, sizes[0])
     users, items = torch.split(center, sizes)
     virtuals, centers = [users.index_select(0, user).unsqueeze(1)], [items]
-    for layer, conv in enumerate(convs, start=1):
-        virtuals.append(conv.generator((items, None), to_few, size=to_few.size))
-        if layer < len(convs):
+    for conv in convs[:-1]:
+        if conv.sums:
+            virtual = conv.generator((items, None), to_few, size=to_few.size)
             center = conv.generator.summed(center, edges)
-            users, items = torch.split(center, sizes)
         else:
-            items = conv.generator.summed(users, to_item)
+            virtual, center = conv(center, edges)
+            virtual = virtual.index_select(0, user)
+        users, items = torch.split(center, sizes)
+        virtuals.append(virtual)
         centers.append(items)
+    last = convs[-1]
+    virtuals.append(last.generator((items, None), to_few, size=to_few.size))
+    centers.append(last.generator.summed(users, to_item) if last.sums else last((users, items), to_item)[1])
     return virtuals, centers
 
 

@@ -43,6 +43,9 @@ OPTIONS = [
     {"num_interests": 3, "center": "sum", "attention": "sigmoid", "normalize": True, "rescale": True},
     {"num_interests": 4, "center": "sum", "temperature": 0.2, "share_interests": True, "dynamic_interests": True},
     {"num_interests": 2, "center": "sum", "num_layers": 1, "weight": CAGCNWeight()},
+    {"num_interests": 3},
+    {"num_interests": 3, "center": "node_norm", "num_layers": 1, "normalize": True},
+    {"num_interests": 2, "num_layers": 2, "attention": "neighbor", "rescale": True, "dynamic_interests": True},
     {"num_interests": 1},
     {"num_interests": 1, "num_layers": 1, "normalize": True},
     {"num_interests": 1, "num_layers": 2, "center": "node_norm", "attention": "sigmoid", "weight": CAGCNWeight()},
@@ -78,7 +81,7 @@ def test_many_users_and_what_needs_all_go_the_way_of_all(monkeypatch):
     most = degree.argsort(descending=True)[:10]  # a quarter of the users, but of more edges
     assert not few(model, most, monkeypatch)
     assert not few(model.eval(), some, monkeypatch)
-    for options in ({"center": "node_dot"}, {"center": "sum", "score": "pair_max"}, {"num_layers": 0, "center": "sum"}):
+    for options in ({"center": "edge_dot"}, {"score": "pair_max"}, {"num_layers": 0}):
         assert not few(InterestGCN(data, 3, 4, **options), some, monkeypatch)
     assert not few(InterestGCN(data, 1, 4, center="edge_dot"), some, monkeypatch)
 

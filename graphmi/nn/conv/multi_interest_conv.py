@@ -68,6 +68,13 @@ class MultiInterestConv(nn.Module):
         )
         self.aggregator = CenterAggregator(center)
 
+    @property
+    def sums(self) -> bool:
+        """Whether the next center is the sum of the virtual interests, as it is where there is one."""
+        return self.aggregator.mode == "sum" or (
+            self.generator.num_interests == 1 and self.aggregator.mode != "edge_dot"
+        )
+
     def reset_parameters(self) -> None:
         """Draw the interest vectors anew."""
         self.generator.reset_parameters()
