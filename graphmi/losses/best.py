@@ -42,8 +42,8 @@ def partition_of_best(
     full = autocast_dtype(left) is None and left.dtype == right.dtype and left.dtype in (torch.float32, torch.float64)
     plain = not full or left.device.type != "cpu" or torch.compiler.is_compiling()
     if left.size(1) == 1 and (plain or use_triton(left)):
-        best = (left.squeeze(1).index_select(0, places.row) * F.embedding(places.column, right)).sum(-1)
-        return partition_of_products(left, right, correction, temperature, hits, valid).squeeze(1), best
+        products = left.squeeze(1).index_select(0, places.row) * F.embedding(places.column, right)
+        return partition_of_products(left, right, correction, temperature, hits, valid).squeeze(1), products.sum(-1)
     if plain:
 
         def partition(neg: Tensor, correction: Tensor | None, hits: Hits | None) -> Tensor:

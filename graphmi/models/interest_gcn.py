@@ -13,12 +13,13 @@ from torch_geometric.data import HeteroData
 from graphmi.models.arrangement import Arrangement, Score
 from graphmi.models.base import Model
 from graphmi.models.carried import carried_to
+from graphmi.models.few_users import are_few, stacked_for_few
 from graphmi.models.fold_in import Readers, fold_in, latest, require_readable
 from graphmi.models.graph import EdgeBuffers, require_users, user_item_adjacency
 from graphmi.models.kept import keeping, kept
 from graphmi.models.lookup import Lookup
 from graphmi.models.sampled import as_layers, per_hop, read_hops
-from graphmi.models.stacked import Layers, stacked, stacked_for_few, stacked_for_users
+from graphmi.models.stacked import Layers, stacked, stacked_for_users
 from graphmi.neighbors import Hops, sample_hops
 from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.conv import EdgeWeight, LightGCNWeight, MultiInterestConv
@@ -29,7 +30,6 @@ from graphmi.typing import Batch, Contributions, Representations
 
 __all__ = ["InterestGCN"]
 
-_FEW = 4  # so many times as many users and edges there must be
 _EDGE_DOT = (
     "'center' = 'edge_dot' reads the neighbours' virtual interests, which are not there for drawn neighbourhoods: take "
     "another 'center'"
@@ -185,7 +185,7 @@ class InterestGCN(Model):
             return self._drawn(batch)
         if self.by_latest and not self.training:
             return self._by_items(self._readers(batch))
-        if self.training and self.few_users and self._are_few(batch.user):
+        if self.training and self.few_users and are_few(batch.user, self.edges(), self.num_users):
             return self._for_few(batch.user)
         virtuals, centers = self._layers()
         ego, items = self.embedding.weight, slice(self.num_users, None)
@@ -297,13 +297,6 @@ class InterestGCN(Model):
             return self.propagate()
         halves = self.edges().halves(self.num_users, self.num_pairs)
         return stacked_for_users(self._convs(), self.embedding.weight, self.num_interests, *halves)
-
-    def _are_few(self, user: Tensor) -> bool:
-        """Return whether users have so few of the edges that what is made for them alone pays; on the CPU."""
-        if not user.is_cpu or torch.compiler.is_compiling() or _FEW * user.numel() > self.num_users:
-            return False
-        rowptr = self.edges().rowptr
-        return _FEW * int((rowptr[user + 1] - rowptr[user]).sum()) <= self.num_pairs
 
     def _for_few(self, user: Tensor) -> Representations:
         few, row = torch.unique(user, return_inverse=True)

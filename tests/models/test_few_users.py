@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch_geometric.data import HeteroData
 
-from graphmi.models import InterestGCN, interest_gcn
+from graphmi.models import InterestGCN, few_users, interest_gcn
 from graphmi.nn.conv import CAGCNWeight
 from graphmi.typing import Batch
 
@@ -60,7 +60,7 @@ def test_few_users_are_as_among_all(options, user, monkeypatch):
     user = torch.tensor(user)
     assert few(model, user, monkeypatch)
     found, mask = output(model, user)
-    monkeypatch.setattr(interest_gcn, "_FEW", 1_000)
+    monkeypatch.setattr(few_users, "_FEW", 1_000)
     assert not few(model, user, monkeypatch)
     expected, expected_mask = output(model, user)
     for one, other in zip(found, expected, strict=True):
