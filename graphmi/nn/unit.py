@@ -17,7 +17,7 @@ def unit(x: Tensor) -> Tensor:
     """
     if torch.compiler.is_compiling() or not (x.requires_grad and torch.is_grad_enabled()):
         return x / _length(x)
-    out: Tensor = _Unit.apply(x)  # type: ignore[no-untyped-call]
+    out: Tensor = _Unit.apply(x)[0]  # type: ignore[no-untyped-call]
     return out
 
 
@@ -27,15 +27,20 @@ def _length(x: Tensor) -> Tensor:
 
 
 class _Unit(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
-        length = _length(x)
-        out = x / length
-        ctx.save_for_backward(x, out, length)
-        return out
+    generate_vmap_rule = True
 
     @staticmethod
-    def backward(ctx: FunctionCtx, grad: Tensor) -> Tensor:
+    def forward(x: Tensor) -> tuple[Tensor, Tensor]:
+        length = _length(x)
+        return x / length, length
+
+    @staticmethod
+    def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
+        ctx.save_for_backward(*inputs, *output)
+        ctx.mark_non_differentiable(output[1])
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, grad: Tensor, _: Tensor) -> Tensor:
         saved: tuple[Tensor, Tensor, Tensor] = ctx.saved_tensors  # type: ignore[attr-defined]
         x, out, length = saved
         if torch.is_grad_enabled():  # the gradient is differentiated, too

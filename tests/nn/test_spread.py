@@ -27,3 +27,9 @@ def test_gradients_and_theirs():
     assert torch.autograd.gradcheck(lambda each: spread(share.detach(), each), (source,))
     share, source = torch.rand(4, 2).bfloat16(), torch.randn(4, 3, requires_grad=True)
     assert spread(share, source).dtype == torch.float32  # of two formats the wider
+
+
+def test_transforms_of_torch_func():
+    share, source = torch.rand(4, 2, dtype=torch.float64), torch.randn(4, 3, dtype=torch.float64)
+    found = torch.func.grad(lambda each: spread(share, each).square().sum())(source)
+    torch.testing.assert_close(found, 2 * source * share.square().sum(1, keepdim=True))

@@ -24,3 +24,13 @@ def test_gradients_are_those_of_normalize():
     (expected,) = torch.autograd.grad(F.normalize(x, dim=-1), x, incoming)
     torch.testing.assert_close(found, expected)
     assert not unit(x.detach()).requires_grad
+
+
+def test_transforms_of_torch_func():
+    x = torch.randn(3, 4, dtype=torch.float64)
+    weight = torch.randn(4, dtype=torch.float64)
+    rows = [torch.func.grad(lambda row: unit(row) @ weight)(row) for row in x]
+    expected = [torch.func.grad(lambda row: F.normalize(row, dim=-1) @ weight)(row) for row in x]
+    torch.testing.assert_close(torch.stack(rows), torch.stack(expected))
+    mapped = torch.func.vmap(torch.func.grad(lambda row: unit(row) @ weight))(x)
+    torch.testing.assert_close(mapped, torch.stack(expected))

@@ -27,9 +27,12 @@ def spread(share: Tensor, source: Tensor) -> Tensor:
 
 class _Spread(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: FunctionCtx, share: Tensor, source: Tensor) -> Tensor:
-        ctx.save_for_backward(share, source)
+    def forward(share: Tensor, source: Tensor) -> Tensor:
         return _by_interest(share) * source
+
+    @staticmethod
+    def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
 
     @staticmethod
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor]:
