@@ -208,16 +208,20 @@ def choose_metric(runs: Sequence[NamedRun], metric: str | None = None) -> str:
 
 
 def _config_but_seed(run: NamedRun, parser: ArgumentParser) -> str:
-    """Return what decides a run but for its seed."""
+    """Return what decides a run but for its seed; of a refit but for its epochs too, which its seed found best."""
     config = run.result["config"]
     with suppress(UsageError):  # a class of it may not be there any more
         config = completed(config, parser)
+    if config.get("refit"):
+        unread = dict.fromkeys(("epochs", "patience", "validate_every"))
+        config = {**config, "trainer": {**config["trainer"], **unread}}
     return json.dumps({**settings(config), "seed": None}, sort_keys=True)
 
 
 def _path_but_seed(run: NamedRun) -> Path:
     path = run.folder.path.resolve()
-    name = re.sub(rf"(^|[^\w.]+|_+)(seed)?[\W_]*{run.result['seed']}$", "", path.name, flags=re.IGNORECASE)
+    name = path.name.removesuffix("-refit")
+    name = re.sub(rf"(^|[^\w.]+|_+)(seed)?[\W_]*{run.result['seed']}$", "", name, flags=re.IGNORECASE)
     path = path.with_name(name) if name else path.parent
     # The best trial of a search has the name of the search: which one it was differs from data set to data set.
     return path.parent if re.fullmatch(r"trial-\d+", path.name) else path

@@ -177,12 +177,20 @@ class Experiment:
         Raises:
             ValueError: If the part was trained on.
         """
-        if self.refit and part == "valid":
-            raise ValueError("the validation items were trained on ('refit' is true): evaluate the test")
+        self.require_unseen(part)
         if diversity is None:
             diversity = self.groups.values(dataset.train)
         evaluator = self._evaluator(dataset, part, self.k if k is None else k, diversity)
         return _told(self._ranked(evaluator, model, part), diversity)
+
+    def require_unseen(self, part: Part) -> None:
+        """Check that a part was not trained on.
+
+        Raises:
+            ValueError: If it was.
+        """
+        if self.refit and part == "valid":
+            raise ValueError("the validation items were trained on ('refit' is true): evaluate the test")
 
     def valid_protocol(self, dataset: Dataset) -> str:
         """Return in words whose mean the validation metrics of :meth:`fit` are."""

@@ -56,7 +56,7 @@ class Trainer:
             instructions for it (AVX512-BF16, AMX) for models of some width.
         compile: Mode of ``torch.compile`` for model and loss, ``"default"`` or ``"reduce-overhead"`` (CUDA graphs); not
             compiled when omitted. It takes up to a minute at the start, and a C++ compiler on the CPU, and pays
-            there for graph models and some others (docs/performance.md). Needs dense gradients.
+            there for some models and not for others (docs/performance.md). Needs dense gradients.
         kernels: ``"triton"`` takes graphmi's own programs for GPUs where it has some (:mod:`graphmi.kernels`), as yet
             not measured; they need a CUDA device and Triton.
         progress: Whether to show progress bars on a terminal or in a notebook, and to say how many users train where

@@ -587,6 +587,11 @@ def test_refit_takes_the_best_epochs_of_a_run_and_trains_on_validation_too(graph
     assert result(refit)["best_epoch"] == 3
     status, _, err = graphmi("refit", first)
     assert (status, err.count("\n"), "first-refit" in err) == (1, 1, True)
+    status, _, err = graphmi("explain", refit, "--split", "valid")
+    assert (status, "validation items were trained on" in err) == (1, True)
+    page = (tmp_path / "report.html").read_text()
+    assert "validation trained on, too" in page
+    assert "levelled off" not in page
 
 
 def test_an_interrupted_refit_is_resumed(graphmi, trained, tmp_path, monkeypatch):
@@ -596,8 +601,38 @@ def test_an_interrupted_refit_is_resumed(graphmi, trained, tmp_path, monkeypatch
         interrupt(patch, at=3)
         status, _, err = graphmi("refit", first)
     assert (status, "the state after epoch" in err) == (130, True)
-    assert graphmi("train", "--out", tmp_path / "first-refit", "--resume")[::2] == (0, "")
+    assert graphmi("refit", first, "--resume")[::2] == (0, "")
     assert_same_run(tmp_path / "whole", tmp_path / "first-refit")
+
+
+def test_refits_of_seeds_are_one_model_though_each_has_its_best_epochs(graphmi, trained, tmp_path, monkeypatch):
+    for seed in (0, 1):
+        for name in ("popularity", "mf"):
+            words = ["--seed", str(seed), *(["--trainer.epochs", str(2 + seed)] if name == "mf" else [])]
+            folder = trained(f"{name}-{seed}", name, *words)
+            epochs = result(folder)["best_epoch"]
+            (folder / "result.json").write_text(json.dumps({**result(folder), "best_epoch": epochs and 2 + seed}))
+            assert graphmi("refit", folder)[::2] == (0, "")
+    assert [result(tmp_path / f"mf-{seed}-refit")["epochs"] for seed in (0, 1)] == [2, 3]
+    monkeypatch.setenv("COLUMNS", "160")
+    status, out, err = graphmi("compare", *sorted(tmp_path.glob("*-refit")), "--seeds")
+    assert (status, err) == (0, "")
+    assert "mf less" in out.replace("\n", " ") or "popularity less" in out.replace("\n", " ")
+
+
+def test_refit_takes_the_data_of_the_run_and_names_the_folder_after_it(graphmi, tmp_path, monkeypatch):
+    table = tmp_path / "clicks.csv"
+    rows = [f"{user},{item}" for user in range(12) for item in range(user, user + 5)]
+    table.write_text("\n".join(["user_id,item_id", *rows]))
+    assert graphmi("train", "popularity", "--data", table, "--replicates", "0", "--out", tmp_path / "run")[0] == 0
+    with monkeypatch.context() as patch:
+        patch.chdir(tmp_path / "run")
+        assert graphmi("refit", ".")[::2] == (0, "")
+    assert (tmp_path / "run-refit" / "result.json").is_file()
+    table.write_text("\n".join(["user_id,item_id", *rows, "0,19"]))
+    status, _, err = graphmi("refit", tmp_path / "run", "--out", tmp_path / "other")
+    assert (status, "is not what the run in" in err) == (1, True)
+    assert not (tmp_path / "other").exists()
 
 
 def test_refit_of_what_has_no_epochs_or_has_not_ended(graphmi, trained, tmp_path, monkeypatch):

@@ -66,8 +66,9 @@ def explain(run: Restored, user: str | None = None, k: int = 10, split: Part = "
 
     Raises:
         UsageError: If the user is unknown.
-        ValueError: If ``k`` is below 1.
+        ValueError: If ``k`` is below 1, or the part was trained on.
     """
+    run.experiment.require_unseen(split)
     explainer = Explainer(run.dataset, run.model, split, run.experiment.repeat)
     tastes = _Tastes.of(run, split)
     index = tastes.typical if user is None else find_id(run.dataset.train.users, user, "user")

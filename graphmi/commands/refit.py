@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 from graphmi.commands import train
+from graphmi.config import read_config
+from graphmi.result import check_data, describe_data
 from graphmi.run import RunFolder
 from graphmi.usage import command_parser, parse
 
@@ -19,23 +21,28 @@ def main(arguments: Sequence[str]) -> None:
         UsageError: If an option is unknown.
         FileNotFoundError: If the run has not ended.
         FileExistsError: If the folder holds a run already.
+        ValueError: If the data is not that of the run.
         KeyboardInterrupt: If it was interrupted; the message says how to continue.
     """
     parser = command_parser(
         "refit",
         "Train the model of a run again on training and validation items together, for as many epochs as validation "
-        "found best, and test it. The test stays the same, but more was learned from: do so with all models of a "
-        "comparison, or with none. 'graphmi train --out DIR --resume' continues where it was interrupted.",
+        "found best, and test it. What is to be found in the test stays the same, but more was learned from: do so "
+        "with all models of a comparison, or with none.",
     )
     parser.add_argument("run", type=str, help="Run folder.")
     parser.add_argument("--out", type=str, help="The new run folder; RUN-refit if omitted.")
     parser.add_argument("--seed", type=int, help="Another seed than that of the run.")
+    parser.add_argument("--resume", action="store_true", help="Continue where it was interrupted.")
     options = parse(parser, arguments)
     run = RunFolder(options.run)
-    words = ["--config", str(run.require().path / "config.yaml"), "--refit", "true"]
-    words += ["--out", options.out or f"{run.path}-refit"]
-    if epochs := run.read_result()["best_epoch"]:
+    path, epochs = run.require().path, run.read_result()["best_epoch"]
+    experiment = read_config(run.read_config()).experiment()
+    check_data(run, describe_data(experiment, experiment.dataset()))
+    words = ["--config", str(path / "config.yaml"), "--refit", "true"]
+    words += ["--out", options.out or f"{path.resolve() if path.name in ('', '..') else path}-refit"]
+    if epochs:
         words += ["--trainer.epochs", str(epochs)]
     if options.seed is not None:
         words += ["--seed", str(options.seed)]
-    train.main(words)
+    train.main([*words, *["--resume"] * options.resume])

@@ -16,7 +16,7 @@ from graphmi.losses.products import WIDE, in_parts, partition_of_products, witho
 from graphmi.nn.autocast import autocast_dtype
 from graphmi.nn.powers import LOG2_E
 
-__all__ = ["best_of_all", "partition_of_best"]
+__all__ = ["best_of_all", "partition_of_best", "products_at"]
 
 
 def partition_of_best(
@@ -42,8 +42,8 @@ def partition_of_best(
     full = autocast_dtype(left) is None and left.dtype == right.dtype and left.dtype in (torch.float32, torch.float64)
     plain = not full or left.device.type != "cpu" or torch.compiler.is_compiling()
     if left.size(1) == 1 and (plain or use_triton(left)):
-        products = left.squeeze(1).index_select(0, places.row) * F.embedding(places.column, right)
-        return partition_of_products(left, right, correction, temperature, hits, valid).squeeze(1), products.sum(-1)
+        whole = partition_of_products(left, right, correction, temperature, hits, valid).squeeze(1)
+        return whole, products_at(places, left, right)
     if plain:
 
         def partition(neg: Tensor, correction: Tensor | None, hits: Hits | None) -> Tensor:
@@ -65,6 +65,11 @@ def partition_of_best(
         first += len(part.vectors)
     joined = log_partition(torch.stack(found, -1)) if len(found) > 1 else found[0]
     return joined, left.new_empty(len(order)).index_copy(0, torch.cat(which), torch.cat(best))
+
+
+def products_at(places: Places, left: Tensor, right: Tensor) -> Tensor:
+    """Return the products of single vectors ``[batch, 1, dim]`` with negatives ``[num_negatives, dim]`` at places."""
+    return (left.squeeze(1).index_select(0, places.row) * F.embedding(places.column, right)).sum(-1)
 
 
 def best_of_all(

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graphmi.losses.best import best_of_all
+from graphmi.losses.best import best_of_all, products_at
 from graphmi.losses.hits import Hits, Places
 from graphmi.losses.in_cache import NegativeVectors
 from graphmi.losses.partition import negative_weights
@@ -46,7 +46,11 @@ class Objective(Shortcuts, nn.Module, ABC):
         temperature: What divides the scores in it; ``None`` where there is nothing like it.
     """
 
-    shortcuts = ("forward", "softmax", "grouped"), ("partition", "partition_of_products", "partition_of_best")
+    shortcuts = (
+        ("forward", "softmax", "grouped"),
+        ("partition", "partition_of_products", "partition_of_best"),
+        ("partition_of_products", "partition_of_best"),
+    )
     softmax: bool = False
     temperature: float | None = None
 
@@ -106,6 +110,9 @@ class Objective(Shortcuts, nn.Module, ABC):
             negatives: The vectors of the negatives, and which products count.
             places: Rows and negatives whose largest products come with it, ``[num_places]``.
         """
+        if query.size(1) == 1:
+            found = self.partition_of_products(query, negatives).squeeze(1)
+            return found, products_at(places, query, negatives.vectors)
         return best_of_all(query, negatives, places, self.partition)
 
     def of_products(self, pos: Tensor, query: Tensor, negatives: NegativeVectors) -> Tensor:

@@ -185,7 +185,8 @@ class InterestGCN(Model):
             return self._drawn(batch)
         if self.by_latest and not self.training:
             return self._by_items(self._readers(batch))
-        if self.training and self.few_users and are_few(batch.user, self.edges(), self.num_users):
+        plain = all(type(conv) is MultiInterestConv for conv in self.convs)  # one's own may do something else
+        if self.training and plain and self.few_users and are_few(batch.user, self.edges(), self.num_users):
             return self._for_few(batch.user)
         virtuals, centers = self._layers()
         ego, items = self.embedding.weight, slice(self.num_users, None)

@@ -37,6 +37,7 @@ class _Unit(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
         ctx.save_for_backward(*inputs, *output)
+        ctx.save_for_forward(*inputs, *output)
         ctx.mark_non_differentiable(output[1])
 
     @staticmethod
@@ -47,5 +48,10 @@ class _Unit(torch.autograd.Function):
             length = _length(x)
             out = x / length
             return (grad - out * (grad * out).sum(-1, keepdim=True)) / length
-        along = torch.linalg.vecdot(grad, out).unsqueeze(-1)
+        along = (grad * out).sum(-1, keepdim=True)
         return torch.addcmul(grad, out, along, value=-1).div_(length)
+
+    @staticmethod
+    def jvp(ctx: FunctionCtx, change: Tensor) -> tuple[Tensor, None]:
+        _, out, length = ctx.saved_tensors  # type: ignore[attr-defined]
+        return (change - out * (change * out).sum(-1, keepdim=True)) / length, None

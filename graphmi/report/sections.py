@@ -47,7 +47,9 @@ class Section:
 def sections(summary: Summary) -> Iterator[Section]:
     """Yield the sections of models whose runs may be compared, their figures drawn."""
     models, metric = summary.models, summary.metric
-    means = over = lines = users = whose = ""
+    means = over = lines = users = whose = levelled = ""
+    if any(run.result["valid_metrics"] for model in models for run in model.runs):
+        levelled = "The validation metric should have levelled off at the end. "
     if summary.averaged:
         means, over = f" Means over seeds ({summary.seeds}).", " over the seeds"
         lines, whose = f" Each seed has a line in the color of its model ({summary.seeds}).", ", over its seeds"
@@ -78,8 +80,7 @@ def sections(summary: Summary) -> Iterator[Section]:
         "training",
         "Training",
         "Training",
-        "The validation metric should have levelled off at the end. Losses of different objectives cannot be compared "
-        f"with each other.{lines}",
+        f"{levelled}Losses of different objectives cannot be compared with each other.{lines}",
         "Nothing was trained.",
         training_panels(models, metric),
     )

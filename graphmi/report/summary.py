@@ -242,7 +242,10 @@ def _in_use(model: Model) -> Cell:
 
 def _epochs(model: Model) -> Cell:
     epochs, best = ([run.result[name] for run in model.runs] for name in ("epochs", "best_epoch"))
-    return Cell(f"{fmean(epochs):.0f}", f"best: {fmean(best):.0f}") if all(epochs) else Cell("-", "not trained")
+    if not all(epochs):
+        return Cell("-", "not trained")
+    told = f"best: {fmean(best):.0f}" if model.first.result["valid_metrics"] else "validation trained on, too"
+    return Cell(f"{fmean(epochs):.0f}", told)
 
 
 def _list_cell(values: Sequence[float | None]) -> Cell:

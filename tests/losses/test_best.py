@@ -131,3 +131,22 @@ def test_the_loss_of_whole_users_is_that_of_all_scores(monkeypatch, objective, k
     torch.testing.assert_close(found, expected)
     for part, other in zip(*(torch.autograd.grad(of, (interests, items)) for of in (found, expected)), strict=True):
         torch.testing.assert_close(part, other)
+
+
+class OwnProducts(SampledSoftmaxLoss):
+    """A softmax whose products are made in a way of somebody else."""
+
+    def partition_of_products(self, query, negatives):
+        return super().partition_of_products(2 * query, negatives)
+
+
+def test_products_of_ones_own_are_not_passed_by():
+    interests, items = vectors(4, 1, 5), vectors(6, 5, seed=1)
+    row, known = torch.tensor([2, 1, 1, 3, 0]), torch.tensor([0, 3, 4, 1, 5])
+    out = Representations(interests, items)
+    loss = MultiInterestLoss(SelectReadout(anchor="candidate"), OwnProducts(0.7))
+    found = loss(out, known, Negatives(torch.arange(6), excludes_known=True, all_items=True), row)
+    scores = (interests.squeeze(1) @ items.T)[row]
+    partition = (2 * scores / 0.7).logsumexp(1)
+    expected = torch.nn.functional.softplus(partition - scores[torch.arange(5), known] / 0.7).mean()
+    torch.testing.assert_close(found, expected)

@@ -5,7 +5,7 @@ import torch
 from torch_geometric.data import HeteroData
 
 from graphmi.models import InterestGCN, few_users, interest_gcn
-from graphmi.nn.conv import CAGCNWeight
+from graphmi.nn.conv import CAGCNWeight, MultiInterestConv
 from graphmi.typing import Batch
 
 
@@ -98,3 +98,15 @@ def test_a_propagation_of_ones_own_is_not_passed_by(monkeypatch):
     torch.testing.assert_close(
         model(Batch(user=torch.tensor([1]))).interests, torch.stack(model.propagate()[0]).mean(0)[1:2]
     )
+
+
+class OwnConv(MultiInterestConv):
+    def forward(self, *arguments, **options):
+        virtual, center = super().forward(*arguments, **options)
+        return 2 * virtual, center
+
+
+def test_a_convolution_of_ones_own_is_not_passed_by(monkeypatch):
+    model = InterestGCN(graph(), 3, 4, num_layers=1)
+    model.convs[0] = OwnConv(4, 3)
+    assert not few(model, torch.tensor([1, 2]), monkeypatch)

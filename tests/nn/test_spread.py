@@ -33,3 +33,5 @@ def test_transforms_of_torch_func():
     share, source = torch.rand(4, 2, dtype=torch.float64), torch.randn(4, 3, dtype=torch.float64)
     found = torch.func.grad(lambda each: spread(share, each).square().sum())(source)
     torch.testing.assert_close(found, 2 * source * share.square().sum(1, keepdim=True))
+    share.requires_grad_(), source.requires_grad_()
+    assert torch.autograd.gradcheck(spread, (share, source), check_forward_ad=True)

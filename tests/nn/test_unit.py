@@ -34,3 +34,16 @@ def test_transforms_of_torch_func():
     torch.testing.assert_close(torch.stack(rows), torch.stack(expected))
     mapped = torch.func.vmap(torch.func.grad(lambda row: unit(row) @ weight))(x)
     torch.testing.assert_close(mapped, torch.stack(expected))
+    change = torch.randn(3, 4, dtype=torch.float64)
+    for found, other in zip(*(torch.func.jvp(each, (x,), (change,)) for each in (unit, F.normalize)), strict=True):
+        torch.testing.assert_close(found, other)
+    assert torch.autograd.gradcheck(unit, x.requires_grad_(), check_forward_ad=True)
+
+
+def test_a_backward_pass_under_autocast_is_in_full_precision():
+    x = torch.randn(30, 16, requires_grad=True)
+    incoming = torch.randn(30, 16)
+    (expected,) = torch.autograd.grad(F.normalize(x, dim=-1), x, incoming)
+    with torch.autocast("cpu", torch.bfloat16):
+        (found,) = torch.autograd.grad(unit(x), x, incoming)
+    torch.testing.assert_close(found, expected)

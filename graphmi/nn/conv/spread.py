@@ -33,6 +33,7 @@ class _Spread(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
         ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
 
     @staticmethod
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor]:
@@ -49,6 +50,12 @@ class _Spread(torch.autograd.Function):
             torch.sum(torch.mul(slope, vectors, out=products), -1, keepdim=True, out=out)
             torch.sum(torch.mul(slope, shares, out=products), 0, out=total)
         return of_share.squeeze(-1).t(), of_source
+
+    @staticmethod
+    def jvp(ctx: FunctionCtx, of_share: Tensor, of_source: Tensor) -> Tensor:
+        saved: tuple[Tensor, Tensor] = ctx.saved_tensors  # type: ignore[attr-defined]
+        share, source = saved
+        return _by_interest(of_share) * source + _by_interest(share) * of_source
 
 
 def _by_interest(share: Tensor) -> Tensor:
