@@ -37,10 +37,12 @@ def main(arguments: Sequence[str]) -> None:
     options = parse(parser, arguments)
     run = RunFolder(options.run)
     path, epochs = run.require().path, run.read_result()["best_epoch"]
+    out = options.out or f"{path.resolve() if path.name in ('', '..') else path}-refit"
+    if not options.resume:
+        RunFolder(out).require_empty()  # before the data is read
     experiment = read_config(run.read_config()).experiment()
     check_data(run, describe_data(experiment, experiment.dataset()))
-    words = ["--config", str(path / "config.yaml"), "--refit", "true"]
-    words += ["--out", options.out or f"{path.resolve() if path.name in ('', '..') else path}-refit"]
+    words = ["--config", str(path / "config.yaml"), "--refit", "true", "--out", out]
     if epochs:
         words += ["--trainer.epochs", str(epochs)]
     if options.seed is not None:

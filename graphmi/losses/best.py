@@ -26,7 +26,8 @@ def partition_of_best(
 
     The same as by :func:`best_of_all`, for products in full precision on a CPU in a third to two thirds of its time:
     the largest of a block of products are found, exponentiated and summed while they are in the cache. They are kept,
-    and of the others only which was the largest, in a byte each. Of equal products the first has the gradient.
+    and of the others only which was the largest, in a byte each. Of equal products the first has the gradient. A single
+    vector has nothing to choose from, and is exponentiated as it is multiplied.
 
     Args:
         left: ``[batch, num_vectors, dim]``.

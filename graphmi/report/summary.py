@@ -244,7 +244,7 @@ def _epochs(model: Model) -> Cell:
     epochs, best = ([run.result[name] for run in model.runs] for name in ("epochs", "best_epoch"))
     if not all(epochs):
         return Cell("-", "not trained")
-    told = f"best: {fmean(best):.0f}" if model.first.result["valid_metrics"] else "validation trained on, too"
+    told = f"best: {fmean(best):.0f}" if model.first.result.get("valid_metrics") else "validation trained on, too"
     return Cell(f"{fmean(epochs):.0f}", told)
 
 
