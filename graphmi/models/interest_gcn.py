@@ -22,7 +22,7 @@ from graphmi.models.sampled import as_layers, per_hop, read_hops
 from graphmi.models.stacked import Layers, stacked, stacked_for_users
 from graphmi.neighbors import Hops, sample_hops
 from graphmi.nn.adjacency import Adjacency
-from graphmi.nn.conv import EdgeWeight, LightGCNWeight, MultiInterestConv
+from graphmi.nn.conv import CenterAggregator, EdgeWeight, LightGCNWeight, MultiInterestConv, VirtualInterestGenerator
 from graphmi.nn.conv.center_aggregator import Center
 from graphmi.nn.conv.virtual_interest_generator import Attention
 from graphmi.ranges import at_least, positive
@@ -185,8 +185,7 @@ class InterestGCN(Model):
             return self._drawn(batch)
         if self.by_latest and not self.training:
             return self._by_items(self._readers(batch))
-        plain = all(type(conv) is MultiInterestConv for conv in self.convs)  # one's own may do something else
-        if self.training and plain and self.few_users and are_few(batch.user, self.edges(), self.num_users):
+        if self.training and self.few_users and self._plain and are_few(batch.user, self.edges(), self.num_users):
             return self._for_few(batch.user)
         virtuals, centers = self._layers()
         ego, items = self.embedding.weight, slice(self.num_users, None)
@@ -294,7 +293,7 @@ class InterestGCN(Model):
         """Return what :meth:`propagate` does, of virtual interests those that somebody asks for."""
         if (layers := kept(self, self._kept)) is not None:
             return layers
-        if not self.users_alone:
+        if not (self.users_alone and self._plain):
             return self.propagate()
         halves = self.edges().halves(self.num_users, self.num_pairs)
         return stacked_for_users(self._convs(), self.embedding.weight, self.num_interests, *halves)
@@ -320,6 +319,16 @@ class InterestGCN(Model):
 
     def _convs(self) -> list[MultiInterestConv]:
         return cast(list[MultiInterestConv], list(self.convs))
+
+    @property
+    def _plain(self) -> bool:
+        """Whether no layer or part of one is one's own, which may do something else than what is done in its place."""
+        return all(
+            type(conv) is MultiInterestConv
+            and type(conv.generator) is VirtualInterestGenerator
+            and type(conv.aggregator) is CenterAggregator
+            for conv in self.convs
+        )
 
     def _over(self, drawn: Hops) -> Layers:
         """Return virtual interests and centers of each layer; the seeds come first."""

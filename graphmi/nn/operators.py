@@ -3,6 +3,7 @@
 import warnings
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from graphmi.nn.autocast import widened
@@ -63,8 +64,11 @@ def _width(num_edges: int, x: Tensor) -> int:
 def sddmm(rowptr: Tensor, col: Tensor, dst: Tensor, src: Tensor) -> Tensor:
     """Return the inner products of ``dst`` and ``src`` at the entries of a CSR pattern, ``[num_edges]``."""
     left, right = widened(dst), widened(src)
+    missing = -(-col.numel() // max(len(left), 1)) - len(right)
+    if missing > 0:  # edges repeat, and torch has room for as many entries as there are places: more columns
+        right = F.pad(right, (0, 0, 0, missing))
     zeros = left.new_zeros(col.numel())
-    pattern = torch.sparse_csr_tensor(rowptr, col, zeros, (dst.size(0), src.size(0)), check_invariants=False)
+    pattern = torch.sparse_csr_tensor(rowptr, col, zeros, (len(left), len(right)), check_invariants=False)
     # without a place for the result, which the pattern is, the indices would be copied as 64 bits
     out: Tensor = torch.sparse.sampled_addmm(pattern, left.contiguous(), right.t(), beta=0.0, out=pattern).values()
     return out.to(dst.dtype, copy=True)

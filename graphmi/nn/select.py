@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from graphmi.nn.autocast import widened
 from graphmi.nn.shortcuts import Shortcuts
-from graphmi.nn.similarity import InnerProduct, NegativeDistance, Similarity
+from graphmi.nn.similarity import Cosine, InnerProduct, NegativeDistance, Similarity
 from graphmi.nn.weights_of import weights_of
 from graphmi.ranges import at_least, positive
 
@@ -25,6 +25,8 @@ __all__ = [
     "SoftmaxSelector",
     "mask_interests",
 ]
+
+_WITHOUT_OPTIONS = (InnerProduct, Cosine, NegativeDistance)  # of which one is as another
 
 
 def mask_interests(scores: Tensor, interest_mask: Tensor | None) -> Tensor:
@@ -92,8 +94,8 @@ class ArgmaxSelector(Selector):
         self, interests: Tensor, items: Tensor, similarity: Similarity, interest_mask: Tensor | None = None
     ) -> Tensor:
         """Return the best score of each item, ``[batch, num_items]``, without building the weights."""
-        same = similarity is self.similarity or not [*similarity.parameters()]  # without parameters one is as another
-        if type(similarity) is not type(self.similarity) or not same:
+        alike = type(similarity) is type(self.similarity) and type(similarity) in _WITHOUT_OPTIONS
+        if not (alike or similarity is self.similarity):
             return super().score(interests, items, similarity, interest_mask)
         scores = mask_interests(similarity(interests, items), interest_mask)
         return scores.max(1).values  # unlike amax, one gradient per tie

@@ -5,7 +5,7 @@ import torch
 from torch_geometric.data import HeteroData
 
 from graphmi.models import InterestGCN, few_users, interest_gcn
-from graphmi.nn.conv import CAGCNWeight, MultiInterestConv
+from graphmi.nn.conv import CAGCNWeight, CenterAggregator, MultiInterestConv, VirtualInterestGenerator
 from graphmi.typing import Batch
 
 
@@ -103,10 +103,33 @@ def test_a_propagation_of_ones_own_is_not_passed_by(monkeypatch):
 class OwnConv(MultiInterestConv):
     def forward(self, *arguments, **options):
         virtual, center = super().forward(*arguments, **options)
-        return 2 * virtual, center
+        return 2 * virtual, 3 * center
 
 
-def test_a_convolution_of_ones_own_is_not_passed_by(monkeypatch):
-    model = InterestGCN(graph(), 3, 4, num_layers=1)
-    model.convs[0] = OwnConv(4, 3)
-    assert not few(model, torch.tensor([1, 2]), monkeypatch)
+class OwnGenerator(VirtualInterestGenerator):
+    def forward(self, *arguments, **options):
+        return 2 * super().forward(*arguments, **options)
+
+
+class OwnAggregator(CenterAggregator):
+    def forward(self, *arguments, **options):
+        return 3 * super().forward(*arguments, **options)
+
+
+@pytest.mark.parametrize("own", [OwnConv, OwnGenerator, OwnAggregator])
+@pytest.mark.parametrize(("num_interests", "center"), [(3, "node_dot"), (3, "sum"), (1, "sum")])
+def test_a_part_of_ones_own_is_not_passed_by(own, num_interests, center):
+    model = InterestGCN(graph(), num_interests, 4, center=center, num_layers=2)
+    for index, conv in enumerate(model.convs):
+        if own is OwnConv:
+            model.convs[index] = OwnConv(4, num_interests, center=center)
+        elif own is OwnGenerator:
+            conv.generator = OwnGenerator(4, num_interests)
+        else:
+            conv.aggregator = OwnAggregator(center)
+    virtuals, centers = (torch.stack(layers).mean(0) for layers in model.propagate())
+    for _ in ("training", "evaluation"):
+        out = model(Batch(user=torch.tensor([1, 2])))
+        torch.testing.assert_close(out.interests, virtuals[[1, 2]])
+        torch.testing.assert_close(out.items, centers[40:])
+        model.eval()

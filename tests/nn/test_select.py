@@ -211,6 +211,24 @@ def test_projections_of_one_kind_are_not_the_same():
     assert torch.equal(selector.score(interests, items, chosen), chosen(interests, items).amax(1))
 
 
+class Turned(InnerProduct):
+    """Has no parameters, but an option."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def pairwise(self, left, right):
+        return self.factor * super().pairwise(left, right)
+
+
+def test_similarities_of_ones_own_are_not_the_same_without_parameters():
+    interests, items = torch.randn(3, 2, 4), torch.randn(5, 4)
+    selector, served = ArgmaxSelector(Turned(-1)), Turned(1)
+    expected = (selector(interests, items) * served(interests, items)).sum(1)
+    torch.testing.assert_close(selector.score(interests, items, served), expected)
+
+
 @pytest.mark.parametrize(
     "make",
     [

@@ -155,6 +155,22 @@ def test_edge_dot_equals_a_loop():
     torch.testing.assert_close(edge_dot(adjacency, dst, src), torch.tensor(expected))
 
 
+@pytest.mark.parametrize(("num_src", "num_dst"), [(1, 1), (3, 2), (40, 2)])
+def test_edges_may_repeat_more_often_than_there_are_places(num_src, num_dst):
+    """Memory was overwritten where a graph has more edges than pairs of nodes."""
+    edges = torch.stack([torch.arange(200) * 7 % num_src, torch.arange(200) * 3 % num_dst])
+    weight = torch.rand(200, dtype=torch.double, requires_grad=True)
+    src, dst = (torch.randn(num, 3, dtype=torch.double, requires_grad=True) for num in (num_src, num_dst))
+    adjacency = Adjacency.from_edge_index(edges, weight, size=(num_src, num_dst))
+    dots = edge_dot(adjacency, dst, src)
+    torch.testing.assert_close(dots, (dst[adjacency.dst.long()] * src[adjacency.col.long()]).sum(-1))
+    out = propagate(adjacency, src)
+    torch.testing.assert_close(out, dense(edges, weight, (num_src, num_dst)) @ src)
+    grad = torch.randn_like(out)
+    (found,) = torch.autograd.grad(out, weight, grad)
+    torch.testing.assert_close(found, (grad[edges[1]] * src[edges[0]]).sum(-1))
+
+
 def test_each_entry_reads_its_copy_of_the_sources():
     adjacency = Adjacency.from_edge_index(EDGES, torch.rand(7), size=(SRC, DST))
     copy = torch.randint(3, (7,), generator=torch.Generator().manual_seed(0)).to(torch.uint8)

@@ -17,7 +17,7 @@ class Encoder(nn.Module, ABC):
     Shapes:
         - x: ``[batch, length, dim]``, 0 at padding
         - mask: ``[batch, length]`` bool, True where the history is real; real positions come first
-        - output: ``[batch, length, dim]``, without meaning at padding
+        - output: ``[batch, length, dim]``; finite, but without meaning at padding
     """
 
     @abstractmethod

@@ -48,7 +48,8 @@ class Extractor(Shortcuts, nn.Module, ABC):
         """Return the :class:`Interests` of histories, or of sets as PyG holds them.
 
         Args:
-            x: Histories ``[batch, length, dim]``, real positions first; or the members of all sets, ``[num, dim]``.
+            x: Histories ``[batch, length, dim]``, real positions first, then any finite numbers; or the members of all
+                sets, ``[num, dim]``.
             where: For histories the mask ``[batch, length]`` bool, True where they are real; for sets the set of each
                 member, ``[num]`` int64, in any order.
             dim_size: Number of sets; the largest in ``where`` plus one when omitted, which waits for the device.
@@ -72,7 +73,7 @@ class Extractor(Shortcuts, nn.Module, ABC):
         """Return the :class:`Interests` of histories.
 
         Args:
-            x: ``[batch, length, dim]``; anything at padding.
+            x: ``[batch, length, dim]``; any finite numbers at padding.
             mask: ``[batch, length]`` bool, True where the history is real; real positions come first.
         """
 
