@@ -17,8 +17,9 @@ def propagate(adjacency: Adjacency, x: Tensor) -> Tensor:
     r"""Weighted sum over neighbours, :math:`y_v = \sum_{j \in N(v)} w_{vj} x_j`.
 
     One sparse product per leading index of ``x``; the gradient with respect to ``x`` is the product with the stored
-    transpose, that with respect to the weights (only where they ask for one) a sampled dense product. The product runs
-    in the wider type of ``x`` and the weights, so autocast does not lower it.
+    transpose, that with respect to the weights (only where they ask for one) a sampled dense product, which has no
+    gradient itself. The product runs in the wider type of ``x`` and the weights, so autocast does not lower it. As a
+    custom operator it is beyond the transforms of ``torch.func``.
 
     Args:
         adjacency: The edges.
