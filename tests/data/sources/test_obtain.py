@@ -73,7 +73,7 @@ def test_a_folder_that_cannot_be_written_to_is_a_reason(server, tmp_path):
         obtain(tmp_path / "file" / "ml", Url(server.url("u.data"), "u.data"))
 
 
-@pytest.mark.parametrize("content", [b"<html>", archive()])
+@pytest.mark.parametrize("content", [b"<html>", archive()], ids=["a page", "an archive"])
 def test_another_archive_is_refused(dead_url, tmp_path, content):
     (tmp_path / "data.zip").write_bytes(content)
     with pytest.raises(DownloadError, match=r"data\.zip is not the archive expected"):
