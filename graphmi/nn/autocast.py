@@ -11,7 +11,7 @@ __all__ = ["add_product", "autocast_dtype", "widened", "without_autocast"]
 def autocast_dtype(like: Tensor) -> torch.dtype | None:
     """Return the format in which autocast would take a product of this tensor; ``None`` where it leaves it alone."""
     device = like.device.type
-    if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
+    if not (_has_autocast(device) and torch.is_autocast_enabled(device)):
         return None
     return None if like.dtype == torch.float64 else torch.get_autocast_dtype(device)
 
@@ -19,7 +19,12 @@ def autocast_dtype(like: Tensor) -> torch.dtype | None:
 def without_autocast(like: Tensor) -> AbstractContextManager[object]:
     """Return a context in which products of such tensors are taken as they are."""
     device = like.device.type
-    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
+    return torch.autocast(device, enabled=False) if _has_autocast(device) else nullcontext()
+
+
+def _has_autocast(device: str) -> bool:
+    # Older compilers cannot look into what tells, and compile for devices that have it alone.
+    return torch.compiler.is_compiling() or torch.amp.is_autocast_available(device)
 
 
 def widened(x: Tensor) -> Tensor:
