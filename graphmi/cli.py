@@ -179,6 +179,8 @@ def _data(words: list[str]) -> None:
 
 
 def _sentence(error: Exception) -> str:
+    if isinstance(error, NotADirectoryError | FileExistsError) and error.filename:
+        return f"'{error.filename}' is no folder, nor a path through folders alone: name another one"
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"'{error.filename}': {error.strerror}"
     return str(error)

@@ -48,7 +48,7 @@ def restore(folder: RunFolder) -> Restored:
         folder: The run, on any device.
 
     Raises:
-        FileNotFoundError: If there is no trained model.
+        FileNotFoundError: If there is no trained model, or its training has not ended.
         ValueError: If the data is not that of the run, or the weights are not those of its configuration.
     """
     experiment, weights = _read(folder)
@@ -66,7 +66,7 @@ def restore_model(folder: RunFolder, beside: Restored) -> nn.Module:
         beside: A run on the same data, which is not read again.
 
     Raises:
-        FileNotFoundError: If there is no trained model.
+        FileNotFoundError: If there is no trained model, or its training has not ended.
         ValueError: If the data is not that of the run, or the weights are not those of its configuration.
     """
     experiment, weights = _read(folder)
@@ -76,7 +76,7 @@ def restore_model(folder: RunFolder, beside: Restored) -> nn.Module:
 
 def _read(folder: RunFolder) -> tuple[Experiment, Mapping[str, Tensor]]:
     experiment = read_config(folder.read_config(), arguments=_HERE).experiment()
-    return experiment, folder.read_tensors("model")
+    return experiment, folder.require_ended().read_tensors("model")
 
 
 def _model(folder: RunFolder, experiment: Experiment, weights: Mapping[str, Tensor], dataset: Dataset) -> nn.Module:

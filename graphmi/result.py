@@ -1,6 +1,7 @@
 """What a run leaves behind as ``result.json``: numbers, and all that is needed to trust and repeat them."""
 
 import platform
+import shlex
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -95,7 +96,8 @@ def check_data(folder: RunFolder, data: Mapping[str, Any]) -> None:
     if trained_on["fingerprint"] != data["fingerprint"]:
         raise ValueError(
             f"the data '{data['name']}' is not what the run in '{folder.path}' was trained on: its fingerprint is "
-            f"{data['fingerprint'][:12]}, not {trained_on['fingerprint'][:12]}"
+            f"{data['fingerprint'][:12]}, not {trained_on['fingerprint'][:12]}; put that data back, or train anew: "
+            f"graphmi train --config {shlex.quote(str(folder.path / 'config.yaml'))} --out AGAIN"
         )
 
 

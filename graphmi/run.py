@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
@@ -90,10 +91,28 @@ class RunFolder:
             raise FileNotFoundError(f"'{self.path}' is not a run folder: it has no config.yaml")
         return self
 
-    def tidy(self) -> None:
-        """Remove what processes that were killed while they wrote have left."""
-        for part in self.path.glob(".*.part"):
-            part.unlink(missing_ok=True)
+    def require_ended(self) -> "RunFolder":
+        """Return the folder itself, or say that its weights are those of a run that has not ended.
+
+        Raises:
+            FileNotFoundError: If there is a state to resume from, and no result.
+        """
+        if (self.path / "resume.pt").is_file() and not (self.path / "result.json").is_file():
+            raise self._missing(self.path / "result.json")
+        return self
+
+    def reopen(self) -> None:
+        """Remove what goes for the run as it is, which goes on, and what processes left that were killed at writing."""
+        for pattern in (".*.part", "result.json", "per_user.safetensors", "evaluation-*.json"):
+            for path in self.path.glob(pattern):
+                path.unlink(missing_ok=True)
+
+    def give_up_claim(self) -> None:
+        """Make the folder empty again where a run was killed before it began; all else stays."""
+        names = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
+        if all(name == "data.json" or re.fullmatch(r"\..*\.part", name) for name in names):
+            for name in names:
+                (self.path / name).unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Remove what was written before the first epoch was finished, and the folder if nothing else is in it."""
@@ -111,9 +130,17 @@ class RunFolder:
         self._write(name, text.encode())
 
     def read_config(self) -> str:
-        """Return the text of ``config.yaml``."""
+        """Return the text of ``config.yaml``.
+
+        Raises:
+            FileNotFoundError: If there is none.
+            ValueError: If it is damaged.
+        """
         with self.require().reading("config.yaml") as path:
-            return path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8")
+            if not isinstance(yaml.safe_load(text), dict):
+                raise ValueError("it has no lines 'option: value'")
+            return text
 
     def write_metrics(self, rows: Sequence[Mapping[str, float]]) -> None:
         """Write ``metrics.csv``: one row per epoch, the columns of all rows in order of appearance."""

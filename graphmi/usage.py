@@ -179,10 +179,14 @@ def _explain(message: str, parser: ArgumentParser, names: list[str]) -> str:
         name = found[1] or found[2]
         return f"'--{path}': no class is named '{name}' ({nearest(name, names)})"
     # The innermost expectation comes first.
-    if found := re.search(r"Expected an? (?:typing\.)?(.+?)\.? Got value: (\S+?)[.,]?(?:\s|$)", message):
+    if found := re.search(r"Expected an? (?:typing\.)?(.+?)\.? Got value: (\[.*?\]|\S+?)[.,]?(?:\s|$)", message):
         expected = re.sub(r"<class '([\w.]+)'>", r"\1", found[1])
         if expected == "collections.abc.Sequence":
             return f"'--{path}' is a list, to which '--{path}+' adds an entry (got {found[2].rpartition('.')[2]})"
+        if expected.startswith("tuple"):
+            return f"'--{path}' must be a list{expected[5:]} in brackets, as in '[.8, .1, .1]' (got {found[2]})"
+        if expected == "float" and found[2].lower().strip("+-") in ("nan", "inf", "infinity"):
+            expected = "a finite number"
         choices = re.fullmatch(r"Literal\[(.+)\]", expected)
         return f"'--{path}' must be {f'one of {choices[1]}' if choices else expected} (got {found[2]})"
     if found := re.search(r"Union subtypes\n.*Given value: (.+?)(?:\. Got value: |$)", message, flags=re.S):

@@ -579,6 +579,8 @@ def test_refit_takes_the_best_epochs_of_a_run_and_trains_on_validation_too(graph
     assert (status, "differ in 'trained on' (unset and training and validation)" in err) == (1, True)
     assert graphmi("train", "--config", refit / "config.yaml", "--out", tmp_path / "repeated")[0] == 0
     assert_same_run(refit, tmp_path / "repeated")
+    status, _, err = graphmi("refit", refit)
+    assert (status, "'first-refit' is a refit already" in err.replace(f"{tmp_path}/", "")) == (2, True)
     assert graphmi("refit", first, "--seed", "7", "--out", tmp_path / "other")[0] == 0
     assert result(tmp_path / "other")["seed"] == 7
     assert graphmi("compare", refit, tmp_path / "other")[0] == 0
@@ -760,6 +762,17 @@ def test_a_backbone_under_a_preset_stays_in_the_run_folder(graphmi, trained):
         ("train mf DATA OUT --loader.device cpu", 2, "device' (graphmi itself sets 'device' of InteractionLoader)"),
         ("data stats planted --filter.k_core 0", 1, "'k_core' must be at least 1 (got 0)"),
         ("train mf DATA OUT --loss.objective.temperature 3", 2, "(BPRLoss has no options)"),
+        (
+            "train mf DATA OUT --trainer.learning_rate nan",
+            2,
+            "'--trainer.learning_rate' must be a finite number (got nan)",
+        ),
+        (
+            "train mf DATA OUT --split RandomSplit --split.ratios .8",
+            2,
+            "must be a list in brackets, as in '[.8, .1, .1]'",
+        ),
+        ("train mf DATA OUT --split RandomSplit --split.ratios [.8,.2]", 2, "a list with 3 elements in brackets"),
         ("train mf DATA OUT --loss.objective BPRLos", 2, "no class is named 'BPRLos' (did you mean BPRLoss"),
         ("train mf DATA OUT --trainer.scheduler LinearL", 2, "no class is named 'LinearL' (did you mean LinearLR"),
         ("train mf DATA OUT --model InterestGCM", 2, "no class is named 'InterestGCM' (did you mean InterestGCN"),
@@ -992,6 +1005,30 @@ def test_evaluate_refuses_other_data(graphmi, tmp_path):
     assert "is not what the run in" in err
 
 
+def test_a_run_that_goes_on_or_was_interrupted_is_not_asked(graphmi, trained, tmp_path, monkeypatch):
+    folder = trained()
+    assert graphmi("evaluate", folder)[::2] == (0, "")
+    with monkeypatch.context() as patch:
+        interrupt(patch, at=2)
+        assert graphmi("train", "--out", folder, "--resume", "--trainer.epochs", 8)[0] == 130
+    assert [path.name for path in folder.glob("*.json")] == ["data.json"]
+    words = [("evaluate",), ("recommend", "--user", "1"), ("export", "--out", tmp_path / "vectors"), ("explain",)]
+    for command, *options in words:
+        status, _, err = graphmi(command, folder, *options)
+        assert (status, "the run has not ended (continue it with --resume)" in err) == (1, True), command
+    assert graphmi("train", "--out", folder, "--resume", "--trainer.epochs", 8)[::2] == (0, "")
+    assert not (folder / "evaluation-test.json").exists()  # it was of other weights
+    assert graphmi("evaluate", folder)[::2] == (0, "")
+
+
+def test_a_run_killed_before_it_began_begins_with_resume(graphmi, tmp_path):
+    RunFolder(tmp_path / "run").claim()
+    words = ["train", "mf", *QUICK, "--out", tmp_path / "run"]
+    assert graphmi(*words)[0] == 1
+    status, _, err = graphmi(*words, "--resume")
+    assert (status, "there is no run in" in err) == (0, True)
+
+
 def test_evaluate_needs_a_finished_epoch(graphmi, tmp_path, monkeypatch):
     interrupt(monkeypatch, at=1)
     assert graphmi("train", "mf", *QUICK, "--out", tmp_path / "run")[0] == 130
@@ -1078,6 +1115,38 @@ def test_users_of_a_file_get_the_lists_that_they_get_by_name(graphmi, trained, t
         assert "30 recommendations for 3 users" in graphmi("recommend", run, *words, "--out", tmp_path / "lists.csv")[1]
         tables.append((tmp_path / "lists.csv").read_bytes())
     assert tables[0] == tables[1]
+
+
+def test_lists_that_were_written_name_the_users_of_other_lists(graphmi, tmp_path):
+    table = tmp_path / "log.csv"
+    rows = [f"{user},{item},shelf {item % 3}" for user in range(12) for item in range(user, user + 5)]
+    table.write_text("\n".join(["customer,sku,shelf", *rows]))
+    (tmp_path / "items.csv").write_text(
+        "sku,title,kind\n" + "".join(f"{item},Tea {item},loose\n" for item in range(16))
+    )
+    columns = ["--columns.user", "customer", "--columns.item", "sku", "--columns.attributes", tmp_path / "items.csv"]
+    words = ["train", "popularity", "--data", table, *columns, "--columns.category", "kind", "--replicates", "0"]
+    assert graphmi(*words, "--out", tmp_path / "run")[::2] == (0, "")
+    assert graphmi("recommend", tmp_path / "run", "--out", tmp_path / "lists.csv")[::2] == (0, "")
+    status, out, err = graphmi("recommend", tmp_path / "run", "--users", tmp_path / "lists.csv", "--k", "2")
+    assert (status, err, out.count("User ")) == (0, "", 12)
+    assert "Tea 5" in out
+
+
+def test_paths_through_files_get_a_sentence(graphmi, trained, tmp_path):
+    (tmp_path / "file").touch()
+    run = trained()
+    for words in (
+        ["train", "mf", *QUICK, "--out", tmp_path / "file" / "run"],
+        ["recommend", run, "--user", "1", "--out", tmp_path / "file" / "lists.csv"],
+        ["report", run, "--out", tmp_path / "file" / "report.html"],
+    ):
+        status, _, err = graphmi(*words)
+        assert (status, err.count("\n"), "is no folder, nor a path through folders alone: name another one" in err) == (
+            1,
+            1,
+            True,
+        )
 
 
 def parquet(**columns):

@@ -72,6 +72,41 @@ def test_a_damaged_file_gets_a_sentence(folder, name, content, read):
         read(folder)
 
 
+@pytest.mark.parametrize("text", ["", "[1", "- a list"])
+def test_a_damaged_configuration_is_named(folder, text):
+    folder.write_config(text)
+    with pytest.raises(ValueError, match=rf"^'{folder.path}/config.yaml' is damaged \([^\n]+\); train again$"):
+        folder.read_config()
+
+
+def test_what_goes_on_has_no_result_until_it_ends(folder):
+    folder.write_config("seed: 3")
+    folder.write_result({})
+    folder.write_result({}, "evaluation-test.json")
+    folder.write_tensors("per_user", {})
+    folder.write_tensors("model", {})
+    folder.require_ended()
+    folder.reopen()
+    assert {path.name for path in folder.path.iterdir()} == {"config.yaml", "model.safetensors"}
+    folder.require_ended()  # a copy without anything to resume from is asked as it is
+    folder.write_state({})
+    with pytest.raises(FileNotFoundError, match=r"has no result.json: the run has not ended"):
+        folder.require_ended()
+
+
+def test_a_claim_is_given_up_only_where_nothing_else_is(folder):
+    folder.give_up_claim()  # nor is there a folder
+    folder.claim()
+    (folder.path / ".config.yaml.1a2b.part").touch()
+    (folder.path / "mine").touch()
+    folder.give_up_claim()
+    assert len(list(folder.path.iterdir())) == 3
+    (folder.path / "mine").unlink()
+    folder.give_up_claim()
+    assert not list(folder.path.iterdir())
+    folder.claim()
+
+
 def test_what_resuming_writes_anew_is_said_to_be(folder):
     folder.write_config("")
     folder.write_state({})

@@ -71,12 +71,12 @@ def stats(
         item: Column of item ids, for a file.
         time: Column of times, for a file.
         weight: Column of weights, for a file.
-        category: Column of categories of items, for a file.
+        category: Column of categories of items, for a file; with ``attributes`` a column there.
         separator: Separator of a text file.
         columns: Names of all columns of a text file without a header, with commas between; or the other options, as
             ``graphmi train`` takes them: ``--columns.user customer`` is ``--user customer``.
         format: ``sequences`` for a file with one line per user, the items in time order.
-        attributes: JSON file with the attributes of items, beside a file of sequences.
+        attributes: File with categories and titles of the items, JSON or a table, beside a file of interactions.
         filter: Which interactions are kept before they are counted, as in ``graphmi train``; all, repeated pairs too,
             where all options of it are as by default.
 

@@ -51,7 +51,7 @@ def read_ids(path: Path, vocabulary: Vocabulary, column: str) -> pl.Series:
     Args:
         path: Text with an id in each line; or a table, ``.csv`` or ``.parquet``.
         vocabulary: All ids.
-        column: Their column in a table.
+        column: Their column in a table, or ``user_id``, as ``graphmi recommend --out`` calls it, where there is none.
 
     Raises:
         UsageError: If the file cannot be read, lacks the column, or has no ids or unknown ones; names the first few.
@@ -83,5 +83,7 @@ def _column(path: Path, name: str) -> pl.Series:
         table = pl.read_parquet(content) if path.suffix == ".parquet" else pl.read_csv(content, infer_schema=False)
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
         raise UsageError(f"'{path}' cannot be read: {str(error).splitlines()[0]}") from None
+    if name not in table.columns and "user_id" in table.columns:
+        return table["user_id"]
     require_name(name, table.columns, f"column of '{path}'")
     return table[name]

@@ -125,6 +125,8 @@ def _request(arguments: Sequence[str]) -> _Request:
         raise UsageError("'--out' is missing: name the folder of the run that is to go on")
     folder, named = RunFolder(known.out or Path("runs", preset or "run")), known.out is not None
     resume = known.resume and folder.exists
+    if known.resume and not resume:
+        folder.give_up_claim()
     if named and not resume:
         folder.require_empty()
     return _Request(texts, known.config, folder, named, known.resume, resume, options)
@@ -150,7 +152,7 @@ def _begin(request: _Request, config: Config, experiment: Experiment, dataset: D
     if request.resume:
         check_data(folder, data)
         if experiment.trainer.leads:
-            folder.tidy()
+            folder.reopen()
     if experiment.trainer.leads:
         if not request.resume:
             folder = _claim(request)

@@ -1,5 +1,6 @@
 """Data: interactions from files and tables, filters, splits, graphs, user groups and named sources."""
 
+from graphmi.data.attributes import with_attributes
 from graphmi.data.categories import Categories
 from graphmi.data.communities import item_communities
 from graphmi.data.dataset import Dataset
@@ -69,4 +70,5 @@ __all__ = [
     "residual",
     "simpson",
     "to_graph",
+    "with_attributes",
 ]

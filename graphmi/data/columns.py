@@ -48,12 +48,16 @@ def choose_columns(
     Names that are numbers, as pandas gives them to columns of files without a header, are taken as text.
 
     Raises:
-        DataError: If a named column does not exist; lists the columns and the nearest names.
+        DataError: If a named column does not exist (lists the columns and the nearest names), or users and items are
+            one.
     """
     names = dict(zip(plain_names(found), found, strict=True)) | {name: name for name in found}
+    who, what = _require(names, found, "user", user), _require(names, found, "item", item)
+    if who == what:
+        raise DataError(f"users and items cannot be one column, {who!r}; name two")
     return Columns(
-        user=_require(names, found, "user", user),
-        item=_require(names, found, "item", item),
+        user=who,
+        item=what,
         time=_require(names, found, "time", time) if _named(time) else _first(names, TIME_COLUMNS),
         weight=_require(names, found, "weight", weight) if _named(weight) else _first(names, WEIGHT_COLUMNS),
         category=_require(names, found, "category", category) if _named(category) else None,

@@ -229,7 +229,9 @@ def test_a_column_in_two_roles(tmp_path):
     assert read_interactions(path, weight="item_id", time="user_id").weight.tolist() == [3, 10]
     with pytest.raises(DataError, match=r"'order' has a fraction, 1\.5"):
         read_interactions(path, weight="order")
-    data = read_interactions(path, item="user_id", time="user_id", category="user_id")
+    with pytest.raises(DataError, match="users and items cannot be one column, 'user_id'; name two"):
+        read_interactions(path, item="user_id")
+    data = read_interactions(path, time="user_id", category="user_id")
     assert data.user.tolist() == data.item.tolist() == [0, 1]
     assert (data.time.tolist(), data.categories.names) == ([3, 10], ("10", "3"))
 

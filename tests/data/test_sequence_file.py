@@ -1,5 +1,4 @@
 import gzip
-import json
 
 import pytest
 
@@ -79,33 +78,6 @@ def test_item_lists_may_be_empty_but_not_repeated(tmp_path):
 def test_no_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is no file"):
         read_sequences(tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"there is no file"):
-        read_sequences(write(tmp_path, TEXT), attributes=tmp_path / "missing.json")
-
-
-@pytest.mark.parametrize("name", ["attributes.json", "attributes.json.gz"])
-def test_attributes_are_categories(tmp_path, name):
-    # Item 99 is in no sequence, item 20 has no attribute and item 30 is not in the file.
-    attributes = write(tmp_path, json.dumps({"10": [3, 1], "40": [3], "20": [], "99": [5], "x": [1]}), name)
-    data = read_sequences(write(tmp_path, TEXT), attributes=attributes)
-    assert data.categories.names == ("1", "3")
-    matrix = dict(zip(data.items.ids, data.categories.matrix(data.num_items).tolist(), strict=True))
-    assert matrix == {10: [1, 1], 20: [0, 0], 30: [0, 0], 40: [0, 1]}
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("{", "the file is not JSON"),
-        ("[1]", "must hold a list of categories per item"),
-        ('{"10": 3}', "must hold a list of categories per item"),
-        (b"\xff", "the file is not UTF-8 text"),
-    ],
-)
-def test_attributes_that_cannot_be_used(tmp_path, text, message):
-    attributes = write(tmp_path, text, "attributes.json")
-    with pytest.raises(DataError, match=rf"^{attributes}: .*{message}"):
-        read_sequences(write(tmp_path, TEXT), attributes=attributes)
 
 
 def test_open_data_knows_the_format(tmp_path):
@@ -126,5 +98,5 @@ def test_wrong_formats_and_options_say_what_there_is(tmp_path):
         open_data(path, format="lists")
     with pytest.raises(DataError, match=r"format 'sequences' has no option 'user' .its options: attributes"):
         open_data(path, format="sequences", user="who")
-    with pytest.raises(DataError, match=r"format 'table' has no option 'attributes' .its options: user, item, time"):
-        open_data(path, attributes="x.json")
+    with pytest.raises(DataError, match=r"format 'table' has no option 'genre' .its options: user, .*, attributes"):
+        open_data(path, genre="x")

@@ -3,10 +3,12 @@
 import difflib
 import inspect
 from collections.abc import Callable, Mapping
+from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from graphmi.data.attributes import with_attributes
 from graphmi.data.errors import DataError
 from graphmi.data.interactions import Interactions
 from graphmi.data.reading import read_interactions
@@ -56,18 +58,24 @@ def load(name: str, **options: Any) -> Interactions:
     return source.load(**{**written, **options, **texts})
 
 
-def open_data(name_or_path: str | Path, **columns: Any) -> Interactions:
+def open_data(name_or_path: str | PathLike[str], **columns: Any) -> Interactions:
     """Return the interactions of a named source, a file, or a folder of Parquet files.
 
     Args:
         name_or_path: A name as for ``load``, or a path as for ``graphmi.data.read_interactions``.
         columns: Options of the source, or arguments of ``read_interactions`` such as ``user="user"``; with
-            ``format="sequences"`` those of ``graphmi.data.read_sequences``.
+            ``format="sequences"`` none but ``attributes``. That is a file with categories and titles of the items for
+            ``graphmi.data.with_attributes``, in which ``category`` names a column then.
 
     Raises:
         DataError: If it is neither a known name nor an existing path, which the message has the nearest names of, or
-            the format or one of its options is unknown.
+            the format or one of its options is unknown, or it is no path.
     """
+    if not isinstance(name_or_path, str | PathLike):
+        raise DataError(
+            f"'open_data' takes a name or a path (got a {type(name_or_path).__name__}); Interactions.from_frame takes "
+            "a table"
+        )
     if str(name_or_path).split(":", 1)[0] in SOURCES:
         return load(str(name_or_path), **columns)
     if Path(name_or_path).exists():
@@ -75,13 +83,17 @@ def open_data(name_or_path: str | Path, **columns: Any) -> Interactions:
     raise DataError(f"no file and no data set is named {str(name_or_path)!r} ({_suggestion(str(name_or_path))})")
 
 
-def _read(path: str | Path, kind: str = "table", **options: Any) -> Interactions:
+def _read(path: str | PathLike[str], kind: str, attributes: str | None = None, **options: Any) -> Interactions:
     if kind not in _READERS:
         raise DataError(f"'format' must be {' or '.join(_READERS)} (got {kind!r})")
-    known = list(inspect.signature(_READERS[kind]).parameters)[1:]  # without the path
+    named = {"category": options.pop("category", None)} if attributes else {}  # a column there
+    known = [*list(inspect.signature(_READERS[kind]).parameters)[1:], "attributes"]  # without the path
     if unknown := sorted(set(options) - set(known)):
         raise DataError(f"a file of format '{kind}' has no option {unknown[0]!r} (its options: {', '.join(known)})")
-    return _READERS[kind](path, **options)
+    interactions = _READERS[kind](path, **options)
+    if not attributes:
+        return interactions
+    return with_attributes(interactions, attributes, item=options.get("item", "item_id"), **named)
 
 
 def find_source(name: str) -> tuple[Source, dict[str, Any]]:

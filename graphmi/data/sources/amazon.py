@@ -6,11 +6,11 @@ from typing import Any
 
 import polars as pl
 
+from graphmi.data.attributes import describe_items
 from graphmi.data.errors import DataError
 from graphmi.data.interactions import Interactions
 from graphmi.data.reading import read_table
 from graphmi.data.sources.amazon_products import read_products
-from graphmi.data.sources.items import describe_items
 from graphmi.data.sources.obtain import Url, obtain
 from graphmi.data.sources.source import Source
 from graphmi.data.sources.tables import open_binary

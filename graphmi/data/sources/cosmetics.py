@@ -4,8 +4,8 @@ from pathlib import Path
 
 import polars as pl
 
+from graphmi.data.attributes import describe_items
 from graphmi.data.interactions import Interactions
-from graphmi.data.sources.items import describe_items
 from graphmi.data.sources.obtain import ByHand, obtain
 from graphmi.data.sources.source import Source
 from graphmi.data.sources.tables import first_existing, select_events

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import polars as pl
 
+from graphmi.data.attributes import describe_items
 from graphmi.data.interactions import Interactions
 from graphmi.data.reading import read_interactions, read_table
-from graphmi.data.sources.items import describe_items
 from graphmi.data.sources.obtain import Wheel, ZipUrl, obtain
 from graphmi.data.sources.source import Source
 from graphmi.data.sources.tables import read_ratings

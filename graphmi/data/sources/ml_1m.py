@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from graphmi.data.attributes import describe_items
 from graphmi.data.interactions import Interactions
 from graphmi.data.reading import read_interactions
-from graphmi.data.sources.items import describe_items
 from graphmi.data.sources.obtain import ZipUrl, obtain
 from graphmi.data.sources.source import Source
 from graphmi.data.sources.tables import read_films, read_ratings
