@@ -19,7 +19,8 @@ from rich.table import Table
 from graphmi.cli import answer
 from graphmi.config import experiment
 from graphmi.data import Histories, Interactions
-from graphmi.recommender import Recommendation, Recommender
+from graphmi.recommendation import Recommendation
+from graphmi.recommender import Recommender
 from graphmi.retrieval import ExactIndex, FaissIndex
 
 K = 5

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from functools import cached_property
 from itertools import islice
 from threading import Lock
-from typing import NamedTuple
 
 import polars as pl
 import torch
@@ -18,27 +17,14 @@ from graphmi.asking import device_of, evaluating, propagating_once, question, re
 from graphmi.data import Histories, Interactions
 from graphmi.data.vocabulary import Values
 from graphmi.ranges import at_least
+from graphmi.recommendation import Recommendation, as_table
 from graphmi.retrieval import ExactIndex, Index, TopK, diversified, nominate
 from graphmi.typing import Batch, FoldsIn, HistoryReader, ItemTable, Propagates, Representations
 
-__all__ = ["Recommendation", "Recommender"]
+__all__ = ["Recommender"]
 
 _USERS = 1024  # users at once
 _POOL = 10  # with variety: so many times the length of the list are candidates
-
-
-class Recommendation(NamedTuple):
-    """One item of a list.
-
-    Attributes:
-        item: Its id in the data.
-        score: The score by which it was found.
-        interest: The interest that found it, from 0.
-    """
-
-    item: str | int
-    score: float
-    interest: int
 
 
 class Recommender:
@@ -132,7 +118,7 @@ class Recommender:
         <graphmi.models.InterestGCN.fold_in>`).
 
         An item that came after the training is unknown, and the call fails for all: leave such items out before, by
-        ``interactions.items.contains(history)``, which tells of each whether it is known.
+        ``interactions.items.contains(history)``, which tells of each whether it is known, or take :meth:`table_for`.
 
         Args:
             histories: Item ids of each user, the latest last.
@@ -141,11 +127,7 @@ class Recommender:
             ValueError: If a history is empty, or the model knows the users of its training only.
             DataError: If an item is unknown; the message names the first few.
         """
-        if not isinstance(self.model, HistoryReader | FoldsIn):
-            raise ValueError(
-                f"{type(self.model).__name__} knows the users that it was trained with and no others: take a sequence "
-                "model or InterestGCN, or give it 'fold_in' (graphmi.typing.FoldsIn)"
-            )
+        self._require_others()
         items = self.interactions.items.encode_each(histories)
         if empty := [number for number, history in enumerate(items, start=1) if not len(history)]:
             raise ValueError(f"a history needs at least one item, and number {empty[0]} has none")
@@ -167,28 +149,45 @@ class Recommender:
         """
         vocabulary = self.interactions.users
         index = torch.arange(len(vocabulary)) if users is None else vocabulary.encode(users)
-        parts, done = [self._frame(index[:0], [])], 0
+        return self._table(vocabulary.ids, self._batches(index), on_users)
+
+    def table_for(self, others: Interactions, on_users: Callable[[int], None] | None = None) -> pl.DataFrame:
+        """Return the lists of the users of other interactions, such as a log that has grown, as :meth:`table` does.
+
+        Each is answered as by :meth:`for_histories`, by its items there, whether or not the data has it too. Items
+        that the data does not have are passed over, and so are users who have no others.
+
+        Args:
+            others: The interactions, with the same ids of items.
+            on_users: Called with the number of users done so far.
+
+        Raises:
+            ValueError: If the model knows the users of its training only.
+        """
+        self._require_others()
+        return self._table(others.users.ids, self._batches_of(others), on_users)
+
+    def _require_others(self) -> None:
+        if not isinstance(self.model, HistoryReader | FoldsIn):
+            raise ValueError(
+                f"{type(self.model).__name__} knows the users that it was trained with and no others: take a sequence "
+                "model or InterestGCN, or give it 'fold_in' (graphmi.typing.FoldsIn)"
+            )
+
+    def _table(
+        self,
+        ids: pl.Series,
+        batches: Iterator[tuple[Tensor, list[list[Recommendation]]]],
+        on_users: Callable[[int], None] | None,
+    ) -> pl.DataFrame:
+        parts, done, items = [], 0, self.interactions.items.ids.dtype
         with self._asking():
-            for chosen, lists in self._batches(index):
-                parts.append(self._frame(chosen, lists))
-                done += len(chosen)
+            for users, lists in batches:
+                parts.append(as_table(ids.gather(users.numpy()), lists, items))
+                done += len(users)
                 if on_users is not None:
                     on_users(done)
-        return pl.concat(parts)
-
-    def _frame(self, users: Tensor, lists: list[list[Recommendation]]) -> pl.DataFrame:
-        rows = [(place, *one) for each in lists for place, one in enumerate(each, start=1)]
-        rank, item, score, interest = zip(*rows, strict=True) if rows else ((), (), (), ())
-        row = torch.arange(len(lists)).repeat_interleave(torch.tensor([len(each) for each in lists], dtype=torch.int64))
-        return pl.DataFrame(
-            {
-                "user_id": self.interactions.users.ids.gather(users[row].numpy()),
-                "rank": pl.Series(rank, dtype=pl.Int32),
-                "item_id": pl.Series(item, dtype=self.interactions.items.ids.dtype),
-                "score": pl.Series(score, dtype=pl.Float32),
-                "interest": pl.Series(interest, dtype=pl.Int32) + 1,
-            }
-        )
+        return pl.concat([as_table(ids[:0], [], items), *parts])
 
     def _batches(self, users: Tensor) -> Iterator[tuple[Tensor, list[list[Recommendation]]]]:
         """Yield some users after the other, with their lists."""
@@ -196,6 +195,18 @@ class Recommender:
             with evaluating(self._asked):  # another thread may train it meanwhile
                 out = self._asked(question(self._asked, chosen, self.history, self.device))
             yield chosen, self._lists(out, None if self.repeat else self.history.rows(chosen))
+
+    def _batches_of(self, others: Interactions) -> Iterator[tuple[Tensor, list[list[Recommendation]]]]:
+        """Yield some users of other interactions after the other, with the lists for what they have of known items."""
+        items, ids = self.interactions.items, others.items.ids
+        known = items.contains(ids)
+        place = torch.full((len(ids),), -1)
+        place[known] = items.encode(ids.filter(known.numpy()))
+        histories = Histories(others.take(known[others.item]))
+        users = histories.length.nonzero().squeeze(1)
+        for chosen in torch.split(users, _USERS) if len(users) else ():
+            rowptr, item = histories.rows(chosen)
+            yield chosen, self._of_histories([*torch.split(place[item], rowptr.diff().tolist())])
 
     @contextmanager
     def _asking(self) -> Iterator[None]:

@@ -1133,6 +1133,28 @@ def test_lists_that_were_written_name_the_users_of_other_lists(graphmi, tmp_path
     assert "Tea 5" in out
 
 
+def test_others_in_a_file_get_the_lists_that_their_histories_get(graphmi, tmp_path):
+    run, file, log = tmp_path / "run", tmp_path / "new.csv", tmp_path / "log.csv"
+    rows = [f"{user},{item},5" for user in range(12) for item in range(user, user + 5)]
+    log.write_text("\n".join(["user_id,item_id,rating", *rows]))
+    words = ["--data", log, "--filter.min_weight", "1", "--trainer.epochs", "2", "--replicates", "0"]
+    assert graphmi("train", "interest-gcn", *words, "--out", run)[::2] == (0, "")
+    file.write_text("user_id,item_id,rating,time\n7,12,5,2\nx,3,5,1\n7,4,5,1\n7,99999,5,3\n7,5,0,3\ny,99999,5,1\n")
+    status, out, err = graphmi("recommend", run, "--histories", file, "--k", "3", "--out", tmp_path / "lists.csv")
+    assert (status, err) == (0, "")
+    assert "6 recommendations for 2 of 3 users, by their items (1 of 4 are unknown to the run)" in out
+    lists = pl.read_csv(tmp_path / "lists.csv")
+    for user, history in (("7", ["4", "12"]), ("x", ["3"])):
+        shown = graphmi("recommend", run, "--history", *history, "--k", "3")[1]
+        for item in lists.filter(user_id=user)["item_id"]:
+            assert f"│ {item} " in shown
+    status, _, err = graphmi("recommend", run, "--histories", tmp_path / "none.csv", "--out", tmp_path / "lists.csv")
+    assert (status, "no file and no data set is named" in err) == (1, True)
+    for words in ([], ["--user", "1", "--out", tmp_path / "lists.csv"]):
+        status, _, err = graphmi("recommend", run, "--histories", file, *words)
+        assert (status, "needs --out: give these two alone" in err) == (2, True)
+
+
 def test_paths_through_files_get_a_sentence(graphmi, trained, tmp_path):
     (tmp_path / "file").touch()
     run = trained()

@@ -253,6 +253,32 @@ def test_a_table_of_all_users(data, graph_model, monkeypatch):
     assert of_first["rank"].to_list() == list(range(1, K + 1))
 
 
+def test_users_of_other_interactions_are_answered_by_their_items_there(data, model, monkeypatch):
+    monkeypatch.setattr(recommender_module, "_USERS", 3)
+    done = []
+    items = data.items.ids.to_list()
+    histories = {"new": items[4:9], "u003": items[20:22], "other": [items[7]], "zoë": items[::9], "last": items[2:5]}
+    rows = [(user, item, time) for user, history in histories.items() for time, item in enumerate(history)]
+    rows += [("new", 10**6, 2), ("nobody", 10**6, 0)]  # an item that came after the training
+    others = Interactions.from_frame(pl.DataFrame(rows[::-1], schema=["user_id", "item_id", "time"], orient="row"))
+    recommender = Recommender(data, model, K)
+    if isinstance(model, Popularity):
+        with pytest.raises(ValueError, match="Popularity knows the users that it was trained with and no others"):
+            recommender.table_for(others)
+        return
+    table = recommender.table_for(others, done.append)
+    assert done == [3, 5]
+    assert sorted(table["user_id"].unique()) == sorted(histories)
+    for user, history in histories.items():
+        [expected] = recommender.for_histories([history])
+        found = table.filter(pl.col("user_id") == user)
+        assert found["item_id"].to_list() == [one.item for one in expected]
+        assert found["score"].to_list() == pytest.approx([one.score for one in expected], rel=1e-5)
+    nobody = others.take(others.item == int(others.items.encode([10**6])))
+    assert recommender.table_for(nobody).is_empty()
+    assert recommender.table_for(nobody).schema == table.schema
+
+
 def test_a_graph_model_propagates_once_for_all_users_of_a_call(data, graph_model, monkeypatch):
     users, histories = data.users.ids, [[item] for item in data.items.ids[:40]]
     recommender, propagate, calls = Recommender(data, graph_model, K), InterestGCN.propagate, []

@@ -72,8 +72,8 @@ SECTIONS = {
         ("config", "experiment", "trainer", "history", "run", "restore"),
     ),
     "Evaluation, explanation, serving": Section(
-        ("evaluator", "explain", "recommender", "vectors"),
-        ("evaluator", "evaluation", "explain", "attribution", "recommender", "vectors"),
+        ("evaluator", "explain", "recommendation", "recommender", "vectors"),
+        ("evaluator", "evaluation", "explain", "attribution", "recommendation", "recommender", "vectors"),
     ),
     "Reports and searches": Section(("report", "tuning"), ("report", "tuning")),
 }

@@ -212,7 +212,7 @@ class Contrast:
         return loss if scores.weight is None else scores.combine(loss, scores.weight)
 
 
-@dataclass(frozen=True)
+@dataclass  # frozen, torch below 2.13 does not compile it
 class _Partition:
     """What a readout asks of an objective, with the negatives of a batch."""
 
