@@ -10,6 +10,9 @@
 ``resume.pt``             the state after the last finished epoch
 ========================  ==============================================================================
 
+``result.json`` comes last. A run that goes on loses it first, with all else that was said of its weights so far, and
+no command asks its model until it has ended.
+
 Every file is written beside its final name and moved into place, so a killed process leaves the old file or the
 new one, never half of one.
 """
