@@ -221,6 +221,8 @@ def _scan_parquet(path: Path) -> pl.LazyFrame:
 def _readable() -> Iterator[None]:
     try:
         yield
+    except pl.exceptions.NoDataError:  # as polars before 2 says it
+        raise DataError("the table has no rows") from None
     except (pl.exceptions.PolarsError, UnicodeDecodeError, OSError) as error:
         said = str(error).strip().splitlines()[0]
         if "more fields" in said:

@@ -35,3 +35,16 @@ def test_transforms_of_torch_func():
     torch.testing.assert_close(found, 2 * source * share.square().sum(1, keepdim=True))
     share.requires_grad_(), source.requires_grad_()
     assert torch.autograd.gradcheck(spread, (share, source), check_forward_ad=True)
+    share, source = share.detach(), source.detach()
+    several = torch.stack([share, 2 * share, share.flip(0)])
+    for in_dims, inputs in (
+        ((0, None), (several, source)),
+        ((2, 0), (several.movedim(0, 2), torch.stack([source] * 3))),
+    ):
+        found = torch.func.vmap(spread, in_dims)(*inputs)
+        torch.testing.assert_close(found, torch.stack([spread(each, source) for each in several]))
+    of_share = torch.func.jacfwd(spread)(share, source)
+    torch.testing.assert_close(of_share, torch.func.jacrev(spread)(share, source))
+    assert of_share[1, 2, 0, 2, 1] == source[2, 0]
+    hessian = torch.func.hessian(lambda each: spread(share, each).square().sum())(source)
+    torch.testing.assert_close(hessian.sum((2, 3)), (2 * share.square().sum(1, keepdim=True)).expand_as(source))

@@ -27,6 +27,13 @@ def spread(share: Tensor, source: Tensor) -> Tensor:
 
 class _Spread(torch.autograd.Function):
     @staticmethod
+    def vmap(_: object, in_dims: tuple[int | None, int | None], share: Tensor, source: Tensor) -> tuple[Tensor, int]:
+        share, source = (
+            each if dim is None else each.movedim(dim, 0) for dim, each in zip(in_dims, (share, source), strict=True)
+        )
+        return share.transpose(-1, -2).unsqueeze(-1) * source.unsqueeze(-3), 0
+
+    @staticmethod
     def forward(share: Tensor, source: Tensor) -> Tensor:
         return _by_interest(share) * source
 
