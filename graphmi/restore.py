@@ -1,6 +1,6 @@
 """A run folder as what it was made of: experiment, data and trained model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -41,17 +41,18 @@ class Restored:
     model: nn.Module
 
 
-def restore(folder: RunFolder) -> Restored:
+def restore(folder: RunFolder, data: str | None = None) -> Restored:
     """Read a run's data again and put its weights into its model.
 
     Args:
         folder: The run, on any device.
+        data: Where the data lies now, if not where it lay at training.
 
     Raises:
         FileNotFoundError: If there is no trained model, or its training has not ended.
         ValueError: If the data is not that of the run, or the weights are not those of its configuration.
     """
-    experiment, weights = _read(folder)
+    experiment, weights = _read(folder, () if data is None else ("--data", data))
     interactions = experiment.interactions()
     dataset = experiment.dataset(interactions)
     check_data(folder, describe_data(experiment, dataset))
@@ -74,8 +75,8 @@ def restore_model(folder: RunFolder, beside: Restored) -> nn.Module:
     return _model(folder, experiment, weights, beside.dataset)
 
 
-def _read(folder: RunFolder) -> tuple[Experiment, Mapping[str, Tensor]]:
-    experiment = read_config(folder.read_config(), arguments=_HERE).experiment()
+def _read(folder: RunFolder, words: Sequence[str] = ()) -> tuple[Experiment, Mapping[str, Tensor]]:
+    experiment = read_config(folder.read_config(), arguments=[*_HERE, *words]).experiment()
     return experiment, folder.require_ended().read_tensors("model")
 
 

@@ -951,6 +951,23 @@ def test_a_run_from_elsewhere_is_evaluated_here(graphmi, trained, monkeypatch):
     assert result(config.parent, "evaluation-test.json")["metrics"] == result(config.parent)["metrics"]
 
 
+def test_data_that_has_moved_is_named(graphmi, tmp_path):
+    table = tmp_path / "log.csv"
+    rows = [f"{user},{item}" for user in range(12) for item in range(user, user + 5)]
+    table.write_text("\n".join(["user_id,item_id", *rows]))
+    run = tmp_path / "run"
+    assert graphmi("train", "popularity", "--data", table, "--replicates", "0", "--out", run)[::2] == (0, "")
+    moved = table.rename(tmp_path / "moved.csv")
+    for command, *words in (("evaluate",), ("recommend", "--user", "3"), ("export", "--out", tmp_path / "vectors")):
+        status, _, err = graphmi(command, run, *words)
+        assert (status, f"no file and no data set is named '{table}'" in err) == (1, True)
+        assert graphmi(command, run, *words, "--data", moved)[::2] == (0, "")
+    assert result(run, "evaluation-test.json")["metrics"] == result(run)["metrics"]
+    moved.write_text("\n".join(["user_id,item_id", *rows, "0,15"]))
+    status, _, err = graphmi("evaluate", run, "--data", moved)
+    assert (status, "is not what the run in" in err) == (1, True)
+
+
 def test_a_run_is_restored_for_questions_not_for_training(trained):
     restored = restore(RunFolder(trained("run", "popularity", "--trainer.compile", "default")))
     assert not restored.model.training

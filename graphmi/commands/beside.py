@@ -15,6 +15,7 @@ __all__ = ["add_runs", "restore_runs", "weights_beside"]
 def add_runs(parser: ArgumentParser) -> None:
     """Add a run, and runs beside it, to the arguments of a command."""
     parser.add_argument("run", type=str, help="The run folder.")
+    parser.add_argument("--data", type=str, help="Where the data of the run lies now, if not where it lay at training.")
     parser.add_argument(
         "--beside", type=str, nargs="+", default=[], help="Runs on the same data; the scores of all models add up."
     )
@@ -47,7 +48,7 @@ def restore_runs(options: Namespace) -> Restored:
         ValueError: If the data is not that of the runs, or a weight is not positive.
     """
     beside = weights_beside(options)
-    run = restore(RunFolder(options.run))
+    run = restore(RunFolder(options.run), options.data)
     if not beside:
         return run
     models = [restore_model(RunFolder(path), run) for path, _ in beside]
