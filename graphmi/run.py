@@ -105,17 +105,19 @@ class RunFolder:
         return self
 
     def reopen(self) -> None:
-        """Remove what goes for the run as it is, which goes on, and what processes left that were killed at writing."""
+        """Remove what goes for weights of a run that goes on, and what processes left that were killed at writing."""
         for pattern in (".*.part", "result.json", "per_user.safetensors", "evaluation-*.json"):
             for path in self.path.glob(pattern):
                 path.unlink(missing_ok=True)
 
-    def give_up_claim(self) -> None:
-        """Make the folder empty again where a run was killed before it began; all else stays."""
+    @property
+    def only_claimed(self) -> bool:
+        """Whether nothing is here but what a process has left that was killed before its run began."""
         names = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
-        if all(name == "data.json" or re.fullmatch(r"\..*\.part", name) for name in names):
-            for name in names:
-                (self.path / name).unlink(missing_ok=True)
+        if "data.json" not in names or not all(re.fullmatch(r"data\.json|\..*\.part", name) for name in names):
+            return False
+        content = (self.path / "data.json").read_bytes()  # of graphmi, or of somebody else
+        return not content or b'"fingerprint"' in content
 
     def discard(self) -> None:
         """Remove what was written before the first epoch was finished, and the folder if nothing else is in it."""

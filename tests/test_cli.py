@@ -1046,6 +1046,14 @@ def test_a_run_killed_before_it_began_begins_with_resume(graphmi, tmp_path):
     assert (status, "there is no run in" in err) == (0, True)
 
 
+def test_a_finished_run_without_a_state_is_left_as_it_is(graphmi, trained):
+    folder = trained()
+    (folder / "resume.pt").unlink()
+    status, _, err = graphmi("train", "--out", folder, "--resume", "--trainer.epochs", 8)
+    assert (status, "has ended, and no state to go on from is there" in err) == (2, True)
+    assert graphmi("evaluate", folder)[::2] == (0, "")
+
+
 def test_evaluate_needs_a_finished_epoch(graphmi, tmp_path, monkeypatch):
     interrupt(monkeypatch, at=1)
     assert graphmi("train", "mf", *QUICK, "--out", tmp_path / "run")[0] == 130
@@ -1165,6 +1173,9 @@ def test_others_in_a_file_get_the_lists_that_their_histories_get(graphmi, tmp_pa
         shown = graphmi("recommend", run, "--history", *history, "--k", "3")[1]
         for item in lists.filter(user_id=user)["item_id"]:
             assert f"│ {item} " in shown
+    (tmp_path / "plain.csv").write_text("user_id,item_id\n7,12\n")
+    status, _, err = graphmi("recommend", run, "--histories", tmp_path / "plain.csv", "--out", tmp_path / "lists.csv")
+    assert (status, "leaves out weights below 1.0, and" in err) == (2, True)
     status, _, err = graphmi("recommend", run, "--histories", tmp_path / "none.csv", "--out", tmp_path / "lists.csv")
     assert (status, "no file and no data set is named" in err) == (1, True)
     for words in ([], ["--user", "1", "--out", tmp_path / "lists.csv"]):

@@ -94,17 +94,18 @@ def test_what_goes_on_has_no_result_until_it_ends(folder):
         folder.require_ended()
 
 
-def test_a_claim_is_given_up_only_where_nothing_else_is(folder):
-    folder.give_up_claim()  # nor is there a folder
+@pytest.mark.parametrize("content", ["", '{"fingerprint": "1a2b"}'])
+def test_a_claim_without_a_run_is_known_from_files_of_others(folder, content):
+    assert not folder.only_claimed  # nor is there a folder
     folder.claim()
+    (folder.path / "data.json").write_text(content)
     (folder.path / ".config.yaml.1a2b.part").touch()
+    assert folder.only_claimed
     (folder.path / "mine").touch()
-    folder.give_up_claim()
-    assert len(list(folder.path.iterdir())) == 3
+    assert not folder.only_claimed
     (folder.path / "mine").unlink()
-    folder.give_up_claim()
-    assert not list(folder.path.iterdir())
-    folder.claim()
+    (folder.path / "data.json").write_text('{"10": ["tea"]}')
+    assert not folder.only_claimed
 
 
 def test_what_resuming_writes_anew_is_said_to_be(folder):

@@ -132,7 +132,12 @@ def _others(path: Path, experiment: Experiment) -> Interactions:
     columns = {} if experiment.data.partition(":")[0] in SOURCES else dict(experiment.columns)
     for name in ("category", "attributes"):  # of items, which the run knows
         columns.pop(name, None)
-    return replace(experiment.filter, k_core=1)(open_data(path, **columns))
+    data, least = open_data(path, **columns), experiment.filter.min_weight
+    if least is not None and data.weight is None:
+        raise UsageError(
+            f"the run leaves out weights below {least}, and '{path}' has none: give it the column of the data"
+        )
+    return replace(experiment.filter, k_core=1)(data)
 
 
 def _save(table: pl.DataFrame, path: Path) -> None:

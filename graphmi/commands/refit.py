@@ -18,7 +18,7 @@ def main(arguments: Sequence[str]) -> None:
         arguments: The words after ``graphmi refit``.
 
     Raises:
-        UsageError: If an option is unknown, or the run is a refit itself.
+        UsageError: If an option is unknown, or the run is a refit with this seed.
         FileNotFoundError: If the run has not ended.
         FileExistsError: If the folder holds a run already.
         ValueError: If the data is not that of the run.
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> None:
     if not options.resume:
         RunFolder(out).require_empty()  # before the data is read
     experiment = read_config(run.read_config()).experiment()
-    if experiment.refit:
+    if experiment.refit and options.seed is None:
         raise UsageError(f"'{path}' is a refit already, and would come out as it is: refit the run that it was made of")
     check_data(run, describe_data(experiment, experiment.dataset()))
     words = ["--config", str(path / "config.yaml"), "--refit", "true", "--out", out]

@@ -47,6 +47,8 @@ def check_epochs(folder: RunFolder, experiment: Experiment) -> None:
     """
     state, trainer = folder.read_state(), experiment.trainer
     if state is None:
+        if (folder.path / "result.json").is_file() and folder.read_metrics():
+            raise UsageError(f"the run in '{folder.path}' has ended, and no state to go on from is there: train again")
         return
     with folder.reading("resume.pt"):
         rows = state["history"]["rows"]

@@ -125,9 +125,7 @@ def _request(arguments: Sequence[str]) -> _Request:
         raise UsageError("'--out' is missing: name the folder of the run that is to go on")
     folder, named = RunFolder(known.out or Path("runs", preset or "run")), known.out is not None
     resume = known.resume and folder.exists
-    if known.resume and not resume:
-        folder.give_up_claim()
-    if named and not resume:
+    if named and not resume and not (known.resume and folder.only_claimed):
         folder.require_empty()
     return _Request(texts, known.config, folder, named, known.resume, resume, options)
 
@@ -165,6 +163,9 @@ def _claim(request: _Request) -> RunFolder:
     if request.resumable:
         sys.stderr.write(f"graphmi: there is no run in '{request.folder.path}' to go on with: a new one begins\n")
     folder, number = request.folder, 1
+    if request.resumable and folder.only_claimed:
+        folder.reopen()
+        folder.discard()
     while True:
         try:
             return folder.claim()
@@ -186,7 +187,7 @@ def _train(folder: RunFolder, resume: bool, experiment: Experiment, dataset: Dat
             f"interrupted: {done}; continue with: graphmi train --out {shlex.quote(str(folder.path))} --resume"
         ) from None
     except Exception:
-        if experiment.trainer.leads and folder.read_state() is None:
+        if experiment.trainer.leads and not resume and folder.read_state() is None:
             folder.discard()  # an argument was wrong: the same folder can be named again
         raise
     finally:

@@ -12,7 +12,7 @@ from graphmi.data.clean import clean_categories
 from graphmi.data.columns import column_names, plain_names, select_columns
 from graphmi.data.errors import DataError
 from graphmi.data.interactions import Interactions
-from graphmi.data.reading import read_table
+from graphmi.data.reading import read_table, readable
 
 __all__ = ["describe_items", "read_text", "with_attributes"]
 
@@ -64,7 +64,10 @@ def describe_items(interactions: Interactions, table: pl.DataFrame) -> Interacti
         DataError: If a column has no text, numbers or lists of them.
     """
     if "title" in table.columns:
-        titles = table.select("item_id", "title").drop_nulls().unique("item_id", keep="first", maintain_order=True)
+        if table["title"].dtype.is_nested():
+            raise DataError(f"titles must be text or numbers (got {table['title'].dtype})")
+        titles = table.select("item_id", pl.col("title").cast(pl.String)).filter(pl.col("title") != "")
+        titles = titles.unique("item_id", keep="first", maintain_order=True)
         interactions = interactions.with_titles(titles["item_id"], titles["title"], ignore_unknown=True)
     if "category" in table.columns:
         pairs = table.select("item_id", "category")
@@ -72,7 +75,8 @@ def describe_items(interactions: Interactions, table: pl.DataFrame) -> Interacti
             pairs = pairs.explode("category")
         pairs = pairs.with_columns(clean_categories(pairs["category"])).drop_nulls()
         pairs = pairs.filter(~pl.col("category").is_in(_NONE))
-        interactions = interactions.with_categories(pairs["item_id"], pairs["category"], ignore_unknown=True)
+        if len(pairs):
+            interactions = interactions.with_categories(pairs["item_id"], pairs["category"], ignore_unknown=True)
     return interactions
 
 
@@ -98,29 +102,32 @@ def read_text(path: str | PathLike[str]) -> str:
 def _from_json(interactions: Interactions, path: Path) -> Interactions:
     try:
         found = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise DataError(f"the file is not JSON ({error})") from None
     if not isinstance(found, dict) or not all(isinstance(ids, list) for ids in found.values()):
         raise DataError('the file must hold a list of categories per item, such as {"7": [1, 2]}')
+    if not interactions.items.contains(list(found)).any():
+        raise DataError("none of its items is among those of the interactions")
     pairs = [(item, str(category)) for item, ids in found.items() for category in ids]
-    items, categories = zip(*pairs, strict=True) if pairs else ((), ())
-    return interactions.with_categories(items, categories, ignore_unknown=True)
+    return describe_items(interactions, pl.DataFrame(pairs, ["item_id", "category"], orient="row"))
 
 
 def _from_table(interactions: Interactions, path: Path, item: str, category: str | None) -> Interactions:
     table = read_table(path)
-    names = dict(zip(plain_names(found := column_names(table)), found, strict=True))
+    names = dict(zip(plain_names(found := column_names(table)), found, strict=True)) | {name: name for name in found}
     labels = {"category": category or "category", "title": "title"}
     present = {what: names[name] for what, name in labels.items() if name in names}
-    there = f"among {', '.join(map(repr, names))}"
+    there = f"among {', '.join(map(repr, plain_names(found)))}"
     for name in [item] + [category] * (category is not None):
         if name not in names:
             raise DataError(f"there is no column {name!r} {there}")
     if not present:
         raise DataError(f"there is neither a column 'title' nor one of categories {there}; name the latter 'category'")
-    frame = select_columns(table, list(dict.fromkeys([names[item], *present.values()])))
+    with readable():
+        frame = select_columns(table, list(dict.fromkeys([names[item], *present.values()])))
     frame = frame.filter(pl.Series(interactions.items.contains(frame[names[item]]).numpy()))
     if frame.is_empty():
         raise DataError(f"none of its items is among those of the interactions; is {item!r} the column of their ids?")
     columns = {"item_id": names[item], **present}
-    return describe_items(interactions, frame.select(**{what: pl.col(name) for what, name in columns.items()}))
+    with readable():
+        return describe_items(interactions, frame.select(**{what: pl.col(name) for what, name in columns.items()}))

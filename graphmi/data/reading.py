@@ -16,7 +16,7 @@ from graphmi.data.columns import Columns, choose_columns
 from graphmi.data.errors import DataError, given_as
 from graphmi.data.interactions import Interactions
 
-__all__ = ["read_interactions", "read_table"]
+__all__ = ["read_interactions", "read_table", "readable"]
 
 SEPARATORS = {"\t": "tab", "::": "'::'", ",": "comma", ";": "semicolon", "|": "'|'", " ": "space"}
 _QUOTED = (",", ";")  # separators beside which fields may stand in double quotes
@@ -110,7 +110,7 @@ def _collect(table: pl.LazyFrame, names: Columns) -> pl.DataFrame:
     numbers = {names.weight: pl.Float64, names.time: pl.Int64}
     coded = {names.user: pl.Categorical, names.item: pl.Categorical, names.category: pl.Categorical}
     kinds = {name: kind for name, kind in (numbers | coded).items() if name in texts}
-    with _readable():
+    with readable():
         casts = [pl.col(name).cast(kind, strict=False) for name, kind in kinds.items()]
         frame = table.select(names.used).with_columns(casts).collect(engine="streaming")
         # Dates, fractions and mistakes are left as they stand in the file for whoever checks the columns.
@@ -192,7 +192,7 @@ def _scan_text(path: Path, separator: str, names: list[str], *, skip: bool, enco
     if encoding == "utf-8":
         table = pl.scan_csv(path, **options)
     else:
-        with _readable():
+        with readable():
             table = pl.read_csv(path, encoding=encoding, **options).lazy()
     return table.with_columns(pl.all().str.strip_chars()).filter(~pl.all_horizontal(pl.all().is_null()))
 
@@ -200,7 +200,7 @@ def _scan_text(path: Path, separator: str, names: list[str], *, skip: bool, enco
 def _split_lines(lines: pl.LazyFrame, separator: str, names: list[str]) -> pl.LazyFrame:
     fields = pl.col("line").str.split_exact(separator, len(names)).struct.rename_fields([*names, _NEVER_IN_TEXT])
     table = lines.select(fields).unnest("line")
-    with _readable():  # once through the file, so that nobody has to hold it
+    with readable():  # once through the file, so that nobody has to hold it
         ragged = table.select(pl.col(_NEVER_IN_TEXT).count()).collect(engine="streaming").item()
     if ragged:
         raise DataError(f"more fields than the {len(names)} columns of the first line, in {ragged:,} of the lines")
@@ -212,19 +212,24 @@ def _scan_parquet(path: Path) -> pl.LazyFrame:
     if not files:
         raise DataError("the directory has no .parquet files")
     table = pl.scan_parquet(files, glob=False)
-    with _readable():
+    with readable():
         table.collect_schema()
     return table
 
 
 @contextmanager
-def _readable() -> Iterator[None]:
+def readable() -> Iterator[None]:
+    """Say in a sentence what is wrong with a file that is read in this context.
+
+    Raises:
+        DataError: If it cannot be read.
+    """
     try:
         yield
     except pl.exceptions.NoDataError:  # as polars before 2 says it
         raise DataError("the table has no rows") from None
     except (pl.exceptions.PolarsError, UnicodeDecodeError, OSError) as error:
         said = str(error).strip().splitlines()[0]
-        if "more fields" in said:
+        if any(words in str(error) for words in ("more fields", "extra_columns", "n_extra", "ragged")):
             said = "a line has more fields than there are columns; quote fields that hold the separator"
         raise DataError(f"the file cannot be read: {said}") from None

@@ -24,7 +24,7 @@ def without_autocast(like: Tensor) -> AbstractContextManager[object]:
 
 def _has_autocast(device: str) -> bool:
     # Older compilers cannot look into what tells, and compile for devices that have it alone.
-    return torch.compiler.is_compiling() or torch.amp.is_autocast_available(device)
+    return device != "meta" and (torch.compiler.is_compiling() or torch.amp.is_autocast_available(device))
 
 
 def widened(x: Tensor) -> Tensor:

@@ -96,6 +96,11 @@ def test_beside_logs_and_sequences(tmp_path):
         ("a.csv", "sku,category\n10,a\n", {}, r"no column 'item_id' among 'sku', 'category'"),
         ("a.csv", "item_id,category\n11,a\n", {}, r"none of its items .* is 'item_id' the column of their ids\?"),
         ("a.csv", "", {}, "the file is empty"),
+        ("a.csv", "item_id,title\n10,a, b\n20,c\n", {}, "a line has more fields than there are columns; quote fields"),
+        ("a.csv", "item_id,title\n10,a\n20,b, c\n", {}, "a line has more fields than there are columns; quote fields"),
+        ("a.csv", b"item_id,title\n10,caf\xe9\n", {}, "cannot be read"),
+        ("a.json", "[" * 100_000, {}, "the file is not JSON"),
+        ("a.json", '{"11": ["x"]}', {}, "none of its items is among those of the interactions"),
     ],
 )
 def test_files_that_cannot_be_used(tmp_path, name, content, options, message):
@@ -113,3 +118,14 @@ def test_no_file(tmp_path):
 def test_tables_in_memory_are_told_where_to_go():
     with pytest.raises(DataError, match=r"takes a name or a path \(got a DataFrame\); Interactions\.from_frame takes"):
         open_data(LOG)
+
+
+def test_titles_are_no_lists_and_no_categories_are_none(tmp_path):
+    path = tmp_path / "items.parquet"
+    pl.DataFrame({"item_id": [10], "title": [["a"]]}).write_parquet(path)
+    with pytest.raises(DataError, match=r"titles must be text or numbers \(got List"):
+        with_attributes(DATA, path)
+    table = write(tmp_path, 'item_id:token,title,category\n10,"",\n10,Ten,\n20,Twenty,unknown\n', "items.csv")
+    for name in ("item_id", "item_id:token"):
+        data = with_attributes(DATA, table, item=name)
+        assert (data.titles, data.categories) == (("Ten", "Twenty", "30", "40"), None)
