@@ -185,7 +185,7 @@ def _explain(message: str, parser: ArgumentParser, names: list[str]) -> str:
             return f"'--{path}' is a list, to which '--{path}+' adds an entry (got {found[2].rpartition('.')[2]})"
         if expected.startswith("tuple"):
             return f"'--{path}' must be a list{expected[5:]} in brackets, as in '[.8, .1, .1]' (got {found[2]})"
-        if expected == "float" and found[2].lower().strip("+-") in ("nan", "inf", "infinity"):
+        if expected == "float" and _is_infinite(found[2]):
             expected = "a finite number"
         choices = re.fullmatch(r"Literal\[(.+)\]", expected)
         return f"'--{path}' must be {f'one of {choices[1]}' if choices else expected} (got {found[2]})"
@@ -193,9 +193,15 @@ def _explain(message: str, parser: ArgumentParser, names: list[str]) -> str:
         kinds = re.findall(r"^ *- Expected an? (?:typing\.Literal\[(.+)\]|<class '([\w.]+)'>)$", message, flags=re.M)
         if kinds:
             plain_words = {"NoneType": "null", "collections.abc.Sequence": "list"}
+            if _is_infinite(found[1]):
+                plain_words["float"] = "a finite number"
             *most, last = [choices or plain_words.get(kind, kind) for choices, kind in kinds]
             return f"'--{path}' must be {', '.join(most)}{' or ' * bool(most)}{last} (got {found[1].strip()})"
     return re.sub(r"\s+", " ", message).strip()
+
+
+def _is_infinite(text: str) -> bool:
+    return text.strip().lower().lstrip("+-") in ("nan", "inf", "infinity")
 
 
 def _is_none(path: str, given: str, wanted: str) -> str:

@@ -762,6 +762,7 @@ def test_a_backbone_under_a_preset_stays_in_the_run_folder(graphmi, trained):
         ("train mf DATA OUT --loader.device cpu", 2, "device' (graphmi itself sets 'device' of InteractionLoader)"),
         ("data stats planted --filter.k_core 0", 1, "'k_core' must be at least 1 (got 0)"),
         ("train mf DATA OUT --loss.objective.temperature 3", 2, "(BPRLoss has no options)"),
+        ("train mf DATA OUT --trainer.gradient_clip nan", 2, "must be a finite number or null (got nan)"),
         (
             "train mf DATA OUT --trainer.learning_rate nan",
             2,
