@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from torch import Tensor, nn
 
@@ -49,10 +50,14 @@ def restore(folder: RunFolder, data: str | None = None) -> Restored:
         data: Where the data lies now, if not where it lay at training.
 
     Raises:
-        FileNotFoundError: If there is no trained model, or its training has not ended.
+        FileNotFoundError: If there is no trained model, its training has not ended, or its data has moved.
         ValueError: If the data is not that of the run, or the weights are not those of its configuration.
     """
     experiment, weights = _read(folder, () if data is None else ("--data", data))
+    if (path := Path(experiment.data)).is_absolute() and not path.exists():  # names of data sets are no paths
+        raise FileNotFoundError(
+            f"the data of the run in '{folder.path}' is not at '{path}': say with --data where it is"
+        )
     interactions = experiment.interactions()
     dataset = experiment.dataset(interactions)
     check_data(folder, describe_data(experiment, dataset))

@@ -961,7 +961,7 @@ def test_data_that_has_moved_is_named(graphmi, tmp_path):
     moved = table.rename(tmp_path / "moved.csv")
     for command, *words in (("evaluate",), ("recommend", "--user", "3"), ("export", "--out", tmp_path / "vectors")):
         status, _, err = graphmi(command, run, *words)
-        assert (status, f"no file and no data set is named '{table}'" in err) == (1, True)
+        assert (status, f"is not at '{table}': say with --data where it is" in err) == (1, True)
         assert graphmi(command, run, *words, "--data", moved)[::2] == (0, "")
     assert result(run, "evaluation-test.json")["metrics"] == result(run)["metrics"]
     moved.write_text("\n".join(["user_id,item_id", *rows, "0,15"]))
