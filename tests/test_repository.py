@@ -53,7 +53,7 @@ ALLOWED = {
     "nn": {"kernels", "nn", "ranges", "sorting"},
     "neighbors": {"neighbors"},
     "models": {"edges", "models", "neighbors", "nn", "ranges", "typing"},
-    "losses": {"kernels", "losses", "nn", "ranges", "typing"},
+    "losses": {"kernels", "losses", "nn", "ranges", "sorting", "typing"},
     "samplers": {"edges", "ranges", "samplers", "typing"},
     "metrics": {"metrics", "ranges", "typing"},
     "retrieval": {"nn", "ranges", "retrieval", "typing"},

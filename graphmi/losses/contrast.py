@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graphmi.losses.blocks import partition_in_blocks
+from graphmi.losses.blocks import PartitionInBlocks, partition_in_blocks
 from graphmi.losses.distinct import distinct
 from graphmi.losses.gather import cheaper_at_once, gather, negative_vectors, pick
 from graphmi.losses.hits import Hits, Places, accidental_hits
@@ -16,6 +16,7 @@ from graphmi.losses.picked import picked_products
 from graphmi.losses.shapes import checked_correction, checked_loss, checked_scores
 from graphmi.losses.weighting import UniformWeighting, Weighting
 from graphmi.nn.readout import Readout, Scores
+from graphmi.nn.readout.base import Partition
 from graphmi.typing import ItemTable, Negatives, Representations
 
 __all__ = ["Contrast"]
@@ -122,7 +123,7 @@ class Contrast:
             and out.items.size(-1) == out.interests.size(-1)
             and negatives.item.dim() == 1
             and len(negatives.item) > 0
-            and negatives.block_size is None
+            and (negatives.block_size is None or (negatives.log_q is None and negatives.pos_log_q is None))
         )
         if not products:
             return None
@@ -137,13 +138,15 @@ class Contrast:
             return NegativeVectors(negative_vectors(out.items, few), correction, hits, valid)
 
         vectors, temperature = gather(out.items, positive).unsqueeze(1), self.objective.temperature
-        if row is None and self.alike:
+        if row is None and self.alike and negatives.block_size is None:
             found = self.readout.as_products(out.interests, vectors, temperature, out.interest_mask)
             if found is not None:
                 query, pos = found
                 return self.objective.of_products(pos, query, negatives_of(query))
         places = Places(row, positive) if row is not None and negatives.all_items else None
-        partition = _Partition(self.objective, negatives_of, places)
+        partition: Partition = _Partition(self.objective, negatives_of, places)
+        if negatives.block_size is not None:
+            partition = PartitionInBlocks(self.objective, out.items, positive if row is None else None, negatives)
         scores = self.readout.partitioned(out.interests, vectors, partition, temperature, out.interest_mask, row)
         if scores is None:
             return None
@@ -181,19 +184,21 @@ class Contrast:
                 f"{type(self.weighting).__name__} compares all negatives of a user and cannot take them in blocks: use "
                 "UniformWeighting, or AllItemsSampler without 'block_size'"
             )
-        if scores.score is None:
+        score = scores.score
+        if score is None:
             raise ValueError(
                 f"{type(self.readout).__name__} does not say how it scores further items ('Scores.score') and cannot "
                 "take them in blocks: use AllItemsSampler without 'block_size'"
             )
 
-        def reduce(neg: Tensor, valid: Tensor | None) -> Tensor:
-            return self.objective.partition(neg, self._correction(scores._replace(neg=neg), negatives, valid))
+        def partition(vectors: Tensor, hits: Hits | None, valid: Tensor | None) -> Tensor:
+            neg = score(vectors)
+            return self.objective.partition(neg, self._correction(scores._replace(neg=neg), negatives, valid), hits)
 
-        partition = partition_in_blocks(reduce, scores.score, items, positive, negatives)
+        total = partition_in_blocks(partition, items, positive, negatives)
         if row is not None:
-            partition = partition.index_select(0, row)
-        return self._of_rows(self.objective.compare(scores.pos, partition), scores)
+            total = total.index_select(0, row)
+        return self._of_rows(self.objective.compare(scores.pos, total), scores)
 
     def _correction(self, scores: Scores, negatives: Negatives, valid: Tensor | None) -> Tensor | None:
         log_q, pos_log_q = negatives.log_q, negatives.pos_log_q

@@ -46,12 +46,15 @@ def assert_same(loss, samplers, out, users, positive, row, parameters, **toleran
 @pytest.mark.parametrize("size", [1, 5, ITEMS, 100])
 @pytest.mark.parametrize("reject_known", [True, False])
 @pytest.mark.parametrize("grouped", [True, False])
-def test_equals_all_items_at_once(name, size, reject_known, grouped):
+@pytest.mark.parametrize("masked", [True, False])
+def test_equals_all_items_at_once(name, size, reject_known, grouped, masked):
     out, users, positive, row = make_batch()
     parameters = [out.interests, out.items]
+    if not masked:
+        out = replace(out, interest_mask=None)
     if not grouped:  # one positive per row
-        out = replace(out, interests=out.interests[row], interest_mask=out.interest_mask[row])
-        users, row = users[row], None
+        mask = out.interest_mask[row] if masked else None
+        out, users, row = replace(out, interests=out.interests[row], interest_mask=mask), users[row], None
     loss = MultiInterestLoss(READOUTS[name], SampledSoftmaxLoss(0.5), None, [(0.1, EmbeddingNorm())])
     assert_same(loss, both(size, reject_known), out, users, positive, row, [*parameters, *loss.parameters()])
 
@@ -149,6 +152,42 @@ def test_no_tensor_has_a_number_for_every_user_and_item(name, make_largest):
     with make_largest() as largest:
         loss(out, positive, sampler(users, positive), row).backward()
     assert largest.numel == num_items  # the gradient of the items; the users are three
+
+
+class Counting(SampledSoftmaxLoss):
+    def __init__(self):
+        super().__init__(temperature=0.3)
+        self.scored, self.reduced = [], []
+
+    def partition(self, neg, correction=None, hits=None):
+        self.scored.append(neg.size(-1))
+        return super().partition(neg, correction, hits)
+
+    def partition_of_products(self, query, negatives):
+        self.reduced.append(len(negatives.vectors))
+        return super().partition_of_products(query, negatives)
+
+    def partition_of_best(self, query, negatives, places):
+        self.reduced.append(len(negatives.vectors))
+        return super().partition_of_best(query, negatives, places)
+
+
+@pytest.mark.parametrize("name", ["argmax", "candidate", "logsumexp"])
+def test_single_scores_are_not_written_where_products_are_all_there_is(name):
+    out, users, positive, row = make_batch()
+    loss = MultiInterestLoss(READOUTS[name], Counting())
+    loss(replace(out, interest_mask=None), positive, both(5)[1](users, positive), row).backward()
+    assert not loss.objective.scored
+    assert loss.objective.reduced[:3] == [5, 5, 2]
+    assert sorted(loss.objective.reduced) == [2, 2, 5, 5, 5, 5]  # once more in the backward pass
+
+
+def test_the_masks_of_accelerators_leave_out_what_the_places_of_the_cpu_do(monkeypatch):
+    out, users, positive, row = make_batch()
+    loss, negatives = MultiInterestLoss(LogSumExpReadout(), SampledSoftmaxLoss()), both(5)[1](users, positive)
+    expected = loss(out, positive, negatives, row)
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    torch.testing.assert_close(loss(out, positive, negatives, row), expected)
 
 
 class Bare(Readout):
