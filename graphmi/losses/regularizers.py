@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from graphmi.losses.gather import gather
-from graphmi.nn.select import mask_interests
+from graphmi.nn.inactive import mask_interests
 from graphmi.nn.unit import unit
 from graphmi.ranges import at_least, one_of, positive
 from graphmi.typing import ItemTable, Negatives, Representations

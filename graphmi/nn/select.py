@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from graphmi.nn.autocast import widened
+from graphmi.nn.inactive import mask_interests
 from graphmi.nn.shortcuts import Shortcuts
 from graphmi.nn.similarity import Cosine, InnerProduct, NegativeDistance, Similarity
 from graphmi.nn.weights_of import weights_of
@@ -23,17 +24,9 @@ __all__ = [
     "SampledSelector",
     "Selector",
     "SoftmaxSelector",
-    "mask_interests",
 ]
 
 _WITHOUT_OPTIONS = (InnerProduct, Cosine, NegativeDistance)  # of which one is as another
-
-
-def mask_interests(scores: Tensor, interest_mask: Tensor | None) -> Tensor:
-    """Set the scores ``[batch, num_interests, ...]`` of inactive interests to ``-inf``."""
-    if interest_mask is None:
-        return scores
-    return scores.masked_fill(~interest_mask.unsqueeze(-1), -torch.inf)
 
 
 class Selector(Shortcuts, nn.Module, ABC):

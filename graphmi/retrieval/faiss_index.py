@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor
 
+from graphmi.nn.inactive import without_inactive
 from graphmi.ranges import at_least
 from graphmi.retrieval import keys
 from graphmi.retrieval.blocks import Excluded, require_excluded
-from graphmi.retrieval.interest import best_interest, without_inactive
+from graphmi.retrieval.interest import best_interest
 from graphmi.retrieval.topk import TopK
 
 __all__ = ["FaissIndex"]

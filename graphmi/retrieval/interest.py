@@ -1,13 +1,14 @@
-"""Which interest found an item, and interests that do not count."""
+"""Which interest found an item."""
 
 import torch
 from torch import Tensor
 from torch.nn.functional import embedding
 
+from graphmi.nn.inactive import active_places, without_inactive
 from graphmi.retrieval import parallel
 from graphmi.typing import ItemTable
 
-__all__ = ["best_interest", "item_scores", "without_inactive"]
+__all__ = ["best_interest", "item_scores"]
 
 _NUMBERS = 2**20  # numbers of item vectors held at once
 
@@ -38,7 +39,7 @@ def best_interest(
     parts = parallel.run(argmax, range(0, len(ids), size), ids.device)
     interest = torch.cat([ids[:0], *parts])
     if interest_mask is not None:
-        interest = _source(interest_mask).gather(1, interest)
+        interest = active_places(interest_mask).gather(1, interest)
     return interest.masked_fill(ids < 0, -1)
 
 
@@ -55,24 +56,6 @@ def item_scores(queries: Tensor, items: Tensor | ItemTable, index: Tensor) -> Te
     vectors = vectors.float().view(len(index), -1, queries.size(2))  # [batch, num * num_vectors, dim]
     scores = queries @ vectors.transpose(1, 2)
     return scores.view(*scores.shape[:2], index.size(1), -1).amax(dim=-1)
-
-
-def without_inactive(queries: Tensor, interest_mask: Tensor | None) -> Tensor:
-    """Repeat an active interest in place of the inactive ones, which leaves the best score as it is.
-
-    Args:
-        queries: Interests, ``[batch, num_interests, dim]``.
-        interest_mask: ``[batch, num_interests]``, False where an interest does not count; ``None`` if all do.
-    """
-    if interest_mask is None:
-        return queries
-    return queries.gather(1, _source(interest_mask).unsqueeze(-1).expand_as(queries))
-
-
-def _source(interest_mask: Tensor) -> Tensor:
-    """Return the interest in each place, ``[batch, num_interests]``: the own or the first active one."""
-    own = torch.arange(interest_mask.size(1), device=interest_mask.device)
-    return own.where(interest_mask, interest_mask.int().argmax(dim=1, keepdim=True))
 
 
 @torch.no_grad()

@@ -8,10 +8,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from graphmi.nn.inactive import without_inactive
 from graphmi.ranges import at_least
 from graphmi.retrieval import keys, parallel
 from graphmi.retrieval.blocks import Buffers, Excluded, ItemBlock, require_excluded
-from graphmi.retrieval.interest import best_interest, without_inactive
+from graphmi.retrieval.interest import best_interest
 from graphmi.retrieval.sieve import Sieve
 from graphmi.typing import ItemTable
 

@@ -118,12 +118,14 @@ class Plain(SampledSoftmaxLoss):
 
 @pytest.mark.parametrize("objective", [SampledSoftmaxLoss, Plain])
 @pytest.mark.parametrize("known", [torch.tensor([4, 0, 3, 5, 1]), torch.tensor([0, 3, 4, 1, 5])])
-def test_the_loss_of_whole_users_is_that_of_all_scores(monkeypatch, objective, known):
+@pytest.mark.parametrize("mask", [None, torch.tensor([[1, 1, 1], [0, 1, 0], [0, 1, 1], [1, 0, 0]]).bool()])
+def test_the_loss_of_whole_users_is_that_of_all_scores(monkeypatch, objective, known, mask):
     interests, items = vectors(4, 3, 5).requires_grad_(), vectors(6, 5, seed=1).requires_grad_()
     valid = torch.ones(4, 6, dtype=torch.bool)
     row = torch.tensor([2, 1, 1, 3, 0])
     valid[row, known] = False
-    out, loss = Representations(interests, items), MultiInterestLoss(SelectReadout(anchor="candidate"), objective(0.7))
+    out = Representations(interests, items, interest_mask=mask)
+    loss = MultiInterestLoss(SelectReadout(anchor="candidate"), objective(0.7))
     negatives = Negatives(torch.arange(6), valid=valid, excludes_known=True, all_items=True)
     found = loss(out, known, negatives, row)
     monkeypatch.setattr(SelectReadout, "partitioned", Readout.partitioned)

@@ -227,7 +227,7 @@ def test_one_interest_is_read_alike_whoever_chooses_it():
         torch.testing.assert_close(grouped.pos, found.neg[row, torch.arange(3)])
         reduced = readout.partitioned(interests, items[:4].unsqueeze(1), partition, None)
         torch.testing.assert_close(reduced[:2], (found.pos, log_partition(found.neg)))
-        assert readout.partitioned(interests, items[:4].unsqueeze(1), partition, None, everyone) is None
+    assert readout.partitioned(interests, items[:4].unsqueeze(1), partition, None, everyone) is None  # weights of one
 
 
 def test_several_vectors_per_item_are_no_products():

@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from graphmi.nn.autocast import widened
+from graphmi.nn.inactive import mask_interests
 from graphmi.nn.powers import LOG2_E, exp2_
 from graphmi.nn.readout.base import Partition, Readout, Scores, of_positives
-from graphmi.nn.select import mask_interests
 from graphmi.nn.similarity import InnerProduct, Similarity
 from graphmi.ranges import positive
 

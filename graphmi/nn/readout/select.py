@@ -6,6 +6,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from graphmi.nn.inactive import without_inactive
 from graphmi.nn.readout.base import (
     Partition,
     Readout,
@@ -133,8 +134,9 @@ class SelectReadout(Readout):
             found = SelectReadout.as_products(self, interests, positive, temperature, interest_mask)
             if found is not None:
                 return Scores(found[1], partition(found[0]).squeeze(1))
-        if interest_mask is not None or not (interests.size(1) == 1 or _takes_best(self.selector)):
+        if not (_no_choice(interests, interest_mask) or _takes_best(self.selector)):
             return None
+        interests = without_inactive(interests, interest_mask)
         total, pos = partition.of_best(interests)
         if pos is None:
             pos = self._single(_best_interest(interests, positive, row), positive).squeeze(-1)
