@@ -1,5 +1,6 @@
 """The code of the README and the examples run as they are shown."""
 
+import inspect
 import re
 import runpy
 import subprocess
@@ -10,7 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from graphmi.commands.parts import SECTIONS
+from graphmi.commands.parts import SECTIONS, members
+from graphmi.losses import Objective, Regularizer
+from graphmi.nn import EdgeWeight, Encoder, Extractor, Readout, Selector
+from graphmi.samplers import Sampler
 
 ROOT = Path(__file__).parent.parent
 
@@ -91,6 +95,12 @@ def test_all_results_and_images_are_shown():
 def test_the_page_of_parts_is_that_of_the_docstrings():
     namespace = runpy.run_path(str(ROOT / "docs" / "parts.py"))
     assert (ROOT / "docs" / "parts.md").read_text(encoding="utf-8") == namespace["page"](), "run: python docs/parts.py"
+
+
+@pytest.mark.parametrize("kind", [EdgeWeight, Encoder, Extractor, Objective, Readout, Regularizer, Sampler, Selector])
+def test_all_of_a_kind_are_in_one_section(kind):
+    parts = [(title, part) for title in SECTIONS for _, part in members(title) if inspect.isclass(part)]
+    assert len({title for title, part in parts if issubclass(part, kind)}) == 1
 
 
 @pytest.mark.parametrize("package", sorted({package for each in SECTIONS.values() for package in each.packages}))

@@ -49,7 +49,7 @@ SECTIONS = {
     "Readouts: scores from several interests": Section(("nn",), ("nn.readout",), "--loss.readout"),
     "Selectors: which interest answers": Section(("nn",), ("nn.select",), "--loss.readout.selector"),
     "Similarities": Section(("nn",), ("nn.similarity",), "--loss.readout.similarity"),
-    "Objectives": Section(("losses",), ("losses.objectives", "losses.gbce"), "--loss.objective"),
+    "Objectives": Section(("losses",), ("losses.objectives", "losses.softmax", "losses.gbce"), "--loss.objective"),
     "Weightings of negatives": Section(("losses",), ("losses.weighting",), "--loss.weighting"),
     "Regularizers": Section(("losses",), ("losses.regularizers",), "--loss.regularizers.regularizer"),
     "Samplers of negatives": Section(("samplers",), ("samplers",), "--sampler", (1,)),
