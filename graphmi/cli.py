@@ -13,11 +13,14 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from graphmi import __version__
 from graphmi.memory import lack_of_memory
 
 __all__ = ["answer", "main"]
+
+_OF_OTHERS = warnings.formatwarning
 
 _HELP = f"""graphmi {__version__}: multi-interest recommendation on PyTorch and PyTorch Geometric
 
@@ -109,6 +112,7 @@ def answer(run: Callable[[], int | None]) -> int:
         The exit status, as :func:`main`.
     """
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)  # it repeats the configuration
+    warnings.formatwarning = _warning
     with suppress(FileNotFoundError):  # where the folder is gone
         if (here := str(Path.cwd())) not in sys.path:
             sys.path.append(here)  # classes of one's own are found beside the data, as python -m finds them
@@ -184,6 +188,13 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"'{error.filename}': {error.strerror}"
     return str(error)
+
+
+def _warning(message: Warning | str, category: type[Warning], filename: str, *place: Any, **line: Any) -> str:
+    """Return a warning of graphmi as a sentence; those of others have their place before them."""
+    if Path(filename).is_relative_to(Path(__file__).parent):
+        return f"graphmi: {message}\n"
+    return _OF_OTHERS(message, category, filename, *place, **line)
 
 
 def _say(sentence: str, status: int) -> int:

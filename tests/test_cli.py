@@ -10,6 +10,7 @@ import re
 import shlex
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +21,7 @@ import yaml
 from safetensors.torch import load_file
 from scipy import stats
 
-from graphmi import __version__, cli
+from graphmi import __version__, cli, losses
 from graphmi.commands import train
 from graphmi.commands.beside import restore_runs
 from graphmi.commands.ids import read_ids
@@ -1007,6 +1008,14 @@ def test_mixed_precision_is_not_announced_by_others(trained, graphmi):
         assert heard == ["Using bfloat16 Automatic Mixed Precision (AMP)"]
     finally:
         logger.removeHandler(handler)
+
+
+def test_a_warning_of_graphmi_is_a_sentence_and_others_have_their_place(graphmi):
+    graphmi("--version")
+    assert (
+        warnings.formatwarning("nothing is learned", UserWarning, losses.__file__, 7) == "graphmi: nothing is learned\n"
+    )
+    assert warnings.formatwarning("old", FutureWarning, torch.__file__, 7).startswith(f"{torch.__file__}:7: FutureW")
 
 
 def test_evaluate_refuses_other_data(graphmi, tmp_path):

@@ -123,7 +123,7 @@ def one_step_of_each(world, model, number=0):
     for name, batch in batches(world):
         out = model(batch)
         assert len(out.interests) == len(batch.positive)
-        known = out.routing is not None or out.routing_variance is not None
+        known = any(part is not None and part.requires_grad for part in (out.routing, out.routing_variance))
         total = 0.0
         for turn in islice(turns, 6):
             loss, sampler = composition(turn, [*ADDED, losses.RoutingVariance()] if known else ADDED)

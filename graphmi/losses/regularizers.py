@@ -1,6 +1,7 @@
 """Penalties on representations: each a scalar, a mean over the users of the batch."""
 
 import math
+import warnings
 from abc import ABC, abstractmethod
 from typing import Literal
 
@@ -14,6 +15,11 @@ from graphmi.ranges import at_least, one_of, positive
 from graphmi.typing import ItemTable, Negatives, Representations
 
 __all__ = ["AlignmentUniformity", "EmbeddingNorm", "InterestRepulsion", "Regularizer", "RoutingVariance"]
+
+_CONSTANT = (
+    "RoutingVariance teaches nothing here: the routing weights of the model have no gradient, as those of dynamic "
+    "routing; remove the regularizer"
+)
 
 
 class Regularizer(nn.Module, ABC):
@@ -64,7 +70,8 @@ class RoutingVariance(Regularizer):
 
     REMI's routing regularization (`Xie et al., RecSys 2023 <https://arxiv.org/abs/2302.14532>`_); 0 where an interest
     looks at all positions alike. For the published scale set ``norm`` to the embedding width, ``reduction="sum"`` and
-    ``masked=False``. A model that knows the variances but not the weights (``routing_variance``) will do.
+    ``masked=False``. A model that knows the variances but not the weights (``routing_variance``) will do. Weights
+    without a gradient, such as those of dynamic routing, make the penalty a constant: a warning says so in training.
 
     Args:
         norm: Divides the variances, positive.
@@ -84,7 +91,10 @@ class RoutingVariance(Regularizer):
 
     def forward(self, out: Representations, positive: Tensor, negatives: Negatives) -> Tensor:
         """Return the penalty, a scalar."""
-        penalty = (self._variance(out) / self.norm).square().sum(1)
+        variance = self._variance(out)
+        if out.interests.requires_grad and not (variance.requires_grad or torch.compiler.is_compiling()):
+            warnings.warn(_CONSTANT, stacklevel=1)
+        penalty = (variance / self.norm).square().sum(1)
         return penalty.mean() if self.reduction == "mean" else penalty.sum()
 
     def total(self, num_positives: Tensor) -> Tensor:

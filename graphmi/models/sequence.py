@@ -10,6 +10,7 @@ from graphmi.models.base import Model
 from graphmi.nn.dropout import Dropout
 from graphmi.nn.encode import Encoder, IdentityEncoder
 from graphmi.nn.extract import Extractor, SelfAttentiveExtractor
+from graphmi.nn.extract.base import beginnings
 from graphmi.nn.extract.packed import at_real_positions, pays, real_positions, require_real_first
 from graphmi.nn.extract.shapes import checked_interests
 from graphmi.nn.item_tower import ItemTower, TowerTable
@@ -125,11 +126,14 @@ class SequenceModel(Model):
             x = self._encoded(history, mask)
             found = self.extractor(x, mask) if batch.prefix is None else self.extractor.prefixes(x, mask, batch.prefix)
         found = checked_interests(self.extractor, found, mask, self.embedding.embedding_dim, batch.prefix)
+        real: Tensor | None = mask
+        if batch.prefix is not None:  # of which there are many: a mask is made where there are weights of positions
+            real = None if found.routing is None else beginnings(batch.prefix, mask.size(1))
         return Representations(
             interests=unit(found.interests) if self.normalize else found.interests,
             items=self.items(),
             routing=found.routing,
-            mask=mask if batch.prefix is None else None,
+            mask=real,
             interest_mask=found.interest_mask,
             routing_variance=found.routing_variance,
             ego_items=self._vectors(),

@@ -52,6 +52,11 @@ class MixedSampler(Sampler):
         parts: list[Negatives] = [sampler(user, positive, generator) for sampler in self.samplers]
         if any(part.block_size is not None for part in parts):
             raise ValueError("MixedSampler cannot mix negatives in blocks: use AllItemsSampler without 'block_size'")
+        if len({part.excludes_known for part in parts}) > 1:  # an item that is known came from some of them only
+            raise ValueError(
+                "MixedSampler cannot mix samplers that leave out what a user knows with those that do not: give all "
+                "the same 'reject_known', and a sampler of your own 'excludes_known' in its Negatives"
+            )
         counts = [part.item.size(-1) for part in parts]
         items = [part.item for part in parts]
         if any(item.dim() == 2 for item in items):

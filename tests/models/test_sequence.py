@@ -9,11 +9,24 @@ import yaml
 
 from graphmi.config import experiment, read_config
 from graphmi.data import Histories, PrefixLoader, TargetLoader, planted, to_graph
+from graphmi.losses import RoutingVariance
 from graphmi.models import SequenceModel
-from graphmi.nn import Encoder, Extractor, Interests, ItemTower, LastPosition, TransformerEncoder, UserTowers
+from graphmi.nn import (
+    DynamicRoutingExtractor,
+    Encoder,
+    Extractor,
+    Interests,
+    ItemTower,
+    LastPosition,
+    LastQueryExtractor,
+    MeanPooling,
+    SelfAttentiveExtractor,
+    TransformerEncoder,
+    UserTowers,
+)
 from graphmi.presets import backbone_names, backbone_text, preset_names, preset_text
 from graphmi.retrieval import rank
-from graphmi.typing import Batch
+from graphmi.typing import Batch, Negatives
 from graphmi.usage import UsageError
 
 DATA = "planted:num_users=40,num_items=60,interactions_per_user=8"
@@ -51,6 +64,48 @@ def test_a_prefix_gives_what_its_items_alone_give(preset):
         torch.testing.assert_close(out.interests[index], expected.interests[0], rtol=1e-4, atol=1e-5)
         if out.interest_mask is not None:
             assert torch.equal(out.interest_mask[index], expected.interest_mask[0])
+
+
+class Own(Extractor):
+    """An extractor of somebody else: it knows of histories alone, and gives its routing weights."""
+
+    num_interests = 2
+
+    def __init__(self, embedding_dim, max_length):
+        super().__init__()
+        self.key = torch.nn.Linear(embedding_dim, 2)
+
+    def extract(self, x, mask):
+        weights = self.key(x).transpose(1, 2).masked_fill(~mask.unsqueeze(1), -1e9).softmax(-1)
+        return Interests(weights @ x, weights)
+
+
+class OwnAttention(SelfAttentiveExtractor):
+    """An extractor of graphmi, a part of which is replaced, so that its ways of one pass are left."""
+
+    def extract(self, x, mask):
+        return super().extract(x, mask)
+
+
+@pytest.mark.parametrize(
+    "extractor", [SelfAttentiveExtractor, OwnAttention, Own, LastQueryExtractor, DynamicRoutingExtractor, MeanPooling]
+)
+def test_padding_is_no_part_of_the_routing_variance_of_a_prefix(world, extractor):
+    model = SequenceModel(to_graph(world), 8, 9, extractor=extractor).double().eval()
+    batch = next(iter(PrefixLoader(world, batch_size=50, max_length=9, generator=torch.Generator().manual_seed(0))))
+    row, last = batch.prefix // batch.history.size(1), batch.prefix % batch.history.size(1)
+    assert last.min() < 2
+    assert last.max() > 6
+
+    def penalty(batch):
+        with torch.no_grad():
+            return RoutingVariance()(model(batch), batch.positive, Negatives(batch.positive))
+
+    alone = [
+        penalty(Batch(batch.user[:1], batch.positive[:1], history=history, mask=torch.ones_like(history, dtype=bool)))
+        for history in (batch.history[r, : n + 1].unsqueeze(0) for r, n in zip(row, last, strict=True))
+    ]
+    torch.testing.assert_close(penalty(batch), torch.stack(alone).mean())
 
 
 @pytest.mark.parametrize("preset", SEQUENCE)

@@ -191,7 +191,8 @@ class TestGradient:
         x, mask = histories(6, 0, 3)
         found = build()(x, mask)
         out = Representations(found.interests, torch.ones(1, DIM), routing=found.routing, mask=mask)
-        penalty = RoutingVariance()(out, torch.zeros(3, dtype=torch.int64), Negatives(torch.zeros(1).long()))
+        with pytest.warns(UserWarning, match="RoutingVariance teaches nothing here"):
+            penalty = RoutingVariance()(out, torch.zeros(3, dtype=torch.int64), Negatives(torch.zeros(1).long()))
         assert penalty > 0
         assert penalty.isfinite()
 

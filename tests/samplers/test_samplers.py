@@ -1,4 +1,5 @@
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -302,14 +303,20 @@ class TestMixed:
             assert drawn.valid[user].tolist() == [i not in b for i, b in zip(drawn.item.tolist(), bad, strict=True)]
 
     def test_shared_and_per_user_negatives_side_by_side(self, graph):
-        makes = [lambda g: PopularitySampler(g, 2), lambda g: UniformSampler(g, 3, shared=True, reject_known=False)]
+        makes = [lambda g: PopularitySampler(g, 2), lambda g: UniformSampler(g, 3, shared=True)]
         drawn = MixedSampler(graph, makes)(USERS, POSITIVES, generator())
         assert drawn.item.shape == drawn.log_q.shape == drawn.valid.shape == (5, 5)
         popularity = law([d**0.75 for d in DEGREE], KNOWN[1])
         for item, log_q in zip(drawn.item[1].tolist(), drawn.log_q[1].tolist(), strict=True):
             if item not in KNOWN[1]:
                 assert math.exp(log_q) == pytest.approx(2 / 5 * popularity[item] + 3 / 5 / 6, rel=1e-5)
-        assert drawn.valid[:, 2:].all()
+        assert drawn.valid[1].tolist() == [True] * 2 + [item not in KNOWN[1] for item in drawn.item[1, 2:].tolist()]
+
+    def test_known_items_are_left_out_by_all_or_none(self, graph):
+        keeps = partial(UniformSampler, reject_known=False)
+        assert MixedSampler(graph, [keeps, partial(InBatchSampler, reject_known=False)])(USERS, POSITIVES)
+        with pytest.raises(ValueError, match="give all the same 'reject_known'"):
+            MixedSampler(graph, [PopularitySampler, keeps])(USERS, POSITIVES)
 
     def test_no_rows(self, graph):
         mixed = MixedSampler(graph, [lambda g: UniformSampler(g, 3, shared=True), InBatchSampler])

@@ -10,7 +10,7 @@ from torch_geometric.utils import to_dense_batch
 from graphmi.nn.extract.packed import padded, require_real_first
 from graphmi.nn.shortcuts import Shortcuts
 
-__all__ = ["Extractor", "Interests", "linear_parts", "over_real_positions"]
+__all__ = ["Extractor", "Interests", "beginnings", "linear_parts", "over_real_positions"]
 
 
 class Interests(NamedTuple):
@@ -100,10 +100,7 @@ class Extractor(Shortcuts, nn.Module, ABC):
             prefix: ``[batch]`` int64; ``r * length + t`` stands for the first ``t + 1`` positions of history ``r``,
                 all of them real.
         """
-        length = x.size(1)
-        row, last = prefix // length, prefix % length
-        begun = torch.arange(length, device=x.device) <= last.unsqueeze(1)  # [batch, length]
-        return self.extract(x.index_select(0, row), begun & mask.index_select(0, row))
+        return self.extract(x.index_select(0, prefix // x.size(1)), beginnings(prefix, x.size(1)))
 
     def contributions(self, x: Tensor, mask: Tensor) -> Tensor | None:
         """Return what each position adds to each interest, ``[batch, num_interests, length, dim]``, 0 at padding.
@@ -116,6 +113,11 @@ class Extractor(Shortcuts, nn.Module, ABC):
             mask: ``[batch, length]``.
         """
         return None
+
+
+def beginnings(prefix: Tensor, length: int) -> Tensor:
+    """Return the mask of beginnings of histories, ``[batch, length]``, by the numbers of :meth:`Extractor.prefixes`."""
+    return torch.arange(length, device=prefix.device) <= (prefix % length).unsqueeze(1)
 
 
 def over_real_positions(logits: Tensor, mask: Tensor) -> Tensor:
