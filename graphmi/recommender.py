@@ -9,8 +9,6 @@ from threading import Lock
 import polars as pl
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
-from torch.nn.utils.rnn import pad_sequence
 
 from graphmi.allowed_items import AllowedItems
 from graphmi.asking import device_of, evaluating, propagating_once, question, require_items, unwrapped
@@ -223,20 +221,15 @@ class Recommender:
         return self.model
 
     def _of_histories(self, items: list[Tensor]) -> list[list[Recommendation]]:
-        model = self._asked
+        model, everyone = self._asked, torch.arange(len(items))
+        histories = Histories.of(items).to(self.device)
+        most = max([1, *map(len, items)])
         if isinstance(model, FoldsIn):  # it knows how much of a history it reads
-            out = model.fold_in(*self._padded(items))
+            out = model.fold_in(*histories.read(everyone, most))
         elif isinstance(model, HistoryReader):
-            history, mask = self._padded([each[-model.max_length :] for each in items])
+            history, mask = histories.read(everyone, model.max_length)
             out = model(Batch(torch.full((len(items),), -1, device=self.device), history=history, mask=mask))
-        length = torch.tensor([len(each) for each in items])
-        known = pad(length.cumsum(0), (1, 0)).to(self.device), torch.cat(items).to(self.device)
-        return self._lists(out, None if self.repeat else known)
-
-    def _padded(self, items: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Return items side by side, and which are real, both ``[batch, length]``."""
-        real = pad_sequence([torch.ones_like(each, dtype=torch.bool) for each in items], batch_first=True)
-        return pad_sequence(items, batch_first=True).to(self.device), real.to(self.device)
+        return self._lists(out, None if self.repeat else histories.rows(everyone))
 
     def _lists(self, out: Representations, known: tuple[Tensor, Tensor] | None) -> list[list[Recommendation]]:
         """Return the lists of users without the items that they know, in compressed rows."""

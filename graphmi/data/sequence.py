@@ -1,5 +1,6 @@
 """Histories in time order, laid out for a batch: the one place where padding is made."""
 
+from collections.abc import Sequence
 from copy import copy
 
 import torch
@@ -37,6 +38,14 @@ class Histories:
         rows, self.rowptr = by_user(interactions, chronological(interactions))
         # After the last item stands the 0 that padded positions read.
         self._padded = torch.cat([interactions.item[rows], rows.new_zeros(1)])
+
+    @classmethod
+    def of(cls, items: Sequence[Tensor]) -> "Histories":
+        """Return the histories of users that are given one by one, each ``[num_items]`` int64 in time order."""
+        found = cls.__new__(cls)
+        found.rowptr = torch.tensor([0, *map(len, items)]).cumsum(0)
+        found._padded = torch.cat([*items, torch.zeros(1, dtype=torch.int64)])
+        return found
 
     @property
     def item(self) -> Tensor:
