@@ -5,13 +5,14 @@ import inspect
 import re
 from argparse import Action
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from pathlib import Path
 from pkgutil import resolve_name
 
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace
 
-# So many names are listed where none is near.
-_FEW = 12
+# So many names are listed where none is near, by the likeness that difflib calls a ratio.
+_FEW, _NEAR = 20, 0.6
 # What jsonargparse says of a class that is abstract, or none of those wanted; it names the class here or further on.
 _UNFIT = (
     r"(?:but|Import path) (?:([\w.]+) )?(?:is abstract|does not correspond to a subclass of (\w+))"
@@ -58,12 +59,25 @@ class UsageError(ValueError):
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """Return a hint: ``did you mean ...?``, or the names where none is near and they are few."""
-    names = list(dict.fromkeys(names))
-    lower = {known.lower(): known for known in reversed(names)}
-    if close := difflib.get_close_matches(name.lower(), lower, n=2, cutoff=0.6):
-        return f"did you mean {' or '.join(lower[match] for match in close)}?"
-    return f"there are {', '.join(names)}" if 0 < len(names) <= _FEW else "see --help"
+    """Return a hint: ``did you mean ...?``, or the names of the same group where none is near and they are few.
+
+    Names such as ``--model.num_interests`` are compared by what stands after the last point, and those of the group of
+    the name, ``--model``, come first.
+    """
+    group, _, word = name.rpartition(".")
+    matcher, near, beside = difflib.SequenceMatcher(b=word.strip("-").lower()), [], []
+    for known in dict.fromkeys(names):
+        inside, _, last = known.rpartition(".")
+        matcher.set_seq1(last.strip("-").lower())
+        if matcher.ratio() >= _NEAR:
+            near.append((inside == group, matcher.ratio(), known))
+        if inside == group:
+            beside.append(known)
+    if near:
+        return (
+            f"did you mean {' or '.join(known for *_, known in sorted(near, key=itemgetter(0, 1), reverse=True)[:2])}?"
+        )
+    return f"there are {', '.join(beside)}" if 0 < len(beside) <= _FEW else "see --help"
 
 
 def require_name(name: str, names: Iterable[str], what: str) -> None:
