@@ -98,6 +98,13 @@ class Experiment:
 
     Raises:
         ValueError: If a number is out of its range, or the metric that training monitors is not evaluated.
+
+    Example:
+        >>> from graphmi.models import Popularity
+        >>> experiment = Experiment(data="planted", model=Popularity, replicates=0)
+        >>> trained = experiment.train(experiment.dataset())
+        >>> len(trained.test.users), "ndcg@20" in trained.test.metrics
+        (1000, True)
     """
 
     data: str

@@ -48,6 +48,12 @@ class RunFolder:
 
     Args:
         path: The folder; it need not exist yet.
+
+    Example:
+        >>> folder = RunFolder("runs/mine").claim()
+        >>> folder.write_metrics([{"loss": 0.5}, {"loss": 0.25}])
+        >>> folder.read_metrics()[-1]["loss"]
+        0.25
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

@@ -64,6 +64,19 @@ class Trainer:
 
     Raises:
         ValueError: If an argument is out of its range.
+
+    Example:
+        >>> from graphmi.data import InteractionLoader, LeaveOneOut, planted
+        >>> from graphmi.losses import BPRLoss, MultiInterestLoss
+        >>> from graphmi.models import InterestGCN
+        >>> from graphmi.nn import SelectReadout
+        >>> from graphmi.samplers import UniformSampler
+        >>> data = LeaveOneOut()(planted(num_users=50, num_items=40, num_clusters=4))
+        >>> graph, loader = data.graph(), InteractionLoader(data.train)
+        >>> loss = MultiInterestLoss(SelectReadout(), BPRLoss())
+        >>> trainer = Trainer(epochs=2, accelerator="cpu")
+        >>> trainer.fit(InterestGCN(graph), loader, UniformSampler(graph), loss, validate=None).epochs
+        2
     """
 
     def __init__(

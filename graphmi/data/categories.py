@@ -19,6 +19,13 @@ class Categories:
 
     Raises:
         ValueError: If the shapes differ or a category has no name.
+
+    Example:
+        >>> import torch
+        >>> categories = Categories(torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1]), ("action", "drama"))
+        >>> categories.matrix(num_items=2)
+        tensor([[1., 0.],
+                [1., 1.]])
     """
 
     item: Tensor

@@ -35,6 +35,12 @@ class Dataset:
 
     Raises:
         ValueError: If a part has other vocabularies than the training part.
+
+    Example:
+        >>> from graphmi.data import LeaveOneOut, planted
+        >>> dataset = LeaveOneOut()(planted(num_users=50, num_items=40, num_clusters=4))
+        >>> len(dataset.valid), dataset.graph()["item"].num_nodes
+        (50, 40)
     """
 
     train: Interactions

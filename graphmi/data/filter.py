@@ -26,6 +26,14 @@ class Filter:
     Raises:
         ValueError: If an argument is out of its range.
         DataError: In use, if nothing is left, or there is a ``min_weight`` and the interactions have no weights.
+
+    Example:
+        >>> import polars as pl
+        >>> from graphmi.data import Interactions
+        >>> table = pl.DataFrame({"user_id": [1, 1, 2, 2], "item_id": [7, 7, 7, 8], "rating": [5, 4, 4, 1]})
+        >>> left = Filter(min_weight=4)(Interactions.from_frame(table))  # without the low rating and the repeated pair
+        >>> left.weight
+        tensor([5., 4.])
     """
 
     min_weight: float | None = None

@@ -39,6 +39,15 @@ class GivenSplit:
     Raises:
         ValueError: If the seed is out of its range.
         DataError: If a pair is in two files, twice in one, or not among the interactions.
+
+    Example:
+        >>> import polars as pl
+        >>> from graphmi.data import Interactions
+        >>> table = pl.DataFrame({"user_id": [1, 1, 1, 2], "item_id": [7, 8, 9, 7]})
+        >>> for part, rows in {"train": [0, 3], "valid": [1], "test": [2]}.items():
+        ...     table[rows].write_csv(f"{part}.csv")
+        >>> GivenSplit("train.csv", "test.csv", "valid.csv")(Interactions.from_frame(table))
+        Dataset(train=2, valid=1, test=1; 2 users, 3 items; given)
     """
 
     train: str | PathLike[str]

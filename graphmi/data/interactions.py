@@ -41,6 +41,12 @@ class Interactions:
 
     Raises:
         ValueError: If shapes, types or index ranges do not fit.
+
+    Example:
+        >>> import polars as pl
+        >>> data = Interactions.from_frame(pl.DataFrame({"user_id": ["a", "a", "b"], "item_id": [7, 8, 7]}))
+        >>> data.user, data.item  # by their places in data.users and data.items
+        (tensor([0, 0, 1]), tensor([0, 1, 0]))
     """
 
     user: Tensor

@@ -104,6 +104,14 @@ class TemporalSplit:
     Raises:
         ValueError: If the shares leave nothing for training.
         DataError: If there are no times, pairs are repeated, or a part is empty.
+
+    Example:
+        >>> import polars as pl
+        >>> from graphmi.data import Interactions
+        >>> table = pl.DataFrame({"user_id": [1] * 10, "item_id": range(10), "time": range(10)})
+        >>> dataset = TemporalSplit()(Interactions.from_frame(table))
+        >>> dataset.valid.time, dataset.test.time
+        (tensor([8]), tensor([9]))
     """
 
     valid: float = 0.1
@@ -150,6 +158,12 @@ class HeldOutUsers:
     Raises:
         ValueError: If the shares leave nothing for training, or the seed is out of its range.
         DataError: If pairs are repeated, a user has fewer than 2 interactions, or there are too few users.
+
+    Example:
+        >>> from graphmi.data import planted
+        >>> dataset = HeldOutUsers()(planted(num_users=50, num_items=40, num_clusters=4))
+        >>> [len(part.user.unique()) for part in (dataset.train, dataset.valid, dataset.test)]
+        [40, 5, 5]
     """
 
     valid: float = 0.1

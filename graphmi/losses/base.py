@@ -76,6 +76,16 @@ class SumLoss(Loss):
 
     Raises:
         ValueError: There is no loss.
+
+    Example:
+        >>> import torch
+        >>> from graphmi.losses import BPRLoss, MultiInterestLoss, SampledSoftmaxLoss
+        >>> from graphmi.nn import SelectReadout
+        >>> from graphmi.typing import Negatives, Representations
+        >>> loss = SumLoss([MultiInterestLoss(SelectReadout(), each) for each in (BPRLoss(), SampledSoftmaxLoss())])
+        >>> out = Representations(interests=torch.eye(2).unsqueeze(0), items=torch.tensor([[2.0, 1.0], [1.0, 0.0]]))
+        >>> loss.terms(out, torch.tensor([0]), Negatives(torch.tensor([1])))  # both log(1 + e^(1 - 2))
+        {'BPRLoss': tensor(0.3133), 'SampledSoftmaxLoss': tensor(0.3133)}
     """
 
     def __init__(self, losses: Sequence[Loss]) -> None:

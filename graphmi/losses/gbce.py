@@ -32,6 +32,12 @@ class GBCELoss(Objective):
 
     Raises:
         ValueError: An argument is out of its range.
+
+    Example:
+        >>> import torch
+        >>> objective = GBCELoss(num_items=5, calibration=1.0)  # with two of the four other items drawn, beta is 1/2
+        >>> objective(torch.tensor([2.0]), torch.tensor([[0.0, 2.0]]))  # (0.1269 / 2 + 0.6931 + 2.1269) / 3
+        tensor([0.9612])
     """
 
     def __init__(self, num_items: int | None = None, calibration: float = 0.75) -> None:

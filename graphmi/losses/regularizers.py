@@ -53,6 +53,13 @@ class EmbeddingNorm(Regularizer):
     the items themselves and for the user the mean over all of its interests, inactive ones too. With several negatives
     their mean counts, invalid ones too, so that the penalty does not change with their number.
     `He et al., SIGIR 2020 <https://arxiv.org/abs/2002.02126>`_.
+
+    Example:
+        >>> import torch
+        >>> from graphmi.typing import Negatives, Representations
+        >>> out = Representations(interests=torch.tensor([[[1.0, 0.0]]]), items=torch.tensor([[3.0, 0.0], [0.0, 2.0]]))
+        >>> EmbeddingNorm()(out, torch.tensor([0]), Negatives(torch.tensor([1])))  # (1 + 9 + 4) / 2
+        tensor(7.)
     """
 
     def forward(self, out: Representations, positive: Tensor, negatives: Negatives) -> Tensor:
@@ -81,6 +88,14 @@ class RoutingVariance(Regularizer):
     Raises:
         ValueError: ``norm`` is not positive, ``reduction`` unknown, or the model gives neither routing weights nor
             (with ``masked``) their variance.
+
+    Example:
+        >>> import torch
+        >>> from graphmi.typing import Negatives, Representations
+        >>> routing = torch.tensor([[[1.0, 0.0], [0.5, 0.5]]])  # one interest holds one item, the other holds both
+        >>> out = Representations(interests=torch.eye(2).unsqueeze(0), items=torch.eye(2), routing=routing)
+        >>> RoutingVariance()(out, torch.tensor([0]), Negatives(torch.tensor([1])))  # (0.25 + 0.25)^2 + 0
+        tensor(0.2500)
     """
 
     def __init__(self, norm: float = 1.0, reduction: Literal["mean", "sum"] = "mean", masked: bool = True) -> None:
@@ -136,6 +151,13 @@ class InterestRepulsion(Regularizer):
 
     A reconstruction of the repel term of `MTMI <https://arxiv.org/abs/2403.05122>`_. It has no lower bound unless the
     model normalises its interests. Only active interests count; a user with a single one has penalty 0.
+
+    Example:
+        >>> import torch
+        >>> from graphmi.typing import Negatives, Representations
+        >>> out = Representations(interests=torch.tensor([[[3.0, 0.0], [0.0, 4.0]]]), items=torch.eye(2))
+        >>> InterestRepulsion()(out, torch.tensor([0]), Negatives(torch.tensor([1])))
+        tensor(-5.)
     """
 
     def forward(self, out: Representations, positive: Tensor, negatives: Negatives) -> Tensor:
@@ -167,6 +189,13 @@ class AlignmentUniformity(Regularizer):
 
     Raises:
         ValueError: ``gamma`` is negative.
+
+    Example:
+        >>> import torch
+        >>> from graphmi.typing import Negatives, Representations
+        >>> out = Representations(interests=torch.eye(2).unsqueeze(1), items=torch.eye(2))  # two users, two items
+        >>> AlignmentUniformity()(out, torch.tensor([0, 1]), Negatives(torch.tensor([1])))  # 0 + (-4 - 4) / 2
+        tensor(-4.)
     """
 
     def __init__(self, gamma: float = 1.0) -> None:

@@ -144,6 +144,16 @@ class ItemKNN(ItemToItem):
 
     Raises:
         ValueError: An argument is out of range, or there are more than 20,000 items.
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.data import HeteroData
+        >>> graph = HeteroData({"user": {"num_nodes": 2}, "item": {"num_nodes": 3}})
+        >>> graph["user", "interacts", "item"].edge_index = torch.tensor([[0, 0, 1, 1], [0, 1, 1, 2]])
+        >>> ItemKNN(graph, shrinkage=0.0).weight  # of items with 1 and 2 users, of whom 1 is the same: 1 / sqrt(1 * 2)
+        tensor([[0.0000, 0.7071, 0.0000],
+                [0.7071, 0.0000, 0.7071],
+                [0.0000, 0.7071, 0.0000]])
     """
 
     def __init__(

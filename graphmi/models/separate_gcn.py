@@ -41,6 +41,17 @@ class SeparateInterestGCN(Model):
 
     Raises:
         ValueError: If an argument is out of range or the graph has no user-item edges.
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.data import HeteroData
+        >>> graph = HeteroData({"user": {"num_nodes": 2}, "item": {"num_nodes": 3}})
+        >>> graph["user", "interacts", "item"].edge_index = torch.tensor([[0, 0, 1, 1], [0, 1, 1, 2]])
+        >>> model = SeparateInterestGCN(graph, num_interests=4, embedding_dim=8)
+        >>> model.embedding.shape  # a center and four interests, for five nodes
+        torch.Size([5, 5, 8])
+        >>> model(Batch(user=torch.tensor([1, 0]))).interests.shape
+        torch.Size([2, 4, 8])
     """
 
     _kept: Layers | None = None

@@ -26,6 +26,13 @@ class Adjacency:
         col_t: Destination node of each entry of the transpose, ``[num_edges]``, sorted by source.
         perm: Position in ``value`` of each entry of the transpose, ``[num_edges]``.
         value_t: The transpose's weights, ``value[perm]``.
+
+    Example:
+        >>> import torch
+        >>> from graphmi.nn import propagate
+        >>> adjacency = Adjacency.from_edge_index(torch.tensor([[0, 1, 2], [1, 1, 0]]), size=(3, 2))
+        >>> propagate(adjacency, torch.tensor([[1.0], [2.0], [4.0]])).flatten()  # what reaches destination 0, and 1
+        tensor([4., 3.])
     """
 
     rowptr: Tensor

@@ -62,6 +62,12 @@ class TowerTable:
         vectors: Item vectors, ``[num_items, dim]``, or a table of them.
         features: Item features, ``[num_items, num_features]``; ``None`` without.
         normalize: Bring what comes out to length one.
+
+    Example:
+        >>> import torch
+        >>> table = TowerTable(ItemTower(8), torch.randn(10, 8))
+        >>> table[torch.tensor([4, 7])].shape  # computed for two items
+        torch.Size([2, 8])
     """
 
     def __init__(

@@ -162,6 +162,12 @@ class SampledSelector(Selector):
 
     Raises:
         ValueError: The temperature is negative.
+
+    Example:
+        >>> import torch
+        >>> interests, item = torch.eye(2).expand(100_000, -1, -1), torch.tensor([[2.0, 1.0]])
+        >>> SampledSelector()(interests, item).mean(0).squeeze(-1).round(decimals=1)  # as e^2 to e^1: .731, .269
+        tensor([0.7000, 0.3000])
     """
 
     hard = True
@@ -229,6 +235,12 @@ class LabelAwareSelector(Selector):
 
     Raises:
         ValueError: The power is not positive.
+
+    Example:
+        >>> import torch
+        >>> interests, item = torch.eye(2).unsqueeze(0), torch.tensor([[2.0, 1.0]])
+        >>> LabelAwareSelector(power=2.0)(interests, item).squeeze(-1)  # e^4 to e^1
+        tensor([[0.9526, 0.0474]])
     """
 
     def __init__(self, power: float = 1.0) -> None:

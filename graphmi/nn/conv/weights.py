@@ -28,6 +28,12 @@ class LightGCNWeight(EdgeWeight):
     r"""Symmetric normalisation :math:`1 / \sqrt{d_j d_v}` (`LightGCN, SIGIR 2020 <https://arxiv.org/abs/2002.02126>`_).
 
     On a bipartite graph each side counts its own edges, so both directions have the same weights.
+
+    Example:
+        >>> import torch
+        >>> edge_index = torch.tensor([[0, 0, 1], [0, 1, 1]])  # user 0 met items 0 and 1, user 1 met item 1
+        >>> LightGCNWeight()(edge_index, size=(2, 2))  # one over the roots of 2 * 1, 2 * 2 and 1 * 2
+        tensor([0.7071, 0.5000, 0.7071])
     """
 
     def __call__(self, edge_index: Tensor, size: tuple[int, int]) -> Tensor:
@@ -60,6 +66,12 @@ class CAGCNWeight(EdgeWeight):
         gamma: Strength of the ratio, at least 0; 0 gives LightGCN with ``fused=True``.
         fused: CAGCN* instead of CAGCN.
         block_size: Columns handled at once.
+
+    Example:
+        >>> import torch
+        >>> edge_index = torch.tensor([[0, 0, 1], [0, 1, 1]])  # user 0 met items 0 and 1, user 1 met item 1
+        >>> CAGCNWeight()(edge_index, size=(2, 2))  # LightGCN's, and 1 for who is alone, 1/2 for each of two
+        tensor([1.7071, 1.0000, 1.2071])
     """
 
     similarity: Literal["jaccard", "salton", "lhn", "common"] = "jaccard"

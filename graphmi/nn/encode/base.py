@@ -31,6 +31,12 @@ class IdentityEncoder(Encoder):
     Args:
         embedding_dim: Not used.
         max_length: Not used.
+
+    Example:
+        >>> import torch
+        >>> x, mask = torch.randn(2, 5, 8), torch.ones(2, 5, dtype=torch.bool)
+        >>> IdentityEncoder()(x, mask) is x
+        True
     """
 
     def __init__(self, embedding_dim: int = 0, max_length: int | None = None) -> None:

@@ -26,6 +26,14 @@ class GRUEncoder(Encoder):
 
     Raises:
         ValueError: An argument is out of range.
+
+    Example:
+        >>> import torch
+        >>> x, mask = torch.randn(2, 5, 8), torch.ones(2, 5, dtype=torch.bool)
+        >>> encoder = GRUEncoder(8)
+        >>> whole, beginning = encoder(x, mask), encoder(x[:, :3], mask[:, :3])
+        >>> whole.shape, torch.allclose(whole[:, :3], beginning, atol=1e-4)  # what comes later changes nothing before
+        (torch.Size([2, 5, 8]), True)
     """
 
     def __init__(

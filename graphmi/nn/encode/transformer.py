@@ -36,6 +36,14 @@ class TransformerEncoder(Encoder):
 
     Raises:
         ValueError: An argument is out of range, or in use a history is longer than ``max_length``.
+
+    Example:
+        >>> import torch
+        >>> x, mask = torch.randn(2, 5, 8), torch.ones(2, 5, dtype=torch.bool)
+        >>> encoder = TransformerEncoder(8, max_length=5).eval()  # without dropout
+        >>> whole, beginning = encoder(x, mask), encoder(x[:, :3], mask[:, :3])
+        >>> whole.shape, torch.allclose(whole[:, :3], beginning, atol=1e-4)  # what comes later changes nothing before
+        (torch.Size([2, 5, 8]), True)
     """
 
     def __init__(

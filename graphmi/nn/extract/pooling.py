@@ -17,6 +17,12 @@ class LastPosition(Extractor):
     Args:
         embedding_dim: Not used.
         max_length: Not used.
+
+    Example:
+        >>> import torch
+        >>> x, mask = torch.tensor([[[1.0], [2.0], [3.0]]]), torch.tensor([[True, True, False]])
+        >>> LastPosition()(x, mask).interests
+        tensor([[[2.]]])
     """
 
     num_interests = 1
@@ -47,6 +53,13 @@ class MeanPooling(Extractor):
 
     Raises:
         ValueError: ``hidden_dim`` is below 1.
+
+    Example:
+        >>> import torch
+        >>> x, mask = torch.tensor([[[1.0], [2.0], [3.0]]]), torch.tensor([[True, True, False]])
+        >>> found = MeanPooling()(x, mask)
+        >>> found.interests, found.routing
+        (tensor([[[1.5000]]]), tensor([[[0.5000, 0.5000, 0.0000]]]))
     """
 
     num_interests = 1

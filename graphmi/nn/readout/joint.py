@@ -23,6 +23,14 @@ class JointReadout(Readout):
 
     Raises:
         ValueError: There is no readout.
+
+    Example:
+        >>> import torch
+        >>> interests, item = torch.eye(2).unsqueeze(0), torch.tensor([[2.0, 1.0]])
+        >>> from graphmi.nn import LogSumExpReadout, SelectReadout
+        >>> readout = JointReadout([SelectReadout(), LogSumExpReadout()])
+        >>> readout(interests, item.unsqueeze(0), item).pos  # the best interest's score, and log(e^2 + e^1)
+        tensor([[2.0000, 2.3133]])
     """
 
     def __init__(self, readouts: Sequence[Readout]) -> None:

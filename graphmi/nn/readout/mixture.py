@@ -34,6 +34,15 @@ class MixtureReadout(Readout):
 
     Raises:
         ValueError: The width is below 1.
+
+    Example:
+        >>> import torch
+        >>> interests, item = torch.eye(2).unsqueeze(0), torch.tensor([[2.0, 1.0]])
+        >>> scores = MixtureReadout(embedding_dim=2)(interests, item.unsqueeze(0), item)
+        >>> scores.pos, scores.weight.exp().detach()  # a score by each interest; before training all count alike
+        (tensor([[2., 1.]]), tensor([[0.5000, 0.5000]]))
+        >>> scores.combine(torch.tensor([[0.0, 2.0]]), scores.weight).detach()  # of two losses: -log((e^0 + e^-2) / 2)
+        tensor([0.5662])
     """
 
     def __init__(self, embedding_dim: int = 64, similarity: Similarity | None = None) -> None:
