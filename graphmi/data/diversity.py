@@ -1,5 +1,8 @@
 """How diverse the interests of each user are, and how they drift, measured on training interactions.
 
+The paper that groups users by the diversity of their interests (`WWW 2024 <https://arxiv.org/abs/2402.13495>`_) could
+not be had in full, so the measures are a reconstruction; drift and residual are graphmi's own.
+
 Measures are rounded to 9 decimals, so that the order in which a sum was taken does not decide who is more diverse.
 """
 

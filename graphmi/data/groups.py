@@ -27,6 +27,9 @@ _LABELS = ("auto", "categories", "communities", "none")
 class DiversityGroups:
     """Equal groups of users from narrow to broad taste, from training interactions only.
 
+    A reconstruction of the groups of `WWW 2024 <https://arxiv.org/abs/2402.13495>`_, whose full text could not be had;
+    controlled groups, drift and communities are graphmi's own.
+
     ``diversity`` are equal parts by the measure; ``diversity-controlled`` are those within users of similar activity.
     How to read them: active users meet more of everything, so the first mix two things, and a metric that differs
     between them may do so because of activity alone. What also differs in the second does not come from activity.

@@ -46,19 +46,19 @@ class InterestGCN(Model):
         E_V[v, k] = \frac{1}{L + 1} \Bigl( E_C^0[v] + \sum_{l=1}^{L} E_V^l[v, k] \Bigr), \qquad
         E_C[v] = \frac{1}{L + 1} \sum_{l=0}^{L} E_C^l[v]
 
-    ``num_interests=1`` is the plain backbone: LightGCN, or CAGCN* with ``weight=CAGCNWeight()``; ``num_layers=0`` is
-    matrix factorisation. A node without neighbours is left with its own center, over :math:`L + 1`. The paper adds
-    only ``num_layers * num_interests * dim`` parameters to its backbone. A reconstruction, see
-    :class:`~graphmi.nn.MultiInterestConv`.
+    With ``num_interests=1``, the default attention and a ``center`` other than ``"edge_dot"`` it is the plain backbone:
+    LightGCN, or CAGCN* with ``weight=CAGCNWeight()``; ``num_layers=0`` is matrix factorisation. A node without
+    neighbours is left with its own center, over :math:`L + 1`. The paper adds only ``num_layers * num_interests * dim``
+    parameters to its backbone. A reconstruction, see :class:`~graphmi.nn.MultiInterestConv`.
 
     **Mini-batches of the graph.** With ``num_neighbors`` a training step propagates over drawn neighbourhoods: that of
     the users of the batch at once, that of items when they are looked up (``items`` is an
     :class:`~graphmi.typing.ItemTable`), so that any sampler and loss goes with it. A node draws anew in every layer and
     every lookup, and its sum is scaled up by degree over number drawn. What is linear in the centers, the backbone
-    (``num_interests=1`` or ``center="sum"``) before ``normalize``, is so estimated without bias, and so are inner
-    products of users and items; attention, the choice of a center and ``normalize`` are not linear, and estimated the
-    better the more is drawn. In evaluation mode the model propagates over the whole graph, which without gradients
-    holds about ``4 * num_layers * (num_interests + 1) * num_nodes * embedding_dim`` bytes.
+    (``num_interests=1`` or ``center="sum"``, with the default attention) before ``normalize``, is so estimated without
+    bias, and so are inner products of users and items; attention, the choice of a center and ``normalize`` are not
+    linear, and estimated the better the more is drawn. In evaluation mode the model propagates over the whole graph,
+    which without gradients holds about ``4 * num_layers * (num_interests + 1) * num_nodes * embedding_dim`` bytes.
 
     Args:
         graph: The training graph, ``('user', 'interacts', 'item')``; nothing else is read from it.

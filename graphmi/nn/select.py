@@ -117,6 +117,8 @@ class MeanSelector(Selector):
 class SoftmaxSelector(Selector):
     r"""Interests in proportion to :math:`\exp(\tau c_k)`, :math:`c_k` their affinity to the item.
 
+    The probabilities of the draw of `BaM <https://github.com/jlunits2/BaM>`_ (IEEE BigData 2024), published.
+
     Args:
         temperature: :math:`\tau`, which *multiplies* the affinity, as BaM writes it; at least 0. 0 is the mean,
             and the larger it is the closer to the argmax.
@@ -152,9 +154,10 @@ class SoftmaxSelector(Selector):
 class SampledSelector(Selector):
     r"""Draws one interest per user and item, with probability :math:`\propto \exp(\tau c_k)`.
 
-    BaM-p with the inner product as affinity, BaM-l with :class:`~graphmi.nn.ProjectedInnerProduct`. The draw carries
-    no gradient; :class:`~graphmi.nn.ExpectedReadout` over a :class:`SoftmaxSelector` has the expected loss instead,
-    with ``detach_weights`` the mean gradient too.
+    `BaM <https://github.com/jlunits2/BaM>`_ (IEEE BigData 2024), published: BaM-p with the inner product as affinity,
+    BaM-l with :class:`~graphmi.nn.ProjectedInnerProduct`. The draw carries no gradient;
+    :class:`~graphmi.nn.ExpectedReadout` over a :class:`SoftmaxSelector` has the expected loss instead, with
+    ``detach_weights`` the mean gradient too.
 
     Args:
         temperature: :math:`\tau`, which *multiplies* the affinity, as BaM writes it; at least 0. 0 draws uniformly.

@@ -126,8 +126,9 @@ class NegativeDistance(Similarity):
 class ProjectedInnerProduct(Similarity):
     """The inner product after one linear map for interests and another for items.
 
-    The affinity of BaM-l. Where it only decides which interest is drawn, no gradient reaches the maps and they stay
-    random projections; in a soft selector (:class:`~graphmi.nn.SoftmaxSelector`) they learn.
+    The affinity of BaM-l (`BaM <https://github.com/jlunits2/BaM>`_, IEEE BigData 2024), published. Where it only
+    decides which interest is drawn, no gradient reaches the maps and they stay random projections; in a soft selector
+    (:class:`~graphmi.nn.SoftmaxSelector`) they learn.
 
     Args:
         embedding_dim: Width of interests and items, at least 1.

@@ -14,8 +14,8 @@ class MultiInterestConv(nn.Module):
     r"""Multi-interest graph convolution (`WWW 2024 <https://arxiv.org/abs/2402.13495>`_).
 
     A :class:`VirtualInterestGenerator` gives every node :math:`K` virtual interests, a :class:`CenterAggregator`
-    chooses the center that the next layer sends on. With ``num_interests=1`` the layer is
-    :class:`torch_geometric.nn.LGConv`. A reconstruction: see the two layers.
+    chooses the center that the next layer sends on. With ``num_interests=1``, the default attention and a ``center``
+    other than ``"edge_dot"`` the layer is :class:`torch_geometric.nn.LGConv`. A reconstruction: see the two layers.
 
     It returns a pair, which PyG's ``HeteroConv`` passes on where one relation ends in a node type. Where several do,
     put a :class:`VirtualInterestGenerator` under each relation, whose outputs it adds up, and a

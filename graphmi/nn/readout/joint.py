@@ -15,8 +15,8 @@ class JointReadout(Readout):
     """Several readouts on the same interests and items; the loss is the sum of the losses that each would give.
 
     What a :class:`~graphmi.losses.SumLoss` of several losses does, with one objective, one weighting and the item
-    vectors looked up once. The long form of BaM is a drawn interest beside all of them:
-    ``JointReadout([SelectReadout(SampledSelector()), LogSumExpReadout()])``.
+    vectors looked up once. The long form of `BaM <https://github.com/jlunits2/BaM>`_ (IEEE BigData 2024), published, is
+    a drawn interest beside all of them: ``JointReadout([SelectReadout(SampledSelector()), LogSumExpReadout()])``.
 
     Args:
         readouts: What is added up; at least one.

@@ -19,7 +19,8 @@ __all__ = ["LogSumExpReadout"]
 class LogSumExpReadout(Readout):
     r"""All interests speak, the best loudest: :math:`s_i = \tau \log \sum_k \exp(\langle m_k, e_i \rangle / \tau)`.
 
-    With the softmax objective this is the multi-interest loss of BaM.
+    With the softmax objective this is the multi-interest loss of `BaM <https://github.com/jlunits2/BaM>`_ (IEEE BigData
+    2024), published.
 
     Args:
         similarity: The score of an interest and an item; the inner product unless given.
