@@ -26,8 +26,7 @@ from torch import Tensor
 from graphmi.cli import answer
 from graphmi.config import experiment
 from graphmi.losses import MultiInterestLoss, SampledSoftmaxLoss
-from graphmi.nn import ArgmaxSelector, SampledSelector, Selector, SelectReadout
-from graphmi.nn.select import mask_interests
+from graphmi.nn import ArgmaxSelector, SampledSelector, Selector, SelectReadout, mask_interests
 
 METRICS = ("recall@20", "ndcg@20")
 

@@ -5,7 +5,9 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 import yaml
@@ -87,9 +89,11 @@ def test_parts_import_only_what_they_may(part):
 def test_examples_and_benchmarks_use_public_names_only():
     for path in [p for folder in ("examples", "benchmarks", "tuning") for p in (ROOT / folder).rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("graphmi"):
-                private = [alias.name for alias in node.names if alias.name.startswith("_")]
-                assert not private, f"{path.relative_to(ROOT)} imports {private}"
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("graphmi."):
+                package = import_module(node.module)
+                modules = {module.name for module in iter_modules(getattr(package, "__path__", ()))}
+                private = {alias.name for alias in node.names} - modules - {*getattr(package, "__all__", ())}
+                assert not private, f"{path.relative_to(ROOT)} imports {private} of {node.module}"
 
 
 def loaded_after(statement, names):

@@ -47,7 +47,7 @@ SECTIONS = {
     "Tables and sparse products": Section(("nn",), ("nn",)),
     "Losses": Section(("losses",), ("losses",), "--loss"),
     "Readouts: scores from several interests": Section(("nn",), ("nn.readout",), "--loss.readout"),
-    "Selectors: which interest answers": Section(("nn",), ("nn.select",), "--loss.readout.selector"),
+    "Selectors: which interest answers": Section(("nn",), ("nn.select", "nn.inactive"), "--loss.readout.selector"),
     "Similarities": Section(("nn",), ("nn.similarity",), "--loss.readout.similarity"),
     "Objectives": Section(("losses",), ("losses.objectives", "losses.softmax", "losses.gbce"), "--loss.objective"),
     "Weightings of negatives": Section(("losses",), ("losses.weighting",), "--loss.weighting"),

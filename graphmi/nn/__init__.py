@@ -21,6 +21,7 @@ from graphmi.nn.extract import (
     SelfAttentiveExtractor,
     UserTowers,
 )
+from graphmi.nn.inactive import mask_interests
 from graphmi.nn.item_tower import ItemTower, TowerTable
 from graphmi.nn.readout import (
     ExpectedReadout,
@@ -87,5 +88,6 @@ __all__ = [
     "TransformerEncoder",
     "UserTowers",
     "VirtualInterestGenerator",
+    "mask_interests",
     "propagate",
 ]
