@@ -28,6 +28,7 @@ from graphmi.evaluator import Evaluation, Evaluator
 from graphmi.history import History
 from graphmi.losses import Loss
 from graphmi.metrics import ranking_metrics
+from graphmi.nn import Cosine, NegativeDistance, Readout
 from graphmi.progress import counting
 from graphmi.ranges import at_least
 from graphmi.run import RunFolder
@@ -242,6 +243,8 @@ class Experiment:
         if any(parameter.requires_grad for parameter in model.parameters()):
             if self.loss is None or self.sampler is None:
                 raise ValueError(f"a model with parameters ({type(model).__name__}) needs a 'loss' and a 'sampler'")
+            if self.trainer.leads:
+                _tell_what_is_served(model, self.loss)
             loader = self.loader(dataset.train)
             loader.generator, loader.device = generator(self.seed, "loader"), self.trainer.batch_device
             if loader.left_out and self.trainer.progress and self.trainer.leads:
@@ -332,6 +335,17 @@ class Experiment:
 def _tell_once(sentence: str) -> None:
     """Say a sentence on standard error, and no more in this process: the seeds of a model have the same to say."""
     sys.stderr.write(f"graphmi: {sentence}\n")
+
+
+def _tell_what_is_served(model: nn.Module, loss: Loss) -> None:
+    """Say it where a loss ranks by something else than the inner products by which lists are made."""
+    for part in loss.modules():
+        score = type(part.similarity) if isinstance(part, Readout) and hasattr(part, "similarity") else None
+        if score in (Cosine, NegativeDistance) and not getattr(model, "normalize", True):
+            _tell_once(
+                f"the loss scores by {score.__name__}, and lists are made by inner products, which rank alike for "
+                "vectors of length one only: set '--model.normalize' to true"
+            )
 
 
 def _flat(evaluation: Evaluation) -> dict[str, float]:

@@ -17,7 +17,10 @@ from graphmi.trainer import Trainer
 
 __all__ = ["check_data", "describe_data", "describe_evaluation", "save_run", "versions"]
 
-_PACKAGES = ("graphmi", "torch", "torch-geometric", "torchmetrics", "lightning-fabric", "polars", "numpy")
+_PACKAGES = (
+    *("graphmi", "torch", "torch-geometric", "torchmetrics", "lightning-fabric"),
+    *("polars", "numpy", "scipy", "networkx", "torch-scatter", "triton"),
+)
 
 
 def save_run(

@@ -6,7 +6,7 @@ import torch
 from graphmi.config import experiment
 from graphmi.data import Interactions, to_graph
 from graphmi.evaluator import Evaluator
-from graphmi.experiment import Experiment
+from graphmi.experiment import Experiment, _tell_once
 from graphmi.models import EASE, Popularity
 from graphmi.run import RunFolder
 
@@ -79,3 +79,26 @@ def test_refit_trains_all_epochs_on_pairs_of_validation(tmp_path):
     own = dataset.valid.item[dataset.valid.user.argsort()]
     assert not (drawn.item.view(200, 50, -1) == own[dataset.valid.user].view(1, 50, 1)).any()
     assert not any("ndcg@20" in row for row in RunFolder(tmp_path).read_metrics())
+
+
+@pytest.mark.parametrize(
+    ("preset", "options", "said"),
+    [
+        ("mtmi", {}, 0),
+        ("mtmi", {"model__normalize": False}, 1),
+        ("lightgcn", {"loss__readout__similarity": "Cosine"}, 1),
+        ("lightgcn", {"loss__readout__similarity": "Cosine", "model__normalize": True}, 0),
+    ],
+)
+def test_a_loss_by_other_scores_than_those_of_lists_is_told(capsys, preset, options, said):
+    _tell_once.cache_clear()
+    one = experiment(
+        preset,
+        "planted:num_users=60,num_items=80,num_clusters=4,interactions_per_user=10",
+        trainer__epochs=1,
+        trainer__accelerator="cpu",
+        trainer__progress=False,
+        **options,
+    )
+    one.fit(one.dataset())
+    assert capsys.readouterr().err.count("lists are made by inner products") == said

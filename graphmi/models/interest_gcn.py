@@ -148,6 +148,7 @@ class InterestGCN(Model):
         self.attention, self.center = attention, center
         self.lightgcn = weight is None or isinstance(weight, LightGCNWeight)
         self.num_interests = num_interests
+        self.normalize = normalize
         self.arrangement = Arrangement(score, normalize, dynamic_interests)
         self.users_alone = score == "user_virtual" and center == "sum" and num_interests > 1 and not own
         self.few_users = score == "user_virtual" and center != "edge_dot" and num_layers > 0 and not own

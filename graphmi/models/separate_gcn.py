@@ -74,6 +74,7 @@ class SeparateInterestGCN(Model):
         positive(init_std=init_std)
         adjacency = user_item_adjacency(graph, LightGCNWeight() if weight is None else weight)
         self.num_users, self.num_layers = int(graph["user"].num_nodes), num_layers
+        self.normalize = normalize
         self.arrangement = Arrangement(score, normalize)
         self.edges = EdgeBuffers(adjacency)
         num_nodes = adjacency.size[0]

@@ -91,6 +91,8 @@ class InnerProduct(Similarity):
 class Cosine(Similarity):
     """The cosine of the angle between interest and item, in ``[-1, 1]``; 0 with gradient 0 for a zero vector.
 
+    Lists are made by inner products: train by cosines with vectors of length one (``normalize`` of the models).
+
     Example:
         >>> import torch
         >>> Cosine()(torch.eye(2)[None], torch.tensor([[3.0, 4.0]]))
@@ -108,7 +110,8 @@ class NegativeDistance(Similarity):
 
     The gradient at distance 0 is 0. Where items are shared by the batch, distances come out of a matrix product, which
     takes a tenth of the time: those below about a thousandth of the vectors' lengths are then rounding errors, or 0.
-    Items of each user have no second derivatives.
+    Items of each user have no second derivatives. Lists are made by inner products, which rank as distances do where
+    vectors have length one (``normalize`` of the models).
 
     Example:
         >>> import torch

@@ -28,6 +28,13 @@ def test_products_and_gradients_are_those_of_gathered_vectors(monkeypatch, rows,
         torch.testing.assert_close(one, other)
 
 
+@pytest.mark.parametrize("scores", [1, 14])
+def test_gradients(monkeypatch, scores):
+    monkeypatch.setattr(picked, "_SCORES", scores)
+    query, items, item = drawn(5, 7, 4)
+    assert torch.autograd.gradcheck(lambda *vectors: picked_products(*vectors, item), (query, items))
+
+
 def test_half_precision_and_compiled_code_take_one_product():
     query, items, item = drawn(5, 7, 4, torch.float32)
     with torch.autocast("cpu"):
