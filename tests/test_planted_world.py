@@ -11,7 +11,7 @@ from graphmi.nn import SelectReadout
 from graphmi.samplers import AllItemsSampler
 
 
-def train(num_interests, seed, epochs=30):
+def train(num_interests, seed, epochs=60):
     """Train in the plane, where the vector between two of eight topics lies near others."""
     dataset = RandomSplit(seed=seed)(
         planted(num_users=400, num_items=200, num_clusters=8, interests_per_user=2, noise=0.0, seed=seed)
@@ -32,8 +32,11 @@ def train(num_interests, seed, epochs=30):
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_several_interests_solve_what_one_cannot(seed):
-    ndcg = {}
+    recall = {}
     for num_interests in (1, 4):
         model, dataset = train(num_interests, seed)
-        ndcg[num_interests] = Evaluator(dataset.test, dataset.test_history, k=(20,))(model).metrics["ndcg@20"]
-    assert ndcg[4] > 1.2 * ndcg[1]
+        recall[num_interests] = Evaluator(dataset.test, dataset.test_history, k=(20,))(model).metrics["recall@20"]
+    left = 50 - dataset.test_history.user.bincount()  # of the items of two clusters: nothing says which comes next
+    best = (20 / left).mean()
+    assert recall[4] > 0.9 * best
+    assert recall[1] < 0.7 * best
