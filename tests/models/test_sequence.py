@@ -6,6 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from graphmi.config import experiment, read_config
 from graphmi.data import Histories, PrefixLoader, TargetLoader, planted, to_graph
@@ -15,11 +17,14 @@ from graphmi.nn import (
     DynamicRoutingExtractor,
     Encoder,
     Extractor,
+    GRUEncoder,
+    IdentityEncoder,
     Interests,
     ItemTower,
     LastPosition,
     LastQueryExtractor,
     MeanPooling,
+    RecentPositions,
     SelfAttentiveExtractor,
     TransformerEncoder,
     UserTowers,
@@ -106,6 +111,56 @@ def test_padding_is_no_part_of_the_routing_variance_of_a_prefix(world, extractor
         for history in (batch.history[r, : n + 1].unsqueeze(0) for r, n in zip(row, last, strict=True))
     ]
     torch.testing.assert_close(penalty(batch), torch.stack(alone).mean())
+
+
+ENCODERS = [IdentityEncoder, GRUEncoder, partial(TransformerEncoder, num_heads=2)]
+EXTRACTORS = [
+    SelfAttentiveExtractor,
+    LastQueryExtractor,
+    RecentPositions,
+    DynamicRoutingExtractor,
+    MeanPooling,
+    LastPosition,
+    UserTowers,
+    partial(UserTowers, encoder=GRUEncoder, extractor=LastPosition),
+    Own,
+]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    lengths=st.lists(st.integers(0, 9), min_size=1, max_size=6),
+    encoder=st.sampled_from(ENCODERS),
+    extractor=st.sampled_from(EXTRACTORS),
+    normalize=st.booleans(),
+    seed=st.integers(0, 10**6),
+)
+def test_histories_and_their_beginnings_are_read_as_if_they_were_alone(
+    world, lengths, encoder, extractor, normalize, seed
+):
+    torch.manual_seed(seed)
+    model = SequenceModel(to_graph(world), 8, 9, encoder=encoder, extractor=extractor, normalize=normalize)
+    model = model.double().eval()
+    length = max(1, *lengths)
+    mask = torch.arange(length) < torch.tensor(lengths).unsqueeze(1)
+    history = torch.randint(50, mask.shape).masked_fill(~mask, 0)
+
+    def read(row, size):
+        part = history[row : row + 1, : max(size, 1)]
+        return model(Batch(torch.zeros(1).long(), history=part, mask=mask[row : row + 1, : max(size, 1)]))
+
+    def assert_same(out, alone):
+        torch.testing.assert_close(out.interests, torch.cat([each.interests for each in alone]))
+        if out.interest_mask is not None:
+            assert out.interest_mask.equal(torch.cat([each.interest_mask for each in alone]))
+
+    users = torch.zeros(len(lengths)).long()
+    assert_same(model(Batch(users, history=history, mask=mask)), [read(row, size) for row, size in enumerate(lengths)])
+    prefix = mask.flatten().nonzero().squeeze(1)
+    prefix = prefix[torch.randperm(len(prefix))[:7]]  # in any order
+    if len(prefix):
+        beginnings = Batch(torch.zeros(len(prefix)).long(), history=history, mask=mask, prefix=prefix)
+        assert_same(model(beginnings), [read(index // length, index % length + 1) for index in prefix.tolist()])
 
 
 @pytest.mark.parametrize("preset", SEQUENCE)
