@@ -82,6 +82,7 @@ class Own(Extractor):
 
     def extract(self, x, mask):
         weights = self.key(x).transpose(1, 2).masked_fill(~mask.unsqueeze(1), -1e9).softmax(-1)
+        weights = weights * mask.unsqueeze(1)  # nothing of a history that is empty
         return Interests(weights @ x, weights)
 
 
