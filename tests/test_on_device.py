@@ -31,6 +31,11 @@ OPTIONS = {
     "log-uniform": ("lightgcn", {"sampler": "LogUniformSampler"}),
     "in the batch": ("comirec-sa", {"sampler": "InBatchSampler"}),
     "items in blocks": ("lightgcn-softmax", {"sampler__block_size": 16}),
+    "items in blocks, several interests": ("interest-gcn-softmax", {"sampler__block_size": 16}),
+    "items in blocks, interests together": (
+        "interest-gcn-softmax",
+        {"sampler__block_size": 16, "loss__readout": "LogSumExpReadout", "loss__readout__temperature": 0.2},
+    ),
     "edge by edge": ("interest-gcn", {"model__center": "edge_dot"}),
 }
 
