@@ -205,6 +205,8 @@ def _explain(message: str, parser: ArgumentParser, names: list[str]) -> str:
         return f"'--{path}' must be {f'one of {choices[1]}' if choices else expected} (got {found[2]})"
     if found := re.search(r"Union subtypes\n.*Given value: (.+?)(?:\. Got value: |$)", message, flags=re.S):
         kinds = re.findall(r"^ *- Expected an? (?:typing\.Literal\[(.+)\]|<class '([\w.]+)'>)$", message, flags=re.M)
+        if kinds and (option := re.match(r"NestedArg\(key='([\w.]+)'", found[1])):
+            return f"'--{path}.{option[1]}' is an option of a class, and '--{path}' names none: see 'graphmi parts'"
         if kinds:
             plain_words = {"NoneType": "null", "collections.abc.Sequence": "list"}
             if _is_infinite(found[1]):
@@ -230,6 +232,9 @@ def _is_no_entry(path: str, given: str, wanted: type) -> str:
 
 
 def _lacks(path: str, given: str) -> str:
+    if given.startswith("graphmi."):
+        name = given.rpartition(".")[2]
+        return f"'--{path}' cannot be {name}, which is what its classes have in common: name one (see 'graphmi parts')"
     lacking = ", ".join(sorted(resolve_name(given).__abstractmethods__))
     return f"'--{path}' cannot be {given.rpartition('.')[2]}, which is abstract: it lacks {lacking}"
 

@@ -758,6 +758,8 @@ def test_a_backbone_under_a_preset_stays_in_the_run_folder(graphmi, trained):
             "there is no option '--trainer.epoch' (did you mean --trainer.epochs",
         ),
         ("train mf DATA OUT --sed 3", 2, "there is no option '--sed' (did you mean --seed"),
+        ("train popularity DATA OUT --loss.objective BPRLoss", 2, "'--loss' cannot be Loss, which is what its classes"),
+        ("train popularity DATA OUT --sampler.num_negatives 3", 2, "class, and '--sampler' names none: see 'gra"),
         ("train mf DATA OUT --trainer.lr 3", 2, "(there are --trainer.epochs, --trainer.learning_rate"),
         ("train mf DATA OUT --model.Rescal 3", 2, "(did you mean --model.rescale?)"),
         ("train mf DATA OUT --trainer.sed 3", 2, "(did you mean --groups.seed or --seed?)"),
