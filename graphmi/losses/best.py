@@ -40,7 +40,7 @@ def partition_of_best(
         The log-partition, and the largest products at the places, ``[num_places]``, whether they count or not.
     """
     right, correction, hits, valid = negatives
-    full = autocast_dtype(left) is None and left.dtype == right.dtype and left.dtype in (torch.float32, torch.float64)
+    full = autocast_dtype(left) is None and left.dtype in (torch.float32, torch.float64)
     plain = not full or left.device.type != "cpu" or torch.compiler.is_compiling()
     if left.size(1) == 1 and (plain or use_triton(left)):
         whole = partition_of_products(left, right, correction, temperature, hits, valid).squeeze(1)

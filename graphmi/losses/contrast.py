@@ -91,7 +91,7 @@ class Contrast:
         Raises:
             ValueError: If the negatives come in blocks, which one of the three cannot take.
         """
-        if not negatives.excludes_known or negatives.pos_log_q is not None:
+        if not negatives.excludes_known:
             return None
         loss = self._by_products(out, positive, negatives, row)
         if loss is not None:

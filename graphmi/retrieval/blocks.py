@@ -142,7 +142,7 @@ class ItemBlock:
     def _planes(self, vectors: Tensor) -> Tensor:
         """Return the first item of each group, the second, ...: ``[size, num_vectors, groups, dim]``, in a buffer.
 
-        Zeros fill up the last groups, so that all products have one shape and lie without gaps.
+        Anything fills up the last groups, so that all products have one shape and lie without gaps.
         """
         like = vectors.new_empty(0, dtype=self.dtype)
         planes = self.buffers.get("planes", self.size * self.groups * vectors.size(1), like)
@@ -150,7 +150,6 @@ class ItemBlock:
         groups = planes.permute(2, 0, 1, 3)  # [groups, size, num_vectors, dim]
         whole, rest = divmod(self.num_items, self.size)
         groups[:whole] = vectors[: whole * self.size].view(whole, *groups.shape[1:])
-        groups[whole:] = 0
         if rest:
             groups[whole, :rest] = vectors[-rest:].view(rest, *groups.shape[2:])
         return planes

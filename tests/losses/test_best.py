@@ -99,12 +99,15 @@ def test_vectors_may_lie_anywhere_in_memory():
     torch.testing.assert_close(torch.autograd.grad(found.sum() + at.sum(), (left, right)), expected)
 
 
+@pytest.mark.parametrize("autocast", [True, False])
 @pytest.mark.parametrize("num_vectors", [1, 3])
-def test_in_half_precision_it_is_that_of_all_products(num_vectors):
-    left, right = vectors(7, num_vectors, 4).float().requires_grad_(), vectors(5, 4, seed=1).float().requires_grad_()
-    with torch.autocast("cpu", torch.bfloat16):
+def test_in_half_precision_it_is_that_of_all_products_in_full(num_vectors, autocast):
+    kind = torch.float32 if autocast else torch.bfloat16
+    left, right = vectors(7, num_vectors, 4).to(kind).requires_grad_(), vectors(5, 4, seed=1).to(kind).requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         found, at = partition_of_best(left, NegativeVectors(right), 1.0, SOMEWHERE)
-    largest = (left @ right.T).amax(1)
+    largest = (left.float() @ right.float().T).amax(1)
+    assert found.dtype == torch.float32
     torch.testing.assert_close(found, largest.logsumexp(-1), rtol=0.02, atol=0.02)
     torch.testing.assert_close(at.float(), largest[SOMEWHERE.row, SOMEWHERE.column], rtol=0.02, atol=0.02)
 

@@ -224,7 +224,8 @@ def test_without_negatives_a_softmax_has_no_loss(readout):
 
 
 @pytest.mark.parametrize("num_negatives", [2, 30])  # few are looked up, many are picked out of the scores of all items
-def test_item_tables_are_asked_by_id_only(num_negatives):
+@pytest.mark.parametrize("objective", [BPRLoss(), SampledSoftmaxLoss()])
+def test_item_tables_are_asked_by_id_only(objective, num_negatives):
     class Table:
         def __init__(self, weight):
             self.weight = weight
@@ -238,8 +239,9 @@ def test_item_tables_are_asked_by_id_only(num_negatives):
 
     out, positive = random_world()
     negatives = Negatives(torch.randint(8, (5, num_negatives)))
-    for readout in (SelectReadout(), SelectReadout(anchor="candidate"), ExpectedReadout(SoftmaxSelector())):
-        loss, gradients = MultiInterestLoss(readout, BPRLoss(), regularizers=[Weighted(0.1, EmbeddingNorm())]), []
+    hard, best = SelectReadout(), SelectReadout(anchor="candidate")
+    for readout in (hard, best, ExpectedReadout(SoftmaxSelector()), LogSumExpReadout()):
+        loss, gradients = MultiInterestLoss(readout, objective, regularizers=[Weighted(0.1, EmbeddingNorm())]), []
         for made in (Table, torch.Tensor.clone):
             leaves = [part.clone().requires_grad_() for part in (out.interests, out.items)]
             value = loss(Representations(leaves[0], made(leaves[1])), positive, negatives)

@@ -167,6 +167,13 @@ def test_later_blocks_look_for_what_is_better_only(monkeypatch, order, counted):
     assert len(calls) == counted
 
 
+def test_a_later_item_may_be_better_by_the_last_bit(monkeypatch):
+    monkeypatch.setattr("graphmi.retrieval.topk._ITEMS", 50)
+    items = torch.zeros(100, 1)
+    items[3], items[70] = 1.0, 1.0 + torch.finfo(torch.float32).eps
+    assert rank(torch.ones(20, 1, 1), items, 1)[1].flatten().tolist() == [70] * 20
+
+
 def test_one_row_of_which_all_items_are_better(monkeypatch):
     """Then no table as wide as that row is made for all others."""
     monkeypatch.setattr("graphmi.retrieval.topk._ITEMS", 1000)
