@@ -154,12 +154,14 @@ def test_rounding_of_items_that_all_goes_one_way(told, scale):
 
 def test_rounding_of_short_interests_that_all_goes_one_way(told):
     step = 2.0**-7
-    query, _ = one_way(1 + step * 0.501, 1 + step * 0.499)  # rounded up where positive, down where negative
+    query, _ = one_way(1 + step * 0.499, 1 + step * 0.501)  # rounded up where positive and where negative
     queries = torch.cat([query, torch.ones(1)]).repeat(20, 2, 1)
     queries[1::2] *= 2.0**-70
     worse, better = torch.ones(65), -torch.ones(65)
     worse[64], better[64] = 4, 4.0625
     items = twenty_of(worse, better)
+    rough = (items[:2].bfloat16() @ queries[0, 0].bfloat16()).float()
+    assert rough[1] + 0.4 < rough[0]  # what is best seems not to be
     scores, ids = rank(queries, items, 4)
     values, expected = full_sort(queries, items, 4)
     assert expected[:2].tolist() == [[1, 81, 161, 241]] * 2

@@ -285,6 +285,7 @@ def test_row_without_active_interest_is_empty():
         ({"items": torch.zeros(5, 4)}, "'items' must be"),
         ({"items": torch.zeros(5, 3, 2)}, "'items' must be"),
         ({"exclude": (torch.tensor([0]), torch.tensor([1]))}, "'exclude' must have 3"),
+        ({"exclude": csr([[1], [2], [3]])}, r"'exclude' must have 3 row pointers, .* \(got 4\)"),
         ({"exclude": csr([[4], [5]])}, r"'exclude' must name items in \[0, 5\) \(got 4 to 5\)"),
         ({"exclude": csr([[-1], [4]])}, r"'exclude' must name items in \[0, 5\) \(got -1 to 4\)"),
         ({"interest_mask": torch.ones(2, 5, dtype=torch.bool)}, "'interest_mask' must be"),
