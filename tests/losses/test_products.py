@@ -260,12 +260,18 @@ def test_weightings_that_look_at_scores_get_scores_and_gradients():
     assert torch.autograd.grad(found, loss.weighting.strength)[0] != 0
 
 
-def test_a_proposal_may_be_learned():
+@pytest.mark.parametrize("learned", [0, 1], ids=["log_q", "pos_log_q"])
+def test_a_proposal_may_be_learned(learned):
     out = Representations(vectors(4, 2, 3), vectors(12, 3, seed=1))
     loss = MultiInterestLoss(SelectReadout(), SampledSoftmaxLoss())
-    positive, item, log_q = torch.arange(4), torch.arange(4, 12), vectors(8, seed=2).requires_grad_()
+    positive, item, proposal = torch.arange(4), torch.arange(4, 12), (vectors(8, seed=2), vectors(4, seed=3))
+    log_q, pos_log_q = proposal
+    proposal[learned].requires_grad_()
     found, expected = (
-        torch.autograd.grad(loss(out, positive, Negatives(item.expand(*shape, 8), log_q.expand(*shape, 8))), log_q)
+        torch.autograd.grad(
+            loss(out, positive, Negatives(item.expand(*shape, 8), log_q.expand(*shape, 8), pos_log_q)),
+            proposal[learned],
+        )
         for shape in ((), (4,))
     )
     torch.testing.assert_close(found, expected)
