@@ -22,7 +22,8 @@ def test_an_exact_index_gives_the_exact_result(excluded, masked):
     queries, items = world()
     mask = torch.ones(20, 3, dtype=torch.bool)
     mask[3, 1] = mask[4, :2] = mask[5] = False  # the last one has no interest at all
-    options = {"exclude": known() if excluded else None, "interest_mask": mask if masked else None}
+    best = torch.arange(0, 101, 5), ExactIndex(items).search(queries, 5).ids.flatten()
+    options = {"exclude": best if excluded else None, "interest_mask": mask if masked else None}
     found = FaissIndex(items, "Flat", depth=1).search(queries, 12, **options)
     expected = ExactIndex(items).search(queries, 12, **options)
     torch.testing.assert_close(found.scores, expected.scores)

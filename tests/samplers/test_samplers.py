@@ -200,6 +200,7 @@ def test_nothing_is_known_behind_the_last_known_item(made, make_graph):
     known = made(make_graph([[1], []], 3))
     assert known.contains(torch.tensor([0, 1]), torch.arange(3)).tolist() == [[False, True, False], [False] * 3]
     assert known.rows(torch.tensor([1, 0])).tolist() == [[False] * 3, [False, True, False]]
+    assert known_items.KnownItems(make_graph([], 3)).rows(USERS[:0]).shape == (0, 3)
 
 
 def test_no_draw_gives_an_item_without_weight(monkeypatch, make_graph):
@@ -209,7 +210,9 @@ def test_no_draw_gives_an_item_without_weight(monkeypatch, make_graph):
     assert set(sampler(USERS[:2], torch.tensor([1, 3])).item.tolist()) == {1, 3}
 
 
-def test_repeated_and_unsorted_edges_do_not_matter(make_graph, graph):
+@pytest.mark.parametrize("largest", [0, TABLE])
+def test_repeated_and_unsorted_edges_do_not_matter(monkeypatch, make_graph, graph, largest):
+    monkeypatch.setattr(known_items, "_MAX_TABLE", largest)
     messy = make_graph(KNOWN, 6)
     edge_index = messy["user", "interacts", "item"].edge_index
     messy["user", "interacts", "item"].edge_index = torch.cat([edge_index.flip(1), edge_index[:, :3]], 1)
