@@ -130,6 +130,15 @@ def test_nothing_left_and_users_without_known_items():
     assert_same(loss, samplers, out, users, positive, None, [out.interests, out.items])
 
 
+@pytest.mark.parametrize("name", ["argmax", "candidate", "logsumexp"])
+def test_a_proposal_of_the_positives_counts(name):
+    out, users, positive, row = make_batch()
+    log_q, loss = torch.linspace(-2, 0, 3, dtype=torch.double), MultiInterestLoss(READOUTS[name], SampledSoftmaxLoss())
+    samplers = [lambda *batch, sampler=sampler: replace(sampler(*batch), pos_log_q=log_q) for sampler in both(5)]
+    for positives, rows in ((positive, row), (positive[:3], None)):
+        assert_same(loss, samplers, out, users, positives, rows, [out.interests, out.items])
+
+
 def test_under_autocast_sums_have_full_precision():
     out, users, positive, row = make_batch()
     interests, items = (x.detach().float().requires_grad_() for x in (out.interests, out.items))
