@@ -233,7 +233,7 @@ class _Partition:
             return self(vectors).squeeze(1), None
         nowhere = torch.empty(0, dtype=torch.int64, device=vectors.device)
         places = Places(nowhere, nowhere) if self.positives is None else self.positives
-        found, best = self.objective.partition_of_best(vectors, self.negatives_of(vectors[:, :1]), places)
+        found, best = self.objective.partition_of_best(vectors, self.negatives_of(vectors), places)
         return found, None if self.positives is None else best
 
 

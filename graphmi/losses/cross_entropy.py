@@ -118,10 +118,10 @@ def _with_gradients(
     size = max(rows_of_block(num_vectors * width), -(-_FEW // num_vectors))
     total, largest = left.new_zeros(2, batch, 1, 1).unbind()
     slope, own = (scale * grad).view(-1, 1, 1), (scale * LOG2_E * pos).view(-1, 1, 1)
-    # of a row with nothing left it is all that the slope is divided by: the vectors times the quotient must be finite
-    least = torch.finfo(left.dtype).tiny ** 0.75  # far below the least sum of something, 2 ** -64
     if small:
-        own = own.exp2_().clamp_min_(least)
+        # of a row with nothing left it is all that the slope is divided by: the vectors times the quotient must be
+        # finite, and the number far below the least sum of something, 2 ** -64
+        own = own.exp2_().clamp_min_(torch.finfo(left.dtype).tiny ** 0.75)
     share, of_left = torch.empty_like(slope), left.new_empty(left.shape)
     of_right = left.new_zeros(dim, width) if learns else left.new_empty(0, 0)
     # every operation between the products has to find its code again in memory, so there are few
@@ -141,7 +141,7 @@ def _with_gradients(
         leave_out(terms, places)
         powers_(terms, sums, most, small, which)
         if not small:
-            owns = (owns - most).exp2_().clamp_min_(least)
+            owns = (owns - most).exp2_()
         torch.div(slopes, owns + sums, out=shares)
         if learns:
             of_right.addmm_((vectors * shares).flatten(0, 1).T, flat)
