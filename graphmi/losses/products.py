@@ -110,5 +110,5 @@ def _in_sizes_that_recur(
     correction = correction.expand(*correction.shape[:-1], len(right))
     correction = F.pad(correction, (0, columns), value=-math.inf)
     if valid is not None:
-        valid = F.pad(valid, (0, columns, 0, rows), value=True)
+        valid = F.pad(valid, (0, columns, 0, rows))
     return F.pad(left, (0, 0, 0, 0, 0, rows)), F.pad(right, (0, 0, 0, columns)), correction, valid

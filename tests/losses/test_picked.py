@@ -45,6 +45,13 @@ def test_half_precision_and_compiled_code_take_one_product():
     torch.testing.assert_close(compiled(query, items, item), picked_products(query, items, item))
 
 
+def test_in_half_precision_the_gradient_of_an_item_is_summed_in_full(monkeypatch):
+    monkeypatch.setattr(picked, "_SCORES", 1)
+    query, items = torch.ones(1000, 1, dtype=torch.bfloat16), torch.ones(1, 1, dtype=torch.bfloat16, requires_grad=True)
+    picked_products(query, items, torch.zeros(1000, 1, dtype=torch.int64)).sum().backward()
+    assert items.grad.item() == 1000  # one by one, the sum would not get beyond 256
+
+
 def test_scores_of_all_items_are_there_for_few_rows_at_a_time(monkeypatch, make_largest):
     query, items, item = drawn(50, 40, 2)
     for scores, largest in ((50 * 40, 50 * 40), (50 * 40 - 1, 49 * 40), (200, 200)):
