@@ -116,7 +116,7 @@ def test_large_products_and_corrections_are_finite(size, product, correction):
 
 
 @pytest.mark.parametrize("block", [700, 2**18])
-@pytest.mark.parametrize("correction", CORRECTIONS.values(), ids=CORRECTIONS)
+@pytest.mark.parametrize("correction", [*CORRECTIONS.values(), (1, 2, 5)], ids=[*CORRECTIONS, "of a vector"])
 @pytest.mark.parametrize("hits", HITS.values(), ids=HITS)
 @pytest.mark.parametrize("valid", [None, vectors(7, 5, seed=5) > -0.5], ids=["all", "valid"])
 def test_autocast_takes_products_in_half_precision(monkeypatch, block, correction, hits, valid):
@@ -142,6 +142,13 @@ def test_under_autocast_sums_have_full_precision():
     with torch.autocast("cpu", torch.bfloat16):
         found = partition_of_products(torch.zeros(1, 1, 4), torch.zeros(5000, 4))
     torch.testing.assert_close(found, torch.full((1, 1), 5000.0).log())
+
+
+def test_powers_that_are_kept_have_room_in_float16():
+    left, right = torch.full((1, 1, 4), 3.0, requires_grad=True), torch.full((2, 4), 3.0)
+    with torch.autocast("cpu", torch.float16):
+        partition_of_products(left, right).backward()  # of products of 36
+    torch.testing.assert_close(left.grad, torch.full((1, 1, 4), 3.0))
 
 
 def test_double_precision_is_kept_under_autocast():
