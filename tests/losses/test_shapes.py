@@ -91,7 +91,13 @@ def test_scores_of_a_readout_have_a_row_for_each_positive(objective):
     out = interests(BATCH, 3, 2)
     own = loss_of(out, OwnReadout(lambda pos, neg: Scores(pos.squeeze(1), neg)), objective)
     torch.testing.assert_close(own, loss_of(out, objective=objective))
-    for wrong in (Scores, lambda pos, neg: Scores(pos.squeeze(1)[:2], neg), lambda pos, neg: Scores(pos, neg, pos)):
+    for wrong in (
+        Scores,
+        lambda pos, neg: Scores(pos.squeeze(1)[:2], neg),
+        lambda pos, neg: Scores(pos, neg, pos),
+        lambda pos, neg: Scores(pos, neg.unsqueeze(1)),  # of each interest, but without its weight
+        lambda pos, neg: Scores(pos, neg.unsqueeze(1), pos.expand(-1, 2)),
+    ):
         with pytest.raises(ValueError, match="OwnReadout must give 'pos'"):
             loss_of(out, OwnReadout(wrong), objective)
     with pytest.raises(ValueError, match=r"OwnReadout must return Scores \(got a tuple\)"):
@@ -126,6 +132,7 @@ def test_a_model_returns_representations(objective):
         ({"item": torch.zeros(2, 3, dtype=torch.int64)}, r"'item' \[2, 3\] of torch.int64"),
         ({"item": torch.zeros(BATCH, 3, 1, dtype=torch.int64)}, r"'item' \[4, 3, 1\]"),
         ({"item": torch.zeros(3)}, r"'item' \[3\] of torch.float32"),
+        ({"item": torch.tensor(8)}, r"'item' \[\] of torch.int64"),
         ({"log_q": torch.zeros(5)}, r"'log_q' \[5\]"),
         ({"pos_log_q": torch.zeros(BATCH, 1)}, r"'pos_log_q' \[4, 1\]"),
         ({"valid": torch.ones(BATCH, 1, dtype=torch.bool)}, r"'valid' \[4, 1\]"),
@@ -137,7 +144,7 @@ def test_a_sampler_gives_negatives_of_the_batch(objective, wrong, got):
     loss, out = MultiInterestLoss(SelectReadout(anchor="candidate"), objective), interests(BATCH, 3, 2)
     assert loss(out, POSITIVE, Negatives(**right)).isfinite()
     with pytest.raises(ValueError, match=f"a sampler must give .* the batch has 4 rows .*{got}"):
-        loss(out, POSITIVE, Negatives(**{**right, **wrong}))
+        loss(out, POSITIVE, Negatives(**(wrong if "item" in wrong else right | wrong)))
 
 
 class OwnSimilarity(Similarity):
