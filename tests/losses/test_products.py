@@ -186,7 +186,8 @@ def test_without_single_scores_the_loss_is_the_same(monkeypatch, readout, masked
     for negatives, positive, owner in (shared, whole):
         found = loss(out, positive, negatives, owner)
         gradients = torch.autograd.grad(found, (interests, items))
-        monkeypatch.setattr(type(readout), "partitioned", Readout.partitioned)
+        for shortcut in ("partitioned", "as_products"):
+            monkeypatch.setattr(type(readout), shortcut, getattr(Readout, shortcut))
         expected = loss(out, positive, negatives, owner)
         torch.testing.assert_close(found, expected)
         for part, other in zip(gradients, torch.autograd.grad(expected, (interests, items)), strict=True):
@@ -212,6 +213,7 @@ def test_only_inner_products_of_the_same_temperature_are_summed_up_first():
         JointReadout([SelectReadout(), LogSumExpReadout()]),
     ):
         assert readout.partitioned(interests, positive, partition, 0.7) is None
+        assert readout.as_products(interests, positive, 0.7) is None
     soft = SelectReadout(SoftmaxSelector())
     assert soft.partitioned(interests, positive, partition, 0.7) is not None
     assert soft.partitioned(interests, positive, partition, 0.7, row=torch.arange(4)) is None
