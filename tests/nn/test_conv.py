@@ -69,8 +69,10 @@ def test_gradients_of_the_generator(attention):
 @pytest.mark.parametrize("center", ["node_dot", "node_norm", "edge_dot", "sum"])
 def test_one_interest_is_lgconv(dtype, center):
     x = torch.randn(5, 8, dtype=dtype)
-    virtual, out = MultiInterestConv(8, 1, center=center).to(dtype)(x, EDGES)
+    layer = MultiInterestConv(8, 1, center=center).to(dtype)
+    virtual, out = layer(x, EDGES)
     torch.testing.assert_close(virtual[:, 0], LGConv()(x, EDGES))
+    assert layer.sums == (center != "edge_dot")
     if center == "edge_dot":  # carries the neighbours' virtual interests, one hop on
         torch.testing.assert_close(out, LGConv()(virtual[:, 0], EDGES))
     else:
