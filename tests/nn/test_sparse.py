@@ -155,7 +155,7 @@ def test_edge_dot_equals_a_loop():
     torch.testing.assert_close(edge_dot(adjacency, dst, src), torch.tensor(expected))
 
 
-@pytest.mark.parametrize(("num_src", "num_dst"), [(1, 1), (3, 2), (40, 2)])
+@pytest.mark.parametrize(("num_src", "num_dst"), [(1, 1), (3, 2), (40, 2), (2, 3)])
 def test_edges_may_repeat_more_often_than_there_are_places(num_src, num_dst):
     """Memory was overwritten where a graph has more edges than pairs of nodes."""
     edges = torch.stack([torch.arange(200) * 7 % num_src, torch.arange(200) * 3 % num_dst])
@@ -214,11 +214,13 @@ def test_columns_at_a_time(num_edges, num_src, width):
     assert operators._width(num_edges, torch.empty(1, device="meta").expand(num_src, 64)) == 64
 
 
-def test_no_edges():
-    adjacency = Adjacency.from_edge_index(torch.empty(2, 0, dtype=torch.long), size=(SRC, DST))
+@pytest.mark.parametrize("num_dst", [DST, 0])
+def test_no_edges(num_dst):
+    adjacency = Adjacency.from_edge_index(torch.empty(2, 0, dtype=torch.long), size=(SRC, num_dst))
     x = torch.randn(SRC, 6, requires_grad=True)
     propagate(adjacency, x).sum().backward()
     assert not x.grad.any()
+    assert edge_dot(adjacency, torch.randn(num_dst, 6), x).shape == (0,)
 
 
 def test_edges_outside_the_nodes_are_refused():
@@ -238,7 +240,14 @@ def test_weights_of_other_edges_are_refused(num):
             as_adjacency(edges, torch.rand(num), size=(SRC, DST))
 
 
-@pytest.mark.parametrize(("edges", "got"), [(EDGES.float(), r"float32 \[2, 7\]"), (EDGES.T, r"int64 \[7, 2\]")])
+@pytest.mark.parametrize(
+    ("edges", "got"),
+    [
+        (EDGES.float(), r"float32 \[2, 7\]"),
+        (EDGES.T, r"int64 \[7, 2\]"),
+        (EDGES.unsqueeze(1), r"int64 \[2, 1, 7\]"),
+    ],
+)
 def test_edges_that_are_no_integers_or_lie_across_are_refused(edges, got):
     with pytest.raises(ValueError, match=rf"numbers of nodes, integers \[2, num_edges\] \(got torch.{got}\)"):
         as_adjacency(edges, size=(SRC, DST))
