@@ -23,8 +23,6 @@ class Shortcuts:
         """Put plain forms in place of what a subclass inherits past its own methods."""
         super().__init_subclass__(**options)
         own = vars(cls)
-        if "shortcuts" in own:
-            return
         interface = next(base for base in cls.__mro__ if "shortcuts" in vars(base))
         passed = {name for method, *names in cls.shortcuts if method in own for name in names}
         for name in passed - own.keys():

@@ -35,9 +35,11 @@ def test_transforms_of_torch_func():
     mapped = torch.func.vmap(torch.func.grad(lambda row: unit(row) @ weight))(x)
     torch.testing.assert_close(mapped, torch.stack(expected))
     change = torch.randn(3, 4, dtype=torch.float64)
-    for found, other in zip(*(torch.func.jvp(each, (x,), (change,)) for each in (unit, F.normalize)), strict=True):
+    both = unit, F.normalize
+    for found, other in zip(*(torch.func.jvp(each, (x,), (change,)) for each in both), strict=True):
         torch.testing.assert_close(found, other)
-    assert torch.autograd.gradcheck(unit, x.requires_grad_(), check_forward_ad=True)
+    hessians = (torch.func.hessian(lambda rows, each=each: (each(rows) @ weight).square().sum())(x) for each in both)
+    torch.testing.assert_close(*hessians)
 
 
 def test_a_backward_pass_under_autocast_is_in_full_precision():
