@@ -90,15 +90,13 @@ def uniformity(vectors: Tensor) -> Tensor:
         A scalar in ``[-8, 0]``; NaN for fewer than two vectors.
     """
     size = len(vectors)
-    if size < 2:
-        return vectors.new_tensor(math.nan)
     unit = F.normalize(vectors, dim=-1)
     length = unit.square().sum(dim=1, keepdim=True)  # 1, or 0 for a vector of zeros
     one = torch.ones_like(length)
     # One product has all exponents, which are too close to 0 to need their maximum.
     exponent = torch.cat([2 * unit, -2 * length, one], dim=1) @ torch.cat([2 * unit, one, -2 * length], dim=1).T
     total = exponent.fill_diagonal_(-math.inf).exp_().sum()
-    return (total / (size * (size - 1))).log().clamp(max=0.0)
+    return (total / (size * (size - 1))).log().clamp(max=0.0)  # of fewer than two 0 / 0
 
 
 def _distances(interests: Tensor, vectors: Tensor, mask: Tensor | None) -> Tensor:

@@ -96,3 +96,4 @@ def test_uniformity_at_its_ends():
     spread = torch.randn(1500, 256, generator=torch.Generator().manual_seed(0))
     assert uniformity(spread).item() == pytest.approx(-4.0, abs=0.05)
     assert uniformity(vector.view(1, 3)).isnan()
+    assert uniformity(torch.empty(0, 3)).isnan()
