@@ -91,6 +91,17 @@ def _row(out, user):
     return replace(out, interests=out.interests[user : user + 1], **own)
 
 
+@pytest.mark.parametrize("objective", [SampledSoftmaxLoss(0.5), BPRLoss()], ids=["softmax", "bpr"])
+@pytest.mark.parametrize("name", ["candidate", "argmax"])
+def test_negatives_of_all_users_may_have_a_proposal(name, objective):
+    out, _, positive, row = make_batch()
+    others = torch.tensor([item for item in range(len(out.items)) if item not in positive])
+    negatives = Negatives(others, torch.linspace(-2, 0, len(others)).double(), excludes_known=True)
+    loss = MultiInterestLoss(READOUTS[name], objective)
+    pairs = replace(out, interests=out.interests[row], interest_mask=out.interest_mask[row])
+    torch.testing.assert_close(loss(out, positive, negatives, row), loss(pairs, positive, negatives))
+
+
 def test_samplers_that_correct_the_positive_ask_for_pairs():
     _, users, positive, _ = make_batch()
     with pytest.raises(ValueError, match="one positive per user"):

@@ -89,6 +89,13 @@ def test_what_an_objective_makes_of_scores(make, kind, grouped):
     assert own > plain + 0.1
 
 
+def test_an_objective_learns_the_size_of_each_catalogue_anew():
+    own = LateGBCE()
+    pos, neg = torch.zeros(2), torch.zeros(2, 3)
+    for num_items in (50, 9):
+        torch.testing.assert_close(own.for_catalogue(num_items)(pos, neg), LateGBCE(num_items)(pos, neg))
+
+
 def test_an_objective_with_a_forward_of_its_own_has_no_blocks():
     out = Representations(torch.ones(4, 2, 3), torch.ones(NUM_ITEMS, 3))
     blocks = Negatives(torch.arange(NUM_ITEMS), all_items=True, block_size=4, known=POSITIVE.unsqueeze(1))
