@@ -184,6 +184,8 @@ class Contrast:
                 f"{type(self.weighting).__name__} compares all negatives of a user and cannot take them in blocks: use "
                 "UniformWeighting, or AllItemsSampler without 'block_size'"
             )
+        if negatives.log_q is not None:
+            raise ValueError("negatives in blocks are all items, each once: a sampler must give no 'log_q' with them")
         score = scores.score
         if score is None:
             raise ValueError(
