@@ -215,9 +215,12 @@ def test_what_cannot_be_split_says_so():
         weighted(out, positive, negatives, row)
     with pytest.raises(ValueError, match="Bare does not say how it scores further items"):
         MultiInterestLoss(Bare(), SampledSoftmaxLoss())(out, positive, negatives, row)
+    drawn, plain = (
+        replace(negatives, log_q=torch.zeros(ITEMS)),
+        MultiInterestLoss(SelectReadout(), SampledSoftmaxLoss()),
+    )
     with pytest.raises(ValueError, match="must give no 'log_q'"):
-        loss = MultiInterestLoss(SelectReadout(), SampledSoftmaxLoss())
-        loss(out, positive, replace(negatives, log_q=torch.zeros(ITEMS)), row)
+        plain(out, positive, drawn, row)
     with pytest.raises(ValueError, match="'block_size' must be at least 1"):
         AllItemsSampler(make_graph(), block_size=0)
     with pytest.raises(ValueError, match="without 'block_size'"):
