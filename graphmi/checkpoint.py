@@ -38,7 +38,7 @@ def save_checkpoint(folder: RunFolder, session: Session) -> None:
         return
     folder.write_state(state)
     folder.write_metrics(history.rows)
-    if history.best_epoch and history.best_epoch == history.epochs:
+    if history.best_epoch == history.epochs:
         folder.write_tensors("model", session.best)
 
 

@@ -96,7 +96,10 @@ def test_models_without_users_of_their_own_are_asked_for_any():
     assert question(Popularity(graph(60)), torch.tensor([99]), None, torch.device("cpu")).user.tolist() == [99]
 
 
-@pytest.mark.parametrize("wrap", [DistributedDataParallel, AveragedModel])
+@pytest.mark.parametrize(
+    "wrap",
+    [DistributedDataParallel, AveragedModel, lambda model: AveragedModel(DistributedDataParallel(model))],
+)
 @pytest.mark.usefixtures("one_process")
 def test_models_in_wrappers_of_torch_answer_as_without(wrap):
     data = planted(num_users=20, num_items=40, num_clusters=4)

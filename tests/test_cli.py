@@ -611,7 +611,8 @@ def test_an_interrupted_refit_is_resumed(graphmi, trained, tmp_path, monkeypatch
 def test_refits_of_seeds_are_one_model_though_each_has_its_best_epochs(graphmi, trained, tmp_path, monkeypatch):
     for seed in (0, 1):
         for name in ("popularity", "mf"):
-            words = ["--seed", str(seed), *(["--trainer.epochs", str(2 + seed)] if name == "mf" else [])]
+            unread = [f"--trainer.{option}={2 + seed}" for option in ("epochs", "patience", "validate_every")]
+            words = ["--seed", str(seed), *(unread if name == "mf" else [])]
             folder = trained(f"{name}-{seed}", name, *words)
             epochs = result(folder)["best_epoch"]
             (folder / "result.json").write_text(json.dumps({**result(folder), "best_epoch": epochs and 2 + seed}))
@@ -1177,8 +1178,9 @@ def test_others_in_a_file_get_the_lists_that_their_histories_get(graphmi, tmp_pa
     run, file, log = tmp_path / "run", tmp_path / "new.csv", tmp_path / "log.csv"
     rows = [f"{user},{item},5" for user in range(12) for item in range(user, user + 5)]
     log.write_text("\n".join(["user_id,item_id,rating", *rows]))
-    words = ["--data", log, "--filter.min_weight", "1", "--trainer.epochs", "2", "--replicates", "0"]
-    assert graphmi("train", "interest-gcn", *words, "--out", run)[::2] == (0, "")
+    words = ["--trainer.epochs", "2", "--replicates", "0", "--data"]
+    filters = ["--filter.min_weight", "1", "--filter.k_core", "2"]  # of items and users that training needs
+    assert graphmi("train", "interest-gcn", *words, log, *filters, "--out", run)[::2] == (0, "")
     file.write_text("user_id,item_id,rating,time\n7,12,5,2\nx,3,5,1\n7,4,5,1\n7,99999,5,3\n7,5,0,3\ny,99999,5,1\n")
     status, out, err = graphmi("recommend", run, "--histories", file, "--k", "3", "--out", tmp_path / "lists.csv")
     assert (status, err) == (0, "")
@@ -1193,9 +1195,13 @@ def test_others_in_a_file_get_the_lists_that_their_histories_get(graphmi, tmp_pa
     assert (status, "leaves out weights below 1.0, and" in err) == (2, True)
     status, _, err = graphmi("recommend", run, "--histories", tmp_path / "none.csv", "--out", tmp_path / "lists.csv")
     assert (status, "no file and no data set is named" in err) == (1, True)
-    for words in ([], ["--user", "1", "--out", tmp_path / "lists.csv"]):
-        status, _, err = graphmi("recommend", run, "--histories", file, *words)
+    for options in ([], ["--user", "1", "--out", tmp_path / "lists.csv"]):
+        status, _, err = graphmi("recommend", run, "--histories", file, *options)
         assert (status, "needs --out: give these two alone" in err) == (2, True)
+    run = tmp_path / "named"  # whose data has options of its own, not columns
+    assert graphmi("train", "interest-gcn", *words, "planted", "--columns.num_users", "60", "--out", run)[0] == 0
+    words = ["--histories", tmp_path / "plain.csv", "--out", tmp_path / "lists.csv"]
+    assert graphmi("recommend", run, *words)[::2] == (0, "")
 
 
 def test_paths_through_files_get_a_sentence(graphmi, trained, tmp_path):

@@ -14,7 +14,7 @@ from unittest.mock import Mock
 
 import pytest
 import torch
-from lightning_fabric.loggers import TensorBoardLogger
+from lightning_fabric.loggers import Logger, TensorBoardLogger
 from rich.console import Console
 from torch import nn
 from torch.nn.functional import softplus
@@ -582,8 +582,9 @@ def test_killed_then_resumed(tmp_path):
 
 
 def test_metrics_file_and_loggers(tmp_path):
-    logger = TensorBoardLogger(tmp_path, name="tensorboard", version="")
-    _, history = fit(2, folder=RunFolder(tmp_path), loggers=[logger])
+    logger, told = TensorBoardLogger(tmp_path, name="tensorboard", version=""), Mock(Logger)
+    _, history = fit(2, folder=RunFolder(tmp_path), loggers=[logger, told])
+    assert [call.kwargs["step"] for call in told.log_metrics.call_args_list] == [1, 2]
     with (tmp_path / "metrics.csv").open(newline="") as file:
         rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
     assert rows == history.rows

@@ -38,7 +38,7 @@ def test_lists_of_categories(tmp_path, name):
 
 TABLE = """item_id,category,title
 10,drama,"Up, and away"
-10,film,
+10,film,Up
 40,drama,Down
 20,unknown,
 99,other,Nowhere
@@ -53,15 +53,17 @@ def test_a_table_has_categories_and_titles(tmp_path, name):
     assert data.titles == ("Up, and away", "20", "30", "Down")
 
 
-def test_a_table_may_have_other_columns_and_lists(tmp_path):
-    path = tmp_path / "items.parquet"
-    pl.DataFrame({"sku": [10, 20], "kind": [["a", "b"], None], "price": [1.5, 2.5]}).write_parquet(path)
+@pytest.mark.parametrize("kind", [pl.List(pl.String), pl.Array(pl.String, 2)])
+def test_a_table_may_have_other_columns_and_lists(tmp_path, kind):
+    path, kinds = tmp_path / "items.parquet", pl.Series([["a", "b"], None], dtype=kind)
+    pl.DataFrame({"sku": [10, 20], "kind": kinds, "price": [1.5, 2.5]}).write_parquet(path)
     data = with_attributes(DATA, path, item="sku", category="kind")
     assert categories(data) == {10: {"a", "b"}, 20: set(), 30: set(), 40: set()}
     assert data.titles is None
-    pl.DataFrame({"item_id": [30], "title": ["One"]}).write_parquet(path)
-    data = with_attributes(DATA, path)
-    assert (data.titles, data.categories) == (("10", "20", "One", "40"), None)
+    for title in ("One", 1984):
+        pl.DataFrame({"item_id": [30], "title": [title]}).write_parquet(path)
+        data = with_attributes(DATA, path)
+        assert (data.titles, data.categories) == (("10", "20", str(title), "40"), None)
 
 
 def test_beside_logs_and_sequences(tmp_path):

@@ -6,6 +6,7 @@ from graphmi.data import DataError, LeaveOneOut, deduplicate, open_data, read_se
 from graphmi.data.sequence_file import item_lists
 
 TEXT = "7 30 10 20\n5 10 40\n9 20 10 30 20\n"
+PACKED = gzip.compress(TEXT.encode(), mtime=0)
 HISTORIES = {7: [30, 10, 20], 5: [10, 40], 9: [20, 10, 30, 20]}
 
 
@@ -54,7 +55,9 @@ def test_ids_that_are_not_all_integers_stay_strings(tmp_path):
         ("1 2.5\n", "the list of items has floating-point ids such as 2.5"),
         ("1 9223372036854775808\n", "beyond 64-bit integers"),
         (b"\xff\xfe1 2\n", "the file is not UTF-8 text"),
-        (gzip.compress(TEXT.encode(), mtime=0)[:-9], "the gzip file is damaged"),
+        (PACKED[:-9], "the gzip file is damaged"),
+        (PACKED[:-8] + bytes(8), "the gzip file is damaged"),  # its checksum
+        (PACKED[:10] + bytes([255]) + PACKED[11:], "the gzip file is damaged"),  # its first block
     ],
 )
 def test_a_file_that_cannot_be_used_is_one_sentence(tmp_path, text, message):

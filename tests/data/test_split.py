@@ -386,5 +386,6 @@ def test_parts_that_follow_have_the_same_ids_and_what_both_have():
     assert (both.user.tolist(), both.item.tolist(), both.time.tolist()) == ([0, 1, 1], [0, 1, 1], [3, 4, 4])
     assert both.weight is None
     assert one.followed_by(one).weight.tolist() == [1.0, 2.0, 1.0, 2.0]
-    with pytest.raises(ValueError, match="must have their vocabularies"):
-        one.followed_by(of([1, 3], [7, 8]))
+    for other in (of([1, 3], [7, 8]), of([1, 2], [7, 9])):
+        with pytest.raises(ValueError, match="must have their vocabularies"):
+            one.followed_by(other)

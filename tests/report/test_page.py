@@ -1,5 +1,6 @@
 import base64
 import hashlib
+import math
 import re
 import shutil
 from collections import Counter
@@ -14,11 +15,12 @@ from graphmi import cli
 from graphmi.comparison import models_of, named
 from graphmi.data import LeaveOneOut, planted
 from graphmi.explain import Explainer
+from graphmi.metrics import Interval, PairedResult
 from graphmi.models import ItemKNN
 from graphmi.report import build_report, explorer
 from graphmi.report.explorer import sample_users
 from graphmi.report.items import ItemMap, _place, coloured_categories, item_category, map_items
-from graphmi.report.summary import Summary
+from graphmi.report.summary import Summary, is_significant, p_text
 from graphmi.report.words import findings, lead
 from graphmi.restore import restore
 from graphmi.run import RunFolder
@@ -267,6 +269,15 @@ class TestItemMap:
 
 
 class TestWords:
+    @pytest.mark.parametrize(("p", "low", "counts"), [(0.04, 0.1, True), (0.04, -0.1, False), (0.06, 0.1, False)])
+    def test_a_difference_counts_by_the_corrected_test_and_the_interval(self, p, low, counts):
+        found = PairedResult(9, 0.2, Interval(low, 0.3), t=0.0, wilcoxon=0.0, t_holm=0.0, wilcoxon_holm=p)
+        assert is_significant(found) == counts
+
+    @pytest.mark.parametrize(("p", "said"), [(0.0009, "p < 0.001"), (0.001, "p = 0.001"), (math.nan, "no test")])
+    def test_p_values_have_three_digits(self, p, said):
+        assert p_text(p) == said
+
     def test_no_difference_is_called_one(self, trained):
         summary = summary_of([trained["lightgcn-softmax"], trained["interest-gcn-softmax"]])
         assert "does not differ significantly from lightgcn-softmax" in lead(summary)
@@ -280,7 +291,7 @@ class TestWords:
         assert [any("--seeds takes them together" in sentence for sentence in each) for each in told] == [True, False]
 
     @pytest.mark.parametrize(("shift", "word"), [(0.1, "better"), (-0.1, "worse")])
-    def test_a_difference_is(self, trained, copy, shift, word):
+    def test_a_difference_is(self, trained, copy, tmp_path, shift, word):
         other = copy("popularity", "other")
         values = other.read_tensors("per_user")
         noise = 0.01 * torch.randn(len(values["user"]), generator=torch.Generator().manual_seed(0))
@@ -288,6 +299,17 @@ class TestWords:
         summary = summary_of([trained["popularity"], other])
         assert f"is significantly {word} than popularity" in lead(summary)
         assert "p < 0.001, significant" in [cell.verdict for cell in summary.rows()[1]]
+        another = RunFolder(shutil.copytree(other.path, tmp_path / "another"))
+        assert f"are significantly {word} than" in lead(summary_of([trained["popularity"], other, another]))
+
+    def test_a_difference_in_one_group_is_of_that_group(self, trained, copy):
+        other = copy("popularity", "other")
+        values = other.read_tensors("per_user")
+        noise = 0.01 * torch.rand(len(values["user"]), generator=torch.Generator().manual_seed(0))
+        third = values["group/diversity-controlled"] == 2
+        other.write_tensors("per_user", {**values, "ndcg@20": values["ndcg@20"] + third * (0.1 + noise)})
+        said = " ".join(findings(summary_of([trained["popularity"], other])))
+        assert re.search(r"differs significantly from popularity in group 3 \(\+0\.10\d\d\)\.", said)
 
     @pytest.mark.parametrize(
         ("scale", "said"), [(1.0, "no clear difference in spread from"), (0.1, "clearly less spread than")]
@@ -304,20 +326,32 @@ class TestWords:
         assert f"{said} one: other (" in sentence
         assert ("+0.0000 [+0.0000, +0.0000]" in sentence) == (scale == 1.0)
 
+    def test_the_smallest_spread_is_named(self, trained, copy):
+        groups, key = trained["popularity"].read_result()["groups"], "diversity-controlled/ndcg@20"
+        even = copy("popularity", "even", groups={**groups, key: {**groups[key], "std": 0.001}})
+        said = " ".join(findings(summary_of([trained["popularity"], even])))
+        assert "at equal activity is that of even (standard deviation 0.0010)" in said
+
     def test_one_run_is_the_best_of_nothing(self, trained):
         summary = summary_of([trained["comirec-dr"]])
         assert not [cell for row in summary.rows() for cell in row if cell.best]
         assert lead(summary).startswith("This page shows the run comirec-dr on planted, 100 users and 80 items.")
 
-    def test_interests_are_told_from_the_result(self, copy):
-        run = copy(
-            "comirec-dr",
-            interests={"effective@10": 2.5, "effective-diversity correlation": 0.3},
-            interest_share=[[0.5, 0.5, 0.0]],
-        )
+    @pytest.mark.parametrize(
+        ("rho", "controlled", "told"),
+        [
+            (0.3, None, "; more for users of broad taste (rank correlation +0.30)."),
+            (-0.3, 0.2, "; fewer for users of broad taste (rank correlation -0.30), at equal activity +0.20."),
+            (None, 0.2, " (effective number, a mean)."),
+        ],
+    )
+    def test_interests_are_told_from_the_result(self, copy, rho, controlled, told):
+        key = "effective-diversity correlation"
+        interests = {"effective@10": 2.5, key: rho, f"{key}, controlled": controlled}
+        run = copy("comirec-dr", interests=interests, interest_share=[[0.5, 0.5, 0.0]])
         said = " ".join(findings(summary_of([run])))
-        assert "The top 10 of comirec-dr draws on 2.5 of 3 interests" in said
-        assert "more for users of broad taste (rank correlation +0.30)" in said
+        assert "The top 10 of comirec-dr draws on 2.5 of 3 interests (effective number, a mean)" in said
+        assert told in said
         assert "different lengths" not in said
 
     def test_interests_in_lists_of_different_lengths_do_not_stand_side_by_side(self, copy):

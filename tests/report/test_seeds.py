@@ -104,6 +104,7 @@ def test_words_speak_of_models_and_seeds(summary, seeds):
     # Intervals over the seeds say nothing of who is in a group.
     assert not any("serves users of broad taste" in one or "the intervals overlap" in one for one in sentences)
     [alone] = models_of(named(seeds), seeds=True)
+    assert ["p-values" in list(findings(one))[-1] for one in (summary, Summary([alone], "ndcg@20"))] == [True, False]
     assert lead(Summary([alone], "ndcg@20")).startswith(f"This page shows the model {MODEL} (2 seeds) on planted")
 
 
@@ -136,6 +137,8 @@ def test_all_runs_and_the_option_are_told_with_how_the_page_was_made(report, see
     assert all(f"{folder.path}; seed {seed}; " in text for seed, folder in enumerate(seeds))
     assert f"{MODEL}, seed 0 (its 2 seeds differ in nothing else)" in text
     assert "--num_users 5 --seeds" in text
+    names = report.text("span", **{"class": "name"})
+    assert [name.split()[-2:] for name in names] == [["1", "seed"], ["2", "seeds"]]
 
 
 def test_each_seed_has_a_line_in_the_color_of_its_model(summary, seeds):
