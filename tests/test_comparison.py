@@ -110,12 +110,15 @@ def test_runs_from_before_an_option_was_there_are_seeds_of_the_same_model(runs, 
     assert len(by_seed(named([older, RunFolder(runs["k1/seeds/11"])]))) == 2
 
 
-def test_what_is_said_of_a_configuration_makes_no_other_model(runs, tmp_path):
+def test_what_is_said_of_a_configuration_makes_no_other_model_but_epochs_do(runs, tmp_path):
     other = RunFolder(shutil.copytree(runs["k1/seeds/0"], tmp_path / "other"))
     result = other.read_result()
     other.write_result({**result, "config": {**result["config"], "description": "Mine.", "paper": "None yet."}})
     [model] = by_seed(named([other, RunFolder(runs["k1/seeds/11"])]))
     assert len(model.runs) == 2
+    longer = {**result["config"], "trainer": {**result["config"]["trainer"], "epochs": 9}}
+    other.write_result({**result, "config": longer})
+    assert len(by_seed(named([other, RunFolder(runs["k1/seeds/11"])]))) == 2
 
 
 def test_several_models_of_one_folder_have_names_of_their_own(runs, tmp_path):

@@ -505,9 +505,11 @@ def test_a_finished_run_gets_back_its_lost_files(tmp_path):
     assert torch.equal(RunFolder(tmp_path).read_tensors("model")["users"], model.users)
 
 
-def test_resume_without_state_starts(tmp_path):
+def test_without_resume_or_a_state_training_starts(tmp_path):
     _, history = fit(2, folder=RunFolder(tmp_path), resume=True)
     assert history.epochs == 2
+    _, history = fit(1, folder=RunFolder(tmp_path))  # nobody asked to resume
+    assert history.epochs == 1
 
 
 def test_a_state_that_does_not_fit_is_named(tmp_path):

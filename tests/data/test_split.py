@@ -367,10 +367,12 @@ def test_refit_trains_on_validation_and_what_was_known_there_and_keeps_the_test(
     assert rows(refit.known("test")) == rows(dataset.known("test"))
     assert refit.protocol == {**dataset.protocol, "trained on": "training and validation"}
     assert refit.fingerprint() != dataset.fingerprint()
-    if not isinstance(split, HeldOutUsers):  # histories are in their order, ties too
-        histories = {user: [row for row in rows(refit.train) if row[0] == user] for user in range(data.num_users)}
-        validated = {user: [row for row in rows(dataset.valid) if row[0] == user] for user in range(data.num_users)}
-        assert all(history[-len(last) :] == last for user, history in histories.items() if (last := validated[user]))
+    # Histories are in their order, ties too.
+    histories, validated = (
+        {user: [row for row in rows(part) if row[0] == user] for user in range(data.num_users)}
+        for part in (refit.train, dataset.valid)
+    )
+    assert all(history[-len(last) :] == last for user, history in histories.items() if (last := validated[user]))
 
 
 @given(tables(min_per_user=3))
