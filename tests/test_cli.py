@@ -582,7 +582,7 @@ def test_refit_takes_the_best_epochs_of_a_run_and_trains_on_validation_too(graph
     assert_same_run(refit, tmp_path / "repeated")
     status, _, err = graphmi("refit", refit)
     assert (status, "'first-refit' is a refit already" in err.replace(f"{tmp_path}/", "")) == (2, True)
-    assert graphmi("refit", first, "--seed", "7", "--out", tmp_path / "other")[0] == 0
+    assert graphmi("refit", refit, "--seed", "7", "--out", tmp_path / "other")[0] == 0
     assert result(tmp_path / "other")["seed"] == 7
     assert graphmi("compare", refit, tmp_path / "other")[0] == 0
     assert graphmi("report", refit, "--out", tmp_path / "report.html")[::2] == (0, "")
