@@ -523,7 +523,8 @@ def test_the_same_words_with_resume_continue_too(graphmi, trained, tmp_path, mon
 def test_a_finished_run_can_be_given_more_epochs(graphmi, trained):
     long = trained("long", "mf", "--trainer.epochs", "6")
     short = trained("short")
-    assert graphmi("train", "--out", short, "--resume", "--trainer.epochs", 6)[0] == 0
+    words = ["--trainer.epochs", 6, "--description", "Trained for longer."]  # a description decides nothing
+    assert graphmi("train", "--out", short, "--resume", *words)[0] == 0
     assert_same_run(long, short)
 
 
