@@ -108,10 +108,11 @@ def test_a_claim_without_a_run_is_known_from_files_of_others(folder, content):
     assert not folder.only_claimed
 
 
-def test_what_resuming_writes_anew_is_said_to_be(folder):
+def test_what_resuming_writes_anew_is_said_to_be(tmp_path):
+    folder = RunFolder(tmp_path / "my run")
     folder.write_config("")
     folder.write_state({})
-    again = rf"to have it written anew: graphmi train --out {folder.path} --resume$"
+    again = rf"to have it written anew: graphmi train --out '{folder.path}' --resume$"
     with pytest.raises(FileNotFoundError, match=r"has no result.json: the run has not ended"):
         folder.read_result()
     (folder.path / "result.json").write_text('{"metr')
@@ -124,6 +125,9 @@ def test_what_resuming_writes_anew_is_said_to_be(folder):
         folder.read_tensors("model")
     with pytest.raises(FileNotFoundError, match=r"data.json' is missing.*; train again$"):
         folder.read_result("data.json")
+    (folder.path / "config.yaml").unlink()  # as Experiment.train leaves it, which no command resumes
+    with pytest.raises(FileNotFoundError, match=r"model.safetensors' is missing.*; train again$"):
+        folder.read_tensors("model")
 
 
 def test_what_is_missing_in_a_run_that_has_ended_is_not_said_to_come(folder):
