@@ -193,7 +193,7 @@ def test_losses_do_not_wait_for_the_device(graph):
     interests = torch.randn(5, 3, DIM, device="meta", requires_grad=True)
     items = torch.randn(NUM_ITEMS, DIM, device="meta", requires_grad=True)
     mask = torch.ones(5, 3, dtype=torch.bool, device="meta")
-    out = Representations(interests, items, torch.rand(5, 3, 4, device="meta"), interest_mask=mask)
+    out = Representations(interests, items, torch.rand(5, 3, 4, device="meta", requires_grad=True), interest_mask=mask)
     for index, readout in enumerate(READOUTS):
         objective, weighting = OBJECTIVES[index % len(OBJECTIVES)], WEIGHTINGS[index % len(WEIGHTINGS)]
         added = [(0.1, REGULARIZERS[index % len(REGULARIZERS)])]

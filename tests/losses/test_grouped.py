@@ -75,8 +75,8 @@ def test_a_full_softmax_scores_each_user_once():
 
 def test_regularizers_see_every_pair():
     out, users, positive, row = make_batch()
-    out = replace(out, routing=torch.rand(3, 4, 7).softmax(-1), mask=torch.rand(3, 7) < 0.7)
-    variance = replace(out, routing=None, mask=None, routing_variance=torch.rand(3, 4))
+    out = replace(out, routing=torch.rand(3, 4, 7).requires_grad_().softmax(-1), mask=torch.rand(3, 7) < 0.7)
+    variance = replace(out, routing=None, mask=None, routing_variance=torch.rand(3, 4).requires_grad_())
     negatives = AllItemsSampler(make_graph())(users, positive)
     for known in (out, variance):
         penalty = MultiInterestLoss(SelectReadout(), BPRLoss(), regularizers=[(1.0, RoutingVariance())])
