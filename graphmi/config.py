@@ -17,12 +17,13 @@ from jsonargparse import ArgumentParser, Namespace
 from graphmi.class_names import full_name, full_names, short_names, tell_replaced
 from graphmi.data import SOURCES
 from graphmi.experiment import Experiment, Trained
+from graphmi.help import Help
 from graphmi.presets import backbone_names, backbone_text, preset_names, preset_text
 from graphmi.result import describe_data, save_run
 from graphmi.run import RunFolder
 from graphmi.seeds import seeded
 from graphmi.trainer import Trainer
-from graphmi.usage import Help, UsageError, parse, require_concrete, require_name
+from graphmi.usage import UsageError, parse, require_concrete, require_name
 from graphmi.words import words_of
 
 __all__ = [

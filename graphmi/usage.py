@@ -3,13 +3,12 @@
 import difflib
 import inspect
 import re
-from argparse import Action
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from pathlib import Path
 from pkgutil import resolve_name
 
-from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 # So many names are listed where none is near, by the likeness that difflib calls a ratio.
 _FEW, _NEAR = 20, 0.6
@@ -23,35 +22,14 @@ _NO_ENTRY = r"\s+Does not validate .*?Subtypes: \[<class '([\w.]+)'>, tuple.*?Gi
 # jsonargparse takes the first argument with a name for the one that graphmi gives.
 _FIRST = "the class needs a first argument with a name of its own, such as 'graph', before '*args'"
 __all__ = [
-    "Help",
     "UsageError",
     "command_parser",
     "nearest",
     "parse",
-    "plain",
     "require_concrete",
     "require_file",
     "require_name",
 ]
-
-
-class Help(DefaultHelpFormatter):
-    """Help in which classes have their short names, and only those of graphmi are listed."""
-
-    def _expand_help(self, action: Action) -> str:
-        text = plain(super()._expand_help(action))
-        text = re.sub(r"\{'class_path': '[\w.]+?(\w+)'\}", r"\1", text)
-        return re.sub(
-            r", known subclasses: (.*)\)$", lambda found: _own_classes(found[1], action.dest), text, flags=re.S
-        )
-
-
-def plain(text: str) -> str:
-    """Return a text of docstrings as people would write it in a terminal: no roles, and formulas without TeX."""
-    text = re.sub(r":math:`([^`]*)`", lambda found: _formula(found[1]), text)
-    text = re.sub(r":\w+:`(?:~[\w.]*\.)?([^`]*)`", r"\1", text)
-    text = re.sub(r"`([^`<]+) <([^>]+)>`_", r"\1, \2", text)
-    return text.replace("``", "")
 
 
 class UsageError(ValueError):
@@ -137,21 +115,6 @@ def require_concrete(values: Namespace) -> None:
             raise UsageError(_lacks(re.sub(r"\.class_path$|\.init_args", "", key), value))
         if key == "model.class_path" and re.match(r"graphmi\.(?!models\.)", value):
             raise UsageError(_is_none("model", value, "model"))
-
-
-def _formula(tex: str) -> str:
-    """Return a formula of TeX in plain letters: exp(<m_k, e_i> / tau)."""
-    tex = tex.replace(r"\langle ", "<").replace(r" \rangle", ">").replace(r"\,", " ")
-    tex = tex.replace(r"\dots", "...").replace(r"\propto", "proportional to")
-    tex = re.sub(r"(?<=\w)\\", " ", tex)
-    return re.sub(r"\\(?:text|operatorname)?", "", tex).translate(str.maketrans("{}", "()"))
-
-
-def _own_classes(text: str, option: str) -> str:
-    """Return the end of a help text with the classes that it lists."""
-    package = r"graphmi\.models" if option == "model" else r"graphmi\.\w+"  # a model can be any module of torch
-    names = re.findall(rf"{package}\.(\w+)(?:,|$)", text)
-    return f"; {', '.join(names)} or another class)" if names else ")"
 
 
 def _explain(message: str, parser: ArgumentParser, names: list[str]) -> str:

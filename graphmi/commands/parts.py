@@ -15,7 +15,8 @@ from rich.table import Table
 from torch import nn
 
 from graphmi.class_names import short_names
-from graphmi.usage import Help, UsageError, command_parser, nearest, parse, plain
+from graphmi.help import Help, plain
+from graphmi.usage import UsageError, command_parser, nearest, parse
 
 __all__ = ["SECTIONS", "Section", "help_asked", "main", "members", "sentence", "show_help"]
 
