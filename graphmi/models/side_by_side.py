@@ -105,7 +105,7 @@ class SideBySide(Model):
         ready = [model.propagated() if isinstance(model, Propagates) else model for model in self.models]
         other = deepcopy(self, {id(self.models): nn.ModuleList(ready), id(self._items): None})
         other._keeps = True
-        return other.train(self.training)
+        return other
 
     @torch.no_grad()
     def contributions(self) -> Callable[[Batch], Contributions | None]:

@@ -152,6 +152,30 @@ def test_nothing_is_said_of_items_where_a_model_cannot(data, models):
         assert together.contributions()(Batch(USERS, history=history, mask=mask)) is None
 
 
+def test_kept_items_are_those_of_serving(data, models):
+    """What has propagated keeps vectors of items, but none of training, with gradients or made for inference."""
+    ready = SideBySide(models).propagated()
+    assert not any(model.training for model in ready.models)  # as it was
+    ready.eval()
+    assert asked(ready, data).items.requires_grad
+    with torch.inference_mode():
+        asked(ready, data)
+    vectors = ready.models[0].embedding.weight
+    for training, change, seen in ((True, 1, True), (False, 1, True), (False, 1, False)):
+        ready.train(training)
+        with torch.no_grad():
+            vectors += change
+            items = asked(ready, data).items
+        assert not items.requires_grad
+        assert not items.is_inference()
+        assert torch.equal(items[:, :4], vectors) == seen
+    plain = SideBySide(models).eval()
+    with torch.no_grad():
+        before = asked(plain, data).items
+        models[0].embedding.weight += 1
+        assert not torch.equal(asked(plain, data).items, before)
+
+
 def test_more_combinations_than_can_be_ranked(data):
     graph = LeaveOneOut()(data).graph()
     models = [InterestGCN(graph, 17, 2, 1).eval(), InterestGCN(graph, 16, 2, 1).eval()]

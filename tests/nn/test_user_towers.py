@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -179,6 +181,19 @@ def test_what_all_towers_read_is_read_once(monkeypatch, extractor):
     assert len(calls) == (5 if extractor is MeanPooling else 1)
 
 
+@pytest.mark.parametrize(
+    "bodies", [(LastPosition, MeanPooling), (MeanPooling, one_attention), (one_attention, MeanPooling)]
+)
+def test_each_tower_has_its_own_body(bodies):
+    towers = UserTowers(DIM, LENGTH, 2, extractor=lambda *sizes, left=list(bodies): left.pop(0)(*sizes)).double()
+    x, mask = histories(6, 2)
+    found = towers(x, mask)
+    for k, tower in enumerate(towers.towers):
+        wanted = tower.network(tower.extractor(x, mask).interests)
+        torch.testing.assert_close(found.interests[:, k : k + 1], wanted)
+    assert (found.routing is None) == (LastPosition in bodies)  # what a tower does not know, nobody does
+
+
 def test_sets_are_histories_of_any_size():
     towers = build("attention", max_length=None)
     x, mask = histories(3, 0, 6)
@@ -217,7 +232,7 @@ def test_is_made_from_nested_configuration():
         ({"embedding_dim": 0}, "'embedding_dim' must be at least 1 .got 0"),
         ({"hidden_dim": -1}, "'hidden_dim' must be at least 0 .got -1"),
         ({"hidden_dim": 0}, "towers without parameters are all alike"),
-        ({"extractor": SelfAttentiveExtractor}, "give SelfAttentiveExtractor one .got 4"),
+        ({"extractor": partial(SelfAttentiveExtractor, num_interests=2)}, "give SelfAttentiveExtractor one .got 2"),
     ],
 )
 def test_impossible_arguments(options, message):

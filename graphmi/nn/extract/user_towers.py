@@ -95,7 +95,7 @@ class UserTowers(Extractor):
 
     def _towers(self, x: Tensor, mask: Tensor, prefix: Tensor | None = None) -> Interests:
         towers = cast(Sequence[_Tower], self.towers)
-        if towers[0].alike:
+        if len({type(tower.extractor) for tower in towers}) == 1 and all(tower.alike for tower in towers):
             read = [towers[0].read(x, mask, prefix)] * len(towers)
         else:
             read = [tower.read(x, mask, prefix) for tower in towers]
@@ -125,7 +125,7 @@ class _Tower(nn.Module):
 
     @property
     def alike(self) -> bool:
-        """Whether nothing below the network is learned or drawn, so that all towers read the same."""
+        """Whether nothing below the network is learned or drawn, so that towers of one extractor read the same."""
         plain = type(self.encoder) is IdentityEncoder and type(self.extractor) in (LastPosition, MeanPooling)
         return plain and next(self.extractor.parameters(), None) is None
 
