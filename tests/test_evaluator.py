@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
-from torch_geometric.metrics import LinkPredCoverage
+from torch_geometric.metrics import LinkPredCoverage, LinkPredNDCG
 from torch_geometric.metrics.link_pred import LinkPredMetric
 
 from graphmi.data import Categories, Histories, LeaveOneOut, TemporalSplit, planted, residual
@@ -154,8 +154,9 @@ def test_metrics_of_ones_own_have_values_per_user_and_groups():
     assert found.groups["diversity/first"].mean.equal(found.groups["diversity/hit@1"].mean)
     with pytest.raises(ValueError, match=r"'metrics\[f1\]' must be .* than the lists, 10 \(got LinkPredF1\(k=20\)\)"):
         Evaluator(targets, known, [10], metrics={"f1": LinkPredF1(20)})
-    with pytest.raises(ValueError, match="must be a LinkPredMetric"):
-        Evaluator(targets, known, [10], metrics={"coverage": LinkPredCoverage(5, 40)})
+    for refused in (LinkPredCoverage(5, 40), LinkPredNDCG(5, weighted=True)):
+        with pytest.raises(ValueError, match="must be a LinkPredMetric without weights"):
+            Evaluator(targets, known, [10], metrics={"own": refused})
 
 
 def test_known_items_are_never_recommended():
@@ -446,7 +447,10 @@ def test_the_controlled_correlation_is_of_what_activity_leaves():
     row = torch.arange(len(dataset.train))
     train = dataset.train.take(row % 6 >= dataset.train.user % 7)  # user 6 and every seventh after it have nothing
     diversity = torch.rand(40, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    result = Evaluator(dataset.targets("test"), dataset.known("test"), [10], train=train, diversity=diversity)(model)
+    targets = dataset.targets("test")
+    asked = targets.user % 5 > 0  # not everybody has a target
+    targets = pairs(targets.user[asked].tolist(), targets.item[asked].tolist())
+    result = Evaluator(targets, dataset.known("test"), [10], train=train, diversity=diversity)(model)
     activity = train.user.bincount(minlength=40)[result.users]
     trained = activity > 0
     assert 0 < trained.sum() < len(trained)
@@ -556,8 +560,8 @@ def test_errors():
     for k, least in (([10, 0], 0), ([-3], -3), ([], 0)):
         with pytest.raises(ValueError, match=rf"'k' must be at least 1 \(got {least}\)"):
             Evaluator(targets, known, k)
-    with pytest.raises(ValueError, match=r"'groups\[age\]' must have at least 30 entries, one per user \(got 3\)"):
-        Evaluator(targets, known, groups={"age": torch.zeros(3, dtype=torch.int64)})
+    with pytest.raises(ValueError, match=r"'groups\[age\]' must have at least 30 entries, one per user \(got 29\)"):
+        Evaluator(targets, known, groups={"age": torch.zeros(29, dtype=torch.int64)})
     with pytest.raises(ValueError, match=r"'diversity' must have at least 30 entries, one per user \(got 3\)"):
         Evaluator(targets, known, diversity=torch.zeros(3))
     for quick, mistaken in product((False, True), [(pairs([1, 2], [3, 40]), known), (targets, pairs([1, 2], [40, 3]))]):
@@ -567,9 +571,10 @@ def test_errors():
         model.item[3] = math.nan
     with pytest.raises(ValueError, match="NaN"):
         Evaluator(targets, known)(model)
-    model.forward = lambda batch: Representations(torch.zeros(1, 1, 4), model.item)
-    with pytest.raises(ValueError, match="a row for each of 25 users"):
-        Evaluator(targets, known)(model)
+    for rows in (1, 26):
+        model.forward = lambda batch, rows=rows: Representations(torch.zeros(rows, 1, 4), model.item)
+        with pytest.raises(ValueError, match=rf"a row for each of 25 users \(got {rows}\)"):
+            Evaluator(targets, known)(model)
 
 
 def test_users_whom_a_graph_model_does_not_have_are_refused():

@@ -1,6 +1,7 @@
 """What items add to interests: the terms sum to what the models give, and each is what its item alone brings."""
 
 import itertools
+from functools import partial
 
 import pytest
 import torch
@@ -132,6 +133,9 @@ SUMS = {
         d, n, num_interests=3, shared_map=False, random_logits=False, dynamic_interests=False
     ),
     "mean": MeanPooling,
+    "towers": lambda d, n: UserTowers(
+        d, n, 3, encoder=GRUEncoder, extractor=partial(SelfAttentiveExtractor, num_interests=1), hidden_dim=0
+    ),
 }
 
 

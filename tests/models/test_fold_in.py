@@ -113,11 +113,11 @@ def test_who_says_so_reads_histories(dataset):
 
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda options: ", ".join(options) or "default")
 def test_the_items_that_are_read_add_up_to_the_interests(dataset, options):
-    made, users = model(dataset, max_length=3, **options), torch.tensor([4, 11])
+    made, users = model(dataset, max_length=3, **options), torch.tensor([4, 11, 7])
     history, mask = Histories(dataset.test_history).read(users, 3)
-    batch = Batch(users, history=history, mask=mask)
+    batch = Batch(users.where(users != 7, -1), history=history, mask=mask)  # the last one is not in the graph
     found = made.contributions()(batch)
-    assert [sorted(found.item[found.row == row].tolist()) for row in range(2)] == history.sort().values.tolist()
+    assert [sorted(found.item[found.row == row].tolist()) for row in range(3)] == history.sort().values.tolist()
     torch.testing.assert_close(found.rest.index_add(0, found.row, found.vector), made(batch).interests)
 
 
@@ -142,13 +142,19 @@ def test_training_does_not_read_them(dataset):
     [
         ({"num_layers": 0}, "got 0 layers"),
         ({"weight": CAGCNWeight()}, "other weights"),
-        ({"center": "edge_dot"}, "'edge_dot'"),
-        ({"max_length": 0}, "'max_length' must be at least 1"),
+        ({"center": "edge_dot"}, "and 'edge_dot'"),
     ],
 )
 def test_what_cannot_be_read_is_refused(dataset, options, message):
     with pytest.raises(ValueError, match=message):
-        InterestGCN(dataset.graph(), **{"max_length": 5, **options})
+        InterestGCN(dataset.graph(), max_length=5, **options)
+    with pytest.raises(ValueError, match=message):
+        InterestGCN(dataset.graph(), **options).fold_in(torch.tensor([[3]]), torch.tensor([[True]]))
+
+
+def test_the_longest_history_has_items(dataset):
+    with pytest.raises(ValueError, match="'max_length' must be at least 1"):
+        InterestGCN(dataset.graph(), max_length=0)
 
 
 def test_graph_models_serve_users_that_training_did_not_have(tmp_path):
@@ -184,8 +190,9 @@ def test_a_model_that_has_propagated_answers_as_the_model_did(dataset, options):
     assert torch.equal(made.propagated()(batch).items, made(batch).items)
 
 
-def test_a_model_that_has_propagated_does_so_once_and_trains_like_any(dataset, monkeypatch):
-    ready, users = model(dataset).propagated(), Batch(torch.tensor([5]))
+@pytest.mark.parametrize("score", ["user_virtual", "pair_max"])  # only the first has a way for few users
+def test_a_model_that_has_propagated_does_so_once_and_trains_like_any(dataset, monkeypatch, score):
+    ready, users = model(dataset, score=score).propagated(), Batch(torch.tensor([5]))
     asked = []
     monkeypatch.setattr(InterestGCN, "propagate", lambda self: asked.append(self))
     folded = ready.fold_in(torch.tensor([[3]]), torch.tensor([[True]]))

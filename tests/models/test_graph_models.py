@@ -127,10 +127,20 @@ def test_virtual_interests_that_nobody_asks_for_are_left_out(attention, options)
         torch.testing.assert_close(found, wanted)
 
 
+@pytest.mark.parametrize("make", [InterestGCN, SeparateInterestGCN])
 @pytest.mark.parametrize("score", ["user_virtual", "pair_max", "center"])
-def test_normalized_scores_are_cosines(score):
-    y = scores(InterestGCN(larger_graph(), score=score, normalize=True)(ALL))
-    assert y.abs().max() <= 1 + 1e-6
+def test_normalized_scores_are_cosines(score, make):
+    out = make(larger_graph(), embedding_dim=8, score=score, normalize=True)(ALL)
+    for vectors in (out.interests, out.items.unflatten(1, (-1, 8))[:9]):
+        torch.testing.assert_close(vectors.norm(dim=-1), torch.ones(vectors.shape[:-1]))
+
+
+@pytest.mark.parametrize("make", [InterestGCN, SeparateInterestGCN])
+def test_vectors_start_as_large_as_asked_for(make):
+    for options, std in (({}, 0.1), ({"init_std": 0.5}, 0.5)):
+        weight = make(larger_graph(), **options).state_dict()
+        weight = weight["embedding"] if "embedding" in weight else weight["embedding.weight"]
+        assert weight.std().item() == pytest.approx(std, rel=0.1)
 
 
 def test_isolated_nodes_keep_their_center():

@@ -49,6 +49,15 @@ def test_neighbors_by_shrunk_cosine(train, x):
         np.testing.assert_allclose(weight[item][kept], cosine[kept], rtol=1e-5)
 
 
+@pytest.mark.parametrize("make", [EASE, ItemKNN])
+def test_a_pair_that_comes_twice_counts_once(train, make):
+    graph = to_graph(train)
+    expected = make(graph).weight
+    edges = graph["user", "interacts", "item"].edge_index
+    graph["user", "interacts", "item"].edge_index = torch.cat([edges, edges[:, :9]], dim=1)
+    torch.testing.assert_close(make(graph).weight, expected)
+
+
 def test_an_item_without_users_has_no_weight(train):
     graph = to_graph(train)
     graph["item"].num_nodes += 1

@@ -294,7 +294,7 @@ def test_what_samples_do_not_hold_is_refused():
     data = next(iter(NodeLoader(graph, BipartiteNeighborSampler(graph, [2, 2]), "user", batch_size=4)))
     with pytest.raises(ValueError, match="3 layers and needs"):
         build().on_sample(data)
-    with pytest.raises(ValueError, match="edge_dot"):
+    with pytest.raises(ValueError, match="not there for drawn neighbourhoods"):
         build(center="edge_dot", num_layers=2).on_sample(data)
     with pytest.raises(ValueError, match="edge_dot"):
         build(3, center="edge_dot")

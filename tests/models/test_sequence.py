@@ -202,12 +202,47 @@ def test_an_unknown_backbone_has_a_hint():
         small("bam", backbone="rem")
 
 
+class Doubled(IdentityEncoder):
+    def forward(self, x, mask):
+        return 2 * x
+
+
+@pytest.mark.parametrize("prefix", [None, torch.tensor([9, 0, 1])], ids=["histories", "beginnings"])
+@pytest.mark.parametrize("encoder", [IdentityEncoder, Doubled])
+def test_gives_what_the_extractor_finds_in_what_the_encoder_reads(world, encoder, prefix):
+    model = SequenceModel(to_graph(world), 8, 5, encoder=encoder, extractor=DynamicRoutingExtractor).eval()
+    history, _ = Histories(world).read(torch.arange(3), 5)
+    mask = torch.arange(5) < torch.tensor([[5], [5], [2]])
+    out = model(Batch(torch.arange(3), history=history, mask=mask, prefix=prefix))
+    x = model.encoder(model.embedding(history), mask)
+    found = model.extractor(x, mask) if prefix is None else model.extractor.prefixes(x, mask, prefix)
+    torch.testing.assert_close((out.interests, out.routing), found[:2])
+    assert out.interest_mask.equal(found.interest_mask)
+    assert out.interest_mask.sum(1).tolist() == ([2, 2, 1] if prefix is None else [2, 1, 1])
+    assert out.mask.sum(1).tolist() == ([5, 5, 2] if prefix is None else [5, 1, 2])
+
+
+@pytest.mark.parametrize(("options", "std"), [({}, 64**-0.5), ({"init_std": 0.5}, 0.5)])
+def test_item_vectors_start_with_length_one_unless_told_otherwise(world, options, std):
+    weight = SequenceModel(to_graph(world), 64, **options).embedding.weight
+    assert weight.std().item() == pytest.approx(std, rel=0.05)
+
+
+def test_entries_of_what_is_read_are_dropped_in_training(world):
+    model = SequenceModel(to_graph(world), 64, 5, extractor=LastPosition, dropout=0.25)
+    history, mask = Histories(world).read(torch.arange(30), 5)
+    batch = Batch(user=torch.arange(30), history=history, mask=mask)
+    assert (model(batch).interests == 0).float().mean().item() == pytest.approx(0.25, abs=0.05)
+    assert model.eval()(batch).interests.all()
+
+
 def test_normalized_scores_are_cosines(world):
     model = SequenceModel(to_graph(world), 16, 5, normalize=True)
     history, mask = Histories(world).read(torch.arange(30), 5)
     out = model(Batch(user=torch.arange(30), history=history, mask=mask))
     torch.testing.assert_close(out.interests.norm(dim=-1), torch.ones(30, 4))
     torch.testing.assert_close(out.items.norm(dim=-1), torch.ones(50))
+    assert out.ego_items is model.embedding.weight
 
 
 def test_an_item_tower_makes_the_vectors_that_are_ranked(world):
@@ -286,6 +321,7 @@ class OwnExtractor(Extractor):
         (lambda found: found._replace(routing=found.routing.transpose(1, 2)), r"'routing' \[3, 5, \d\]"),
         (lambda found: found._replace(routing=found.routing[:, 0]), r"'routing' \[3, 5\]"),
         (lambda found: found._replace(routing=found.routing[:1]), r"'routing' \[1, \d, 5\]"),
+        (lambda found: found._replace(routing=found.routing[..., :4]), r"'routing' \[3, \d, 4\]"),
         (lambda found: found._replace(interests=found.interests.transpose(1, 2)), r"'interests' \[3, 8, \d\]"),
         (lambda found: found._replace(interests=found.interests[:, 0]), r"'interests' \[3, 8\]"),
         (lambda found: found._replace(interest_mask=found.interest_mask.T), r"'interest_mask' \[\d, 3\]"),

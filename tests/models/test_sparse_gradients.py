@@ -10,8 +10,9 @@ from graphmi.config import experiment
 from graphmi.data import Histories, PrefixLoader, TargetLoader, planted, to_graph
 from graphmi.evaluator import Evaluator
 from graphmi.losses import EmbeddingNorm, MultiInterestLoss, SampledSoftmaxLoss
-from graphmi.models import SequenceModel
-from graphmi.nn import ItemTower, LastPosition, SelectReadout, TransformerEncoder
+from graphmi.models import SequenceModel, sequence
+from graphmi.nn import ItemTower, LastPosition, MeanPooling, SelectReadout, TransformerEncoder
+from graphmi.nn.extract import packed
 from graphmi.optim import LazyAdam
 from graphmi.run import RunFolder
 from graphmi.samplers import AllItemsSampler, UniformSampler
@@ -71,8 +72,11 @@ def test_all_items_as_negatives(block_size):
     torch.testing.assert_close(model.embedding.weight.grad.to_dense(), other.embedding.weight.grad)
 
 
-def test_padding_touches_no_row():
-    model = build(sparse=True)
+@pytest.mark.parametrize("skipped", [True, False])
+def test_padding_touches_no_row(monkeypatch, skipped):
+    for module in (packed, sequence):
+        monkeypatch.setattr(module, "pays", lambda _: skipped)
+    model = build(sparse=True, extractor=MeanPooling)
     history, mask = torch.tensor([[4, 0, 0], [7, 4, 0]]), torch.tensor([[True, False, False], [True, True, False]])
     model(Batch(user=torch.arange(2), history=history, mask=mask)).interests.sum().backward()
     assert model.embedding.weight.grad.coalesce().indices().flatten().tolist() == [4, 7]

@@ -235,12 +235,18 @@ class TestLogits:
         other.load_state_dict(extractor.state_dict())
         assert torch.equal(other(x, mask).interests, found.interests)
 
-    def test_repeat_where_there_is_no_longest_history(self):
-        extractor = build(max_length=None, num_iterations=1, dynamic_interests=False)
+    @pytest.mark.parametrize(("max_length", "period"), [(None, 64), (70, 70)])
+    def test_repeat_beyond_the_longest_history(self, max_length, period):
+        extractor = build(max_length=max_length, num_iterations=1, dynamic_interests=False)
         mask = torch.ones(1, 150, dtype=torch.bool)
         routing = extractor(torch.randn(1, 150, DIM, dtype=torch.float64), mask).routing[0]
-        torch.testing.assert_close(routing[:, :86], routing[:, 64:])
-        assert not torch.isclose(routing[:, :63], routing[:, 1:64]).any()
+        torch.testing.assert_close(routing[:, :-period], routing[:, period:])
+        assert not torch.isclose(routing[:, : period - 1], routing[:, 1:period]).any()
+
+
+def test_maps_start_glorot_uniform():
+    bound = math.sqrt(6 / (64 + 64))
+    assert 0.95 * bound < DynamicRoutingExtractor(64).map.abs().max() <= bound
 
 
 def test_sets_are_histories_of_any_size():
@@ -279,7 +285,7 @@ class TestSquash:
         ({"max_length": 0}, "'max_length' must be at least 1 .got 0"),
         ({"num_interests": 0}, "'num_interests' must be at least 1 .got 0"),
         ({"num_iterations": 0}, "'num_iterations' must be at least 1 .got 0"),
-        ({"random_logits": False}, "all interests are equal"),
+        ({"random_logits": False, "num_interests": 2}, "all interests are equal"),
     ],
 )
 def test_impossible_arguments(options, message):

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from graphmi.nn import LastPosition, LastQueryExtractor, MeanPooling, RecentPositions, SelfAttentiveExtractor
-from graphmi.nn.extract import self_attentive
+from graphmi.nn.extract import packed, self_attentive
 from graphmi.nn.extract.packed import at_real_positions, pooled
 
 LENGTHS = (4, 1, 0, 6)
@@ -120,6 +120,13 @@ def test_only_real_positions_are_computed():
     assert not out[~mask].any()
 
 
+def test_padding_is_zero_where_it_is_not_skipped(monkeypatch):
+    monkeypatch.setattr(packed, "pays", lambda _: False)
+    x, mask = histories()
+    out = at_real_positions(lambda each, place: each + place.view(-1, 1) + 1, x, mask)
+    torch.testing.assert_close(out, (x + torch.arange(6).view(-1, 1) + 1) * mask.unsqueeze(-1))
+
+
 def test_what_a_subclass_extracts_counts_for_packed_histories_too():
     class Doubled(SelfAttentiveExtractor):
         def extract(self, x, mask):
@@ -168,7 +175,12 @@ class TestSets:
 
     @pytest.mark.parametrize(
         ("x", "where"),
-        [((2, 3, 3), torch.ones(2, 3)), ((2, 3, 3), torch.ones(2, 2).bool()), ((4, 3), torch.ones(4).bool())],
+        [
+            ((2, 3, 3), torch.ones(2, 3)),
+            ((2, 3, 3), torch.ones(2, 2).bool()),
+            ((4, 3), torch.ones(4).bool()),
+            ((4, 3), torch.arange(3)),
+        ],
     )
     def test_neither_histories_nor_sets(self, x, where):
         with pytest.raises(ValueError, match=r"give histories .* or members .* \(got \[.*torch\."):
@@ -273,6 +285,12 @@ class TestPooling:
 
 
 class TestLastQuery:
+    def test_starts_uniform(self):
+        for name, parameter in LastQueryExtractor(32).named_parameters():
+            bound = 64**-0.5 if name == "output" else math.sqrt(6 / (32 + 128))
+            for end in (parameter.max(), -parameter.min()):
+                assert 0.95 * bound < end <= bound
+
     def test_each_interest_is_attention_from_the_last_item_written_out(self):
         torch.manual_seed(2)
         extractor = LastQueryExtractor(3, num_interests=2).double()

@@ -52,6 +52,15 @@ def test_autocast_takes_products_in_half_precision(monkeypatch, block):
         assert (part - other).norm() < 0.02 * other.norm()
 
 
+def test_gradients_of_many_blocks_add_up_in_single_precision(monkeypatch):
+    monkeypatch.setattr(module, "_BLOCK", 1)
+    x, first, second = variables(1, dtype=torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        one, many = (tanh_layers(x.expand(num, -1), first, second).sum() for num in (1, 1000))
+    for part, other in zip(*(torch.autograd.grad(each, (first, second)) for each in (one, many)), strict=True):
+        torch.testing.assert_close(other / 1000, part, rtol=1e-3, atol=1e-5)
+
+
 def test_numbers_of_rows_recur_under_autocast():
     sizes = []
     with (
@@ -67,3 +76,17 @@ def test_double_precision_is_kept_under_autocast():
     inputs = variables()
     with torch.autocast("cpu", torch.bfloat16):
         torch.testing.assert_close(tanh_layers(*inputs), plain(*inputs))
+
+
+def test_kinds_of_numbers_are_mixed_under_autocast_only():
+    x, first, second = variables()
+    with pytest.raises(RuntimeError, match="dtype"):
+        tanh_layers(x.float(), first, second)
+
+
+def test_second_derivatives_are_refused():
+    inputs = variables()
+    direction = torch.ones(7, 2, dtype=torch.float64, requires_grad=True)
+    slopes = torch.autograd.grad(tanh_layers(*inputs), inputs, direction, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        slopes[0].sum().backward()

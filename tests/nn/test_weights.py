@@ -83,6 +83,11 @@ def test_isolated_nodes_change_nothing():
         torch.testing.assert_close(weight(edges, larger), weight(edges, size))
 
 
+@pytest.mark.parametrize("weight", [LightGCNWeight(), CAGCNWeight()])
+def test_without_edges_there_are_no_weights(weight):
+    assert weight(USER_ITEM[:, :0], (2, 3)).shape == (0,)
+
+
 @pytest.mark.parametrize(
     "kwargs", [{"similarity": "dice"}, {"gamma": -1.0}, {"gamma": float("nan")}, {"block_size": 0}]
 )
