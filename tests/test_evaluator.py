@@ -143,7 +143,7 @@ class FirstHit(LinkPredMetric):
 
 def test_metrics_of_ones_own_have_values_per_user_and_groups():
     model, targets, known = world()
-    own = {"f1@10": LinkPredF1(10), "first": FirstHit(1)}
+    own = {"f1@10": LinkPredF1(10), "first": FirstHit(1), "recall@1": FirstHit(1)}
     group = {"diversity": torch.arange(30) % 4 - 1}
     found = Evaluator(targets, known, [1, 10], group, batch_size=4, metrics=own)(model)
     precision, recall = (found.per_user[name].double() for name in ("precision@10", "recall@10"))
@@ -151,6 +151,7 @@ def test_metrics_of_ones_own_have_values_per_user_and_groups():
     torch.testing.assert_close(found.per_user["f1@10"].double(), f1.nan_to_num(), rtol=0, atol=1e-6)
     assert found.metrics["f1@10"] == pytest.approx(f1.nan_to_num().mean().item(), abs=1e-6)
     assert found.per_user["first"].equal(found.per_user["hit@1"])
+    assert found.per_user["recall@1"].equal(found.per_user["hit@1"])  # in the place of the standard one
     assert found.groups["diversity/first"].mean.equal(found.groups["diversity/hit@1"].mean)
     with pytest.raises(ValueError, match=r"'metrics\[f1\]' must be .* than the lists, 10 \(got LinkPredF1\(k=20\)\)"):
         Evaluator(targets, known, [10], metrics={"f1": LinkPredF1(20)})
@@ -575,6 +576,13 @@ def test_errors():
         model.forward = lambda batch, rows=rows: Representations(torch.zeros(rows, 1, 4), model.item)
         with pytest.raises(ValueError, match=rf"a row for each of 25 users \(got {rows}\)"):
             Evaluator(targets, known)(model)
+
+
+def test_every_process_ranks_for_all_users_unless_told_otherwise(monkeypatch):
+    model, targets, known = world()
+    expected = Evaluator(targets, known)(model).metrics
+    monkeypatch.setattr("graphmi.evaluator.position", lambda: (1, 2))
+    assert Evaluator(targets, known)(model).metrics == expected
 
 
 def test_users_whom_a_graph_model_does_not_have_are_refused():

@@ -165,7 +165,7 @@ class InterestGCN(Model):
                 rescale=rescale,
                 center=center,
             )
-            for _ in range(min(num_layers, 1) if share_interests else num_layers)
+            for _ in range(1 if share_interests else num_layers)
         ]
         self.convs = nn.ModuleList(convs * num_layers if share_interests else convs)
         self.by_latest = max_length is not None

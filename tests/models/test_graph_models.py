@@ -217,6 +217,7 @@ def test_separate_interests_are_propagated_once_and_evaluated_as_batch_by_batch(
 def test_separate_interests_that_were_propagated_stay_as_they_are_until_they_are_trained(score, monkeypatch):
     model = SeparateInterestGCN(larger_graph(), 2, 8, 3, score=score, normalize=True).eval()
     before, ready = model(ALL), model.propagated()
+    assert ready.edges is model.edges
     model.embedding.data += 1.0
     monkeypatch.setattr(separate_gcn, "propagate", lambda *_: pytest.fail("it propagates again"))
     assert torch.equal(ready(ALL).interests, before.interests)

@@ -50,6 +50,11 @@ def test_neighbors_by_shrunk_cosine(train, x):
 
 
 @pytest.mark.parametrize("make", [EASE, ItemKNN])
+def test_weights_are_made_from_the_graph_and_not_saved(train, make):
+    assert not make(to_graph(train)).state_dict()
+
+
+@pytest.mark.parametrize("make", [EASE, ItemKNN])
 def test_a_pair_that_comes_twice_counts_once(train, make):
     graph = to_graph(train)
     expected = make(graph).weight

@@ -218,3 +218,5 @@ def test_arguments_out_of_range(models, options, message):
         SideBySide(models, **options)
     with pytest.raises(ValueError, match="got 0 models"):
         SideBySide([])
+    with pytest.raises(ValueError, match=r"'models' must be a list of trained models \(got SequenceModel\)"):
+        SideBySide(models[0])
