@@ -51,10 +51,9 @@ def nearest(name: str, names: Iterable[str]) -> str:
             near.append((inside == group, matcher.ratio(), known))
         if inside == group:
             beside.append(known)
+    near.sort(key=itemgetter(0, 1), reverse=True)
     if near:
-        return (
-            f"did you mean {' or '.join(known for *_, known in sorted(near, key=itemgetter(0, 1), reverse=True)[:2])}?"
-        )
+        return f"did you mean {' or '.join(known for *_, known in near[:2])}?"
     return f"there are {', '.join(beside)}" if 0 < len(beside) <= _FEW else "see --help"
 
 
