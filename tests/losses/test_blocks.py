@@ -13,6 +13,7 @@ from graphmi.losses import (
     MultiInterestLoss,
     SampledSoftmaxLoss,
 )
+from graphmi.losses.blocks import _LeftOut
 from graphmi.nn import (
     ItemTower,
     LogSumExpReadout,
@@ -196,6 +197,9 @@ def test_the_masks_of_accelerators_leave_out_what_the_places_of_the_cpu_do(monke
     loss, negatives = MultiInterestLoss(LogSumExpReadout(), SampledSoftmaxLoss()), both(5)[1](users, positive)
     expected = loss(out, positive, negatives, row)
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    hits, valid = _LeftOut(negatives, None, ITEMS, 5)(5, 5)
+    assert hits is None
+    assert valid.equal(AllItemsSampler(make_graph())(users, positive).valid[:, 5:10])
     torch.testing.assert_close(loss(out, positive, negatives, row), expected)
 
 
