@@ -1,11 +1,9 @@
 """One experiment: data, model, loss and training as one typed value, which the command line and studies share."""
 
 import copy
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from functools import cache
 
 import torch
 from lightning_fabric.loggers.logger import Logger
@@ -28,9 +26,9 @@ from graphmi.evaluator import Evaluation, Evaluator
 from graphmi.history import History
 from graphmi.losses import Loss
 from graphmi.metrics import ranking_metrics
-from graphmi.nn import Cosine, NegativeDistance, Readout
 from graphmi.progress import counting
 from graphmi.ranges import at_least
+from graphmi.remarks import check_known_users, tell_once, tell_what_is_served
 from graphmi.run import RunFolder
 from graphmi.samplers import Sampler
 from graphmi.seeds import check_seed, generator, seeded
@@ -244,15 +242,15 @@ class Experiment:
             if self.loss is None or self.sampler is None:
                 raise ValueError(f"a model with parameters ({type(model).__name__}) needs a 'loss' and a 'sampler'")
             if self.trainer.leads:
-                _tell_what_is_served(model, self.loss)
+                tell_what_is_served(model, self.loss)
             loader = self.loader(dataset.train)
             loader.generator, loader.device = generator(self.seed, "loader"), self.trainer.batch_device
             if loader.left_out and self.trainer.progress and self.trainer.leads:
-                _tell_once(loader.left_out)
+                tell_once(loader.left_out)
             if isinstance(model, HistoryReader):
                 loader.max_length = loader.max_length or model.max_length
             else:
-                _check_known_users(dataset)
+                check_known_users(dataset)
             history = self.trainer.fit(
                 model,
                 loader,
@@ -331,23 +329,6 @@ class Experiment:
         )
 
 
-@cache
-def _tell_once(sentence: str) -> None:
-    """Say a sentence on standard error, and no more in this process: the seeds of a model have the same to say."""
-    sys.stderr.write(f"graphmi: {sentence}\n")
-
-
-def _tell_what_is_served(model: nn.Module, loss: Loss) -> None:
-    """Say it where a loss ranks by something else than the inner products by which lists are made."""
-    for part in loss.modules():
-        score = type(part.similarity) if isinstance(part, Readout) and hasattr(part, "similarity") else None
-        if score in (Cosine, NegativeDistance) and not getattr(model, "normalize", True):
-            _tell_once(
-                f"the loss scores by {score.__name__}, and lists are made by inner products, which rank alike for "
-                "vectors of length one only: set '--model.normalize' to true"
-            )
-
-
 def _flat(evaluation: Evaluation) -> dict[str, float]:
     """Return metrics, and of the interests what validation looks at, by the names of their columns."""
     return {**evaluation.metrics, **{f"interests/{name}": value for name, value in evaluation.interests.items()}}
@@ -358,13 +339,3 @@ def _told(found: Evaluation, diversity: Tensor) -> Evaluation:
     if not found.groups or diversity.index_fill(0, found.users, torch.nan).isnan().all():
         return found
     return replace(found, protocol={**found.protocol, "group users": "those with a target"})
-
-
-def _check_known_users(dataset: Dataset) -> None:
-    """Refuse to score users by parameters that were never trained."""
-    trained = dataset.train.user.bincount(minlength=dataset.num_users) > 0
-    if not trained[dataset.test.user].any():
-        raise ValueError(
-            "no user of the test is in the training graph, as with HeldOutUsers: that needs a model that reads "
-            "histories, and this one knows training users only; use LeaveOneOut, RandomSplit or TemporalSplit"
-        )

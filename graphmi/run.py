@@ -20,7 +20,6 @@ new one, never half of one.
 import csv
 import io
 import json
-import math
 import os
 import re
 import shlex
@@ -36,6 +35,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from graphmi.atomic import replacing
+from graphmi.entries import Entries, plain
 from graphmi.memory import lack_of_memory
 
 __all__ = ["RunFolder"]
@@ -175,7 +175,7 @@ class RunFolder:
 
     def write_result(self, result: Mapping[str, Any], name: str = "result.json") -> None:
         """Write a result as JSON; a number that is not finite becomes ``null``."""
-        self._write(name, (json.dumps(_plain(result), indent=2, allow_nan=False) + "\n").encode())
+        self._write(name, (json.dumps(plain(result), indent=2, allow_nan=False) + "\n").encode())
 
     def read_result(self, name: str = "result.json") -> dict[str, Any]:
         """Return a result; asked for an entry that it lacks, it raises a ``ValueError`` that names the file.
@@ -185,7 +185,7 @@ class RunFolder:
             ValueError: If the file is damaged.
         """
         with self.reading(name) as path:
-            return _Result(path, json.loads(path.read_bytes()), self._remedy(name))
+            return Entries(path, json.loads(path.read_bytes()), self._remedy(name))
 
     def write_tensors(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         """Write tensors as ``NAME.safetensors``."""
@@ -263,28 +263,3 @@ class RunFolder:
     def _write(self, name: str, content: bytes) -> None:
         with replacing(self.path / name) as path:
             path.write_bytes(content)
-
-
-class _Result(dict[str, Any]):
-    """What a JSON file holds; an entry that it lacks is answered with the name of the file."""
-
-    def __init__(self, path: Path, content: Mapping[str, Any], remedy: str) -> None:
-        super().__init__(content)
-        self._path, self._remedy = path, remedy
-
-    def __missing__(self, key: str) -> Any:
-        raise ValueError(f"'{self._path}' is damaged (it has no '{key}'); {self._remedy}")
-
-
-def _plain(value: Any) -> Any:
-    """Turn tensors, tuples and non-finite numbers into what JSON can say."""
-    match value:
-        case Tensor():
-            return _plain(value.tolist())
-        case Mapping():
-            return {str(key): _plain(entry) for key, entry in value.items()}
-        case list() | tuple():
-            return [_plain(entry) for entry in value]
-        case float():
-            return value if math.isfinite(value) else None
-    return value

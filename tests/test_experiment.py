@@ -6,8 +6,9 @@ import torch
 from graphmi.config import experiment
 from graphmi.data import Interactions, to_graph
 from graphmi.evaluator import Evaluator
-from graphmi.experiment import Experiment, _tell_once
+from graphmi.experiment import Experiment
 from graphmi.models import EASE, Popularity
+from graphmi.remarks import tell_once
 from graphmi.run import RunFolder
 
 
@@ -91,7 +92,7 @@ def test_refit_trains_all_epochs_on_pairs_of_validation(tmp_path):
     ],
 )
 def test_a_loss_by_other_scores_than_those_of_lists_is_told(capsys, preset, options, said):
-    _tell_once.cache_clear()
+    tell_once.cache_clear()
     one = experiment(
         preset,
         "planted:num_users=60,num_items=80,num_clusters=4,interactions_per_user=10",

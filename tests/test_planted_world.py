@@ -38,5 +38,5 @@ def test_several_interests_solve_what_one_cannot(seed):
         recall[num_interests] = Evaluator(dataset.test, dataset.test_history, k=(20,))(model).metrics["recall@20"]
     left = 50 - dataset.test_history.user.bincount()  # of the items of two clusters: nothing says which comes next
     best = (20 / left).mean()
-    assert recall[4] > 0.9 * best
-    assert recall[1] < 0.7 * best
+    assert recall[4] > 0.85 * best  # .92 to 1.05 over initial values
+    assert recall[1] < 0.7 * best  # .38 to .63
