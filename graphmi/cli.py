@@ -30,7 +30,9 @@ usage: graphmi COMMAND [OPTIONS]
   parts [CLASS]                list what experiments can be made of, or the options of a class
   train PRESET --data D --out DIR
                                train and evaluate a model; DIR becomes a run folder
-  refit RUN [--out DIR]        train the model of a run on its validation items, too, and test it
+  refit RUN [--all] [--out DIR]
+                               train the model of a run on its validation items, too, and test it; with --all
+                               on the test as well, to be served
   evaluate RUN [--split test] [--k 10 20 50]
                                evaluate the model of a run folder again
   compare RUN RUN ...          put runs side by side: accuracy, fairness, paired tests

@@ -52,8 +52,15 @@ class NamedRun:
 
         Raises:
             FileNotFoundError: If the run has not ended.
+            ValueError: If it was not tested, because it was trained on all items.
         """
-        return self.folder.read_result()
+        result = self.folder.read_result()
+        if "metrics" not in result and result["config"].get("refit") == "all":
+            raise ValueError(
+                f"'{self.folder.path}' was trained on the test items, too, so that nothing of it was measured: compare "
+                "the run that it was made of"
+            )
+        return result
 
     @cached_property
     def per_user(self) -> dict[str, Tensor]:

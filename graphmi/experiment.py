@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from typing import Literal
 
 import torch
 from lightning_fabric.loggers.logger import Logger
@@ -89,7 +90,8 @@ class Experiment:
         valid_users: Most users whom validation while training ranks for, at least 1: drawn at random by ``seed``, the
             same in every epoch. All when omitted; the test always takes all.
         refit: Train on the validation items too, for all epochs of the trainer, without validating: for the last run of
-            a model whose epochs were chosen by validation.
+            a model whose epochs were chosen by validation. With ``"all"`` on the test items, too: for a model that is
+            to be served, of which nothing can be measured any more.
         repeat: Rank items that a user knows too, in validation and test, as ComiRec and its successors do.
         seed: Seed of initial parameters, order of the data, negatives and dropout; in ``[0, 2**63)``.
         description: What this is, in a sentence.
@@ -119,7 +121,7 @@ class Experiment:
     groups: DiversityGroups = field(default_factory=DiversityGroups)
     replicates: int = 1000
     valid_users: int | None = None
-    refit: bool = False
+    refit: bool | Literal["all"] = False
     repeat: bool = False
     seed: int = 0
     description: str = ""
@@ -157,7 +159,7 @@ class Experiment:
         dataset = self.split(self.interactions() if interactions is None else interactions)
         if not isinstance(dataset, Dataset):
             raise ValueError(f"{type(self.split).__name__} must return a Dataset (got a {type(dataset).__name__})")
-        return dataset.refit() if self.refit else dataset
+        return dataset.refit(test=self.refit == "all") if self.refit else dataset
 
     def build(self, dataset: Dataset) -> nn.Module:
         """Return the untrained model of a dataset, on the device of the trainer."""
@@ -196,6 +198,8 @@ class Experiment:
         Raises:
             ValueError: If it was.
         """
+        if self.refit == "all":
+            raise ValueError("all items were trained on ('refit' is 'all'), so that nothing is left to be found")
         if self.refit and part == "valid":
             raise ValueError("the validation items were trained on ('refit' is true): evaluate the test")
 
@@ -287,6 +291,7 @@ class Experiment:
             ValueError: As :meth:`fit`.
             FloatingPointError: As :meth:`fit`.
         """
+        self.require_unseen("test")
         # The evaluator comes first, so that what cannot be evaluated is not trained.
         diversity = self.groups.values(dataset.train)
         test = self._evaluator(dataset, "test", self.k, diversity)

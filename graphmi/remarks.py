@@ -36,7 +36,7 @@ def check_known_users(dataset: Dataset) -> None:
         ValueError: If none of the test is in the training data.
     """
     trained = dataset.train.user.bincount(minlength=dataset.num_users) > 0
-    if not trained[dataset.test.user].any():
+    if len(dataset.test) and not trained[dataset.test.user].any():
         raise ValueError(
             "no user of the test is in the training graph, as with HeldOutUsers: that needs a model that reads "
             "histories, and this one knows training users only; use LeaveOneOut, RandomSplit or TemporalSplit"

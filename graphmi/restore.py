@@ -1,9 +1,12 @@
 """A run folder as what it was made of: experiment, data and trained model."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import yaml
 from torch import Tensor, nn
 
 from graphmi.config import read_config
@@ -47,13 +50,14 @@ def restore(folder: RunFolder, data: str | None = None) -> Restored:
 
     Args:
         folder: The run, on any device.
-        data: Where the data lies now, if not where it lay at training.
+        data: Where the data lies now, if not where it lay at training. Further files of the run, attributes of items
+            and those of a given split, are then looked for where they lay seen from the data, if they are gone.
 
     Raises:
         FileNotFoundError: If there is no trained model, its training has not ended, or its data has moved.
         ValueError: If the data is not that of the run, or the weights are not those of its configuration.
     """
-    experiment, weights = _read(folder, () if data is None else ("--data", data))
+    experiment, weights = _read(folder, data)
     if (path := Path(experiment.data)).is_absolute() and not path.exists():  # names of data sets are no paths
         raise FileNotFoundError(
             f"the data of the run in '{folder.path}' is not at '{path}': say with --data where it is"
@@ -80,9 +84,30 @@ def restore_model(folder: RunFolder, beside: Restored) -> nn.Module:
     return _model(folder, experiment, weights, beside.dataset)
 
 
-def _read(folder: RunFolder, words: Sequence[str] = ()) -> tuple[Experiment, Mapping[str, Tensor]]:
-    experiment = read_config(folder.read_config(), arguments=[*_HERE, *words]).experiment()
+def _read(folder: RunFolder, data: str | None = None) -> tuple[Experiment, Mapping[str, Tensor]]:
+    text, words = folder.read_config(), [*_HERE]
+    if data is not None:
+        text, words = _moved(text, Path(data).absolute().parent), [*words, "--data", data]
+    experiment = read_config(text, arguments=words).experiment()
     return experiment, folder.require_ended().read_tensors("model")
+
+
+def _moved(text: str, now: Path) -> str:
+    """Return a configuration with the files that have moved along with the data to a folder."""
+    values = yaml.safe_load(text)
+    before = Path(str(values.get("data"))).parent
+
+    def place(value: Any) -> Any:
+        match value:
+            case dict():
+                return {name: place(entry) for name, entry in value.items()}
+            case str() if Path(value).is_absolute() and before.is_absolute() and not Path(value).exists():
+                moved = now / os.path.relpath(value, before)
+                return str(moved) if moved.exists() else value
+        return value
+
+    files = {name: place(values[name]) for name in ("columns", "split") if name in values}
+    return yaml.safe_dump({**values, **files})
 
 
 def _model(folder: RunFolder, experiment: Experiment, weights: Mapping[str, Tensor], dataset: Dataset) -> nn.Module:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from graphmi.data import Dataset
 from graphmi.evaluator import Evaluation
-from graphmi.experiment import Experiment, Trained
+from graphmi.experiment import Experiment, Fitted, Trained
 from graphmi.run import RunFolder
 from graphmi.trainer import Trainer
 
@@ -24,7 +24,7 @@ _PACKAGES = (
 
 
 def save_run(
-    folder: RunFolder, experiment: Experiment, dataset: Dataset, trained: Trained, config: Mapping[str, Any]
+    folder: RunFolder, experiment: Experiment, dataset: Dataset, trained: Fitted, config: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Write weights, per-user values and ``result.json`` of a finished run, and return the content of the latter.
 
@@ -32,15 +32,19 @@ def save_run(
         folder: The run folder.
         experiment: What was run.
         dataset: The data it was run on.
-        trained: What came out of it.
+        trained: What came out of it; of a model that was not tested no metrics are written, and nothing of users.
         config: The resolved configuration.
     """
     history, model = trained.history, trained.model
     folder.write_tensors("model", model.state_dict())
-    folder.write_tensors("per_user", _per_user(experiment, dataset, trained))
+    if isinstance(trained, Trained):
+        folder.write_tensors("per_user", _per_user(experiment, dataset, trained))
+        described = describe_evaluation(experiment, dataset, trained.test)
+    else:
+        described = {"protocol": dataset.protocol, **_describe_run(experiment, dataset)}
     result = {
         "description": experiment.description,
-        **describe_evaluation(experiment, dataset, trained.test),
+        **described,
         "valid_metrics": {name: value for name, value in trained.valid.items() if not name.startswith("interests/")},
         "valid_protocol": experiment.valid_protocol(dataset),
         "best_epoch": history.best_epoch,
@@ -65,10 +69,7 @@ def describe_evaluation(experiment: Experiment, dataset: Dataset, evaluation: Ev
             **evaluation.protocol,
             "groups": experiment.groups.protocol(dataset.train),
         },
-        "data": describe_data(experiment, dataset),
-        "seed": experiment.seed,
-        "device": _device(experiment.trainer),
-        "versions": versions(),
+        **_describe_run(experiment, dataset),
     }
 
 
@@ -113,6 +114,15 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def _describe_run(experiment: Experiment, dataset: Dataset) -> dict[str, Any]:
+    return {
+        "data": describe_data(experiment, dataset),
+        "seed": experiment.seed,
+        "device": _device(experiment.trainer),
+        "versions": versions(),
+    }
 
 
 def _per_user(experiment: Experiment, dataset: Dataset, trained: Trained) -> dict[str, Tensor]:

@@ -598,6 +598,37 @@ def test_refit_takes_the_best_epochs_of_a_run_and_trains_on_validation_too(graph
     assert "levelled off" not in page
 
 
+def test_refit_on_all_is_a_run_to_be_served_and_not_measured(graphmi, trained, tmp_path, monkeypatch):
+    first, served = trained("first"), tmp_path / "first-all"
+    monkeypatch.setattr("graphmi.evaluator.Evaluator.__call__", None)  # whatever it would measure
+    status, out, err = graphmi("refit", first, "--all")
+    assert (status, err) == (0, "")
+    assert "on training, validation and test" in out
+    found = result(served)
+    assert found["epochs"] == result(first)["best_epoch"]
+    assert found["data"]["train"] == sum(result(first)["data"][name] for name in ("train", "valid", "test"))
+    assert not {"metrics", "groups"} & set(found)
+    assert not (served / "per_user.safetensors").exists()
+    user = str(restore(RunFolder(first)).interactions.users.ids[0])
+    for words in (["recommend", served, "--user", user], ["explain", served], ["explain", served, "--user", user]):
+        assert graphmi(*words)[::2] == (0, "")
+    shown = json.loads(graphmi("explain", served, "--user", user, "--json")[1])
+    assert (shown["targets"], shown["diversity"]) == ([], None)
+    assert graphmi("export", served, "--out", tmp_path / "vectors")[::2] == (0, "")
+    again = tmp_path / "again"
+    assert graphmi("train", "--config", served / "config.yaml", "--out", again)[::2] == (0, "")
+    assert all(map(torch.equal, *(load_file(run / "model.safetensors").values() for run in (served, again))))
+    for words, sentence in (
+        (["compare", first, served], "was trained on the test items, too, so that nothing of it was measured"),
+        (["report", served, "--out", tmp_path / "report.html"], "was trained on the test items, too"),
+        (["evaluate", served], "so that nothing is left to be found"),
+    ):
+        status, _, err = graphmi(*words)
+        assert (status, err.count("\n"), sentence in err) == (1, 1, True)
+    status, _, err = graphmi("refit", served, "--all")
+    assert (status, "'first-all' is a refit already" in err.replace(f"{tmp_path}/", "")) == (2, True)
+
+
 def test_an_interrupted_refit_is_resumed(graphmi, trained, tmp_path, monkeypatch):
     first = trained("first")
     assert graphmi("refit", first, "--out", tmp_path / "whole")[0] == 0
@@ -975,6 +1006,32 @@ def test_data_that_has_moved_is_named(graphmi, tmp_path):
     moved.write_text("\n".join(["user_id,item_id", *rows, "0,15"]))
     status, _, err = graphmi("evaluate", run, "--data", moved)
     assert (status, "is not what the run in" in err) == (1, True)
+
+
+def test_files_that_have_moved_with_the_data_are_found(graphmi, tmp_path):
+    old, new, run = tmp_path / "old", tmp_path / "elsewhere" / "new", tmp_path / "run"
+    (old / "parts").mkdir(parents=True)
+    log = [f"{user},{(user + step) % 8}" for step in range(5) for user in range(10)]
+    parts = {"parts/train": log[:30], "parts/valid": log[30:40], "parts/test": log[40:], "log": log}
+    for name, rows in parts.items():
+        (old / f"{name}.csv").write_text("\n".join(["user_id,item_id", *rows]))
+    table = [f"{item},{'ab'[item % 2]},title {item}" for item in range(8)]
+    (old / "items.csv").write_text("\n".join(["item_id,category,title", *table]))
+    words = ["--data", old / "log.csv", "--columns.attributes", old / "items.csv", "--replicates", "0", "--out", run]
+    split = [word for name in ("train", "valid", "test") for word in (f"--split.{name}", old / "parts" / f"{name}.csv")]
+    assert graphmi("train", "popularity", *words, "--split", "GivenSplit", *split)[::2] == (0, "")
+    new.parent.mkdir()
+    old.rename(new)
+    assert graphmi("evaluate", run, "--data", new / "log.csv")[::2] == (0, "")
+    assert result(run, "evaluation-test.json")["metrics"] == result(run)["metrics"]
+    assert "title 3" in graphmi("recommend", run, "--user", "4", "--data", new / "log.csv")[1]
+    (old / "parts").mkdir(parents=True)  # files that are where they were are taken, even so
+    (old / "parts" / "test.csv").write_text("\n".join(["user_id,item_id", *log[41:]]))
+    with pytest.raises(ValueError, match="is not what the run in"):
+        restore(RunFolder(run), str(new / "log.csv"))
+    (new / "parts" / "valid.csv").unlink()
+    status, _, err = graphmi("evaluate", run, "--data", new / "log.csv")
+    assert (status, str(old / "parts" / "valid.csv") in err) == (1, True)
 
 
 def test_a_run_is_restored_for_questions_not_for_training(trained):

@@ -6,7 +6,7 @@ import torch
 from graphmi.config import experiment
 from graphmi.data import Interactions, to_graph
 from graphmi.evaluator import Evaluator
-from graphmi.experiment import Experiment
+from graphmi.experiment import Experiment, Fitted
 from graphmi.models import EASE, Popularity
 from graphmi.remarks import tell_once
 from graphmi.run import RunFolder
@@ -67,6 +67,20 @@ def test_refit_fits_on_validation_too_and_tests_the_same():
     assert found.test.metrics != Evaluator(plain.test, plain.test_history)(EASE(plain.graph())).metrics
     with pytest.raises(ValueError, match="validation items were trained on"):
         made.evaluate(found.model, dataset, "valid")
+
+
+def test_refit_on_all_fits_on_the_test_too_and_measures_nothing():
+    made = Experiment(data="planted:num_users=80,num_items=160", model=EASE, replicates=0, refit="all")
+    dataset, data = made.dataset(), made.interactions()
+    weights = EASE(to_graph(data)).state_dict()
+    fitted = made.fit(dataset)
+    assert type(fitted) is Fitted
+    assert fitted.valid == {}
+    for name, value in fitted.model.state_dict().items():
+        torch.testing.assert_close(value, weights[name])
+    for evaluate in (lambda: made.train(dataset), lambda: made.evaluate(fitted.model, dataset, "test")):
+        with pytest.raises(ValueError, match="all items were trained on"):
+            evaluate()
 
 
 def test_refit_trains_all_epochs_on_pairs_of_validation(tmp_path):

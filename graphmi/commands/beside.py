@@ -15,7 +15,12 @@ __all__ = ["add_runs", "restore_runs", "weights_beside"]
 def add_runs(parser: ArgumentParser) -> None:
     """Add a run, and runs beside it, to the arguments of a command."""
     parser.add_argument("run", type=str, help="The run folder.")
-    parser.add_argument("--data", type=str, help="Where the data of the run lies now, if not where it lay at training.")
+    parser.add_argument(
+        "--data",
+        type=str,
+        help="Where the data of the run lies now, if not where it lay at training; attributes of items and files of a "
+        "given split may have moved along with it.",
+    )
     parser.add_argument(
         "--beside", type=str, nargs="+", default=[], help="Runs on the same data; the scores of all models add up."
     )

@@ -68,7 +68,8 @@ def explain(run: Restored, user: str | None = None, k: int = 10, split: Part = "
         UsageError: If the user is unknown.
         ValueError: If ``k`` is below 1, or the part was trained on.
     """
-    run.experiment.require_unseen(split)
+    if run.experiment.refit != "all":
+        run.experiment.require_unseen(split)
     explainer = Explainer(run.dataset, run.model, split, run.experiment.repeat)
     tastes = _Tastes.of(run, split)
     index = tastes.typical if user is None else find_id(run.dataset.train.users, user, "user")
@@ -101,14 +102,14 @@ class _Tastes(NamedTuple):
     @classmethod
     def of(cls, run: Restored, split: Part) -> "_Tastes":
         """Read what the run wrote of its users; where it knows nothing, activity stands for taste."""
-        per_user, size = run.folder.read_tensors("per_user"), run.dataset.num_users
-        users = per_user["user"]
+        size, served = run.dataset.num_users, run.experiment.refit == "all"
         diversity, group = torch.full((size,), torch.nan), torch.full((size,), -1)
+        per_user = {} if served else run.folder.read_tensors("per_user")
         if "diversity" in per_user:
-            diversity[users] = per_user["diversity"].float()
+            diversity[per_user["user"]] = per_user["diversity"].float()
         if "group/diversity" in per_user:
-            group[users] = per_user["group/diversity"]
-        candidates = torch.unique(run.dataset.targets(split).user)
+            group[per_user["user"]] = per_user["group/diversity"]
+        candidates = torch.unique((run.dataset.train if served else run.dataset.targets(split)).user)
         values = run.dataset.known(split).user.bincount(minlength=size).float()
         if not diversity[candidates].isnan().all():
             candidates = candidates[~diversity[candidates].isnan()]

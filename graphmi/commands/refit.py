@@ -28,23 +28,26 @@ def main(arguments: Sequence[str]) -> None:
         "refit",
         "Train the model of a run again on training and validation items together, for as many epochs as validation "
         "found best, and test it. What is to be found in the test stays the same, but more was learned from: do so "
-        "with all models of a comparison, or with none.",
+        "with all models of a comparison, or with none. With --all train on the test items, too: a model to be served, "
+        "of which nothing is measured.",
     )
     parser.add_argument("run", type=str, help="Run folder.")
-    parser.add_argument("--out", type=str, help="The new run folder; RUN-refit if omitted.")
+    parser.add_argument("--out", type=str, help="The new run folder; RUN-refit if omitted, with --all RUN-all.")
+    parser.add_argument("--all", action="store_true", help="Train on the test items, too, and test nothing.")
     parser.add_argument("--seed", type=int, help="Another seed than that of the run.")
     parser.add_argument("--resume", action="store_true", help="Continue where it was interrupted.")
     options = parse(parser, arguments)
     run = RunFolder(options.run)
     path, epochs = run.require().path, run.read_result()["best_epoch"]
-    out = options.out or f"{path.resolve() if path.name in ('', '..') else path}-refit"
+    refit = "all" if options.all else True
+    out = options.out or f"{path.resolve() if path.name in ('', '..') else path}-{'all' if options.all else 'refit'}"
     if not options.resume:
         RunFolder(out).require_empty()  # before the data is read
     experiment = read_config(run.read_config()).experiment()
-    if experiment.refit and options.seed is None:
+    if experiment.refit == refit and options.seed is None:
         raise UsageError(f"'{path}' is a refit already, and would come out as it is: refit the run that it was made of")
     check_data(run, describe_data(experiment, experiment.dataset()))
-    words = ["--config", str(path / "config.yaml"), "--refit", "true", "--out", out]
+    words = ["--config", str(path / "config.yaml"), "--refit", str(refit).lower(), "--out", out]
     if epochs:
         words += ["--trainer.epochs", str(epochs)]
     if options.seed is not None:

@@ -17,7 +17,7 @@ from graphmi.commands.resuming import check_epochs, check_options
 from graphmi.commands.tables import metrics_table, result_tables, say
 from graphmi.config import Config, config_text, experiment_parser, preset_texts, read_config
 from graphmi.data import Dataset
-from graphmi.experiment import Experiment, Trained
+from graphmi.experiment import Experiment, Fitted
 from graphmi.presets import backbone_names, preset_names
 from graphmi.result import check_data, describe_data, save_run
 from graphmi.run import RunFolder
@@ -176,10 +176,11 @@ def _claim(request: _Request) -> RunFolder:
         folder = RunFolder(f"{request.folder.path}-{number}")
 
 
-def _train(folder: RunFolder, resume: bool, experiment: Experiment, dataset: Dataset) -> Trained:
+def _train(folder: RunFolder, resume: bool, experiment: Experiment, dataset: Dataset) -> Fitted:
     logger = TensorBoardLogger(folder.path, name="tensorboard", version="")
     try:
-        return experiment.train(dataset, folder, resume=resume, loggers=[logger])
+        train = experiment.fit if experiment.refit == "all" else experiment.train
+        return train(dataset, folder, resume=resume, loggers=[logger])
     except KeyboardInterrupt:
         state = folder.read_state()
         done = f"the state after epoch {state['history']['epochs']} is kept" if state else "no epoch was finished"
@@ -194,12 +195,13 @@ def _train(folder: RunFolder, resume: bool, experiment: Experiment, dataset: Dat
         logger.finalize("")
 
 
-def _finish(folder: RunFolder, config: Config, experiment: Experiment, dataset: Dataset, trained: Trained) -> None:
+def _finish(folder: RunFolder, config: Config, experiment: Experiment, dataset: Dataset, trained: Fitted) -> None:
     """Write what the run came to, and show it."""
     result = save_run(folder, experiment, dataset, trained, config.to_dict())
-    parts = {"validation": result["valid_metrics"], "test": result["metrics"]}
-    accuracy = metrics_table(experiment.data, {name: found for name, found in parts.items() if found})
-    Console().print(accuracy, *result_tables(result, experiment.trainer.monitor))
+    if "metrics" in result:
+        parts = {"validation": result["valid_metrics"], "test": result["metrics"]}
+        accuracy = metrics_table(experiment.data, {name: found for name, found in parts.items() if found})
+        Console().print(accuracy, *result_tables(result, experiment.trainer.monitor))
     say(_summary(folder, result))
 
 
@@ -209,7 +211,7 @@ def _summary(folder: RunFolder, result: Mapping[str, Any]) -> str:
         return f"Nothing to train; the run is {where}."
     kept = f"Best of {result['epochs']} epochs on validation: {result['best_epoch']}."
     if not result["valid_metrics"]:
-        kept = f"The last of {result['epochs']} epochs on training and validation."
+        kept = f"The last of {result['epochs']} epochs on {result['protocol']['trained on']}."
     return (
         f"{kept} Training took {timings['train_seconds']:.1f} s ({timings['pairs_per_second']:,.0f} pairs/s). "
         f"The run is {where}."

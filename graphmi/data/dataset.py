@@ -115,14 +115,21 @@ class Dataset:
         """Return the graph of the training interactions, see :func:`graphmi.data.graph.to_graph`."""
         return to_graph(self.train)
 
-    def refit(self) -> "Dataset":
+    def refit(self, *, test: bool = False) -> "Dataset":
         """Return the same test for a model that is trained on the validation items, too, and on what comes with them.
 
         Rows keep their order: training, what was known at validation besides, validation.
+
+        Args:
+            test: Whether the test and what comes with it are trained on, after these: nothing is left to be found.
         """
-        known = torch.isin(self.valid_history.pairs(), self.train.pairs())
-        train = self.train.followed_by(self.valid_history.take(~known)).followed_by(self.valid)
-        return replace(self, train=train, protocol={**self.protocol, "trained on": "training and validation"})
+        train = self.train.followed_by(_unknown(self.valid_history, self.train)).followed_by(self.valid)
+        if not test:
+            return replace(self, train=train, protocol={**self.protocol, "trained on": "training and validation"})
+        train = train.followed_by(_unknown(self.test_history, train)).followed_by(self.test)
+        none = train.take(train.user[:0])
+        protocol: Protocol = {**self.protocol, "trained on": "training, validation and test"}
+        return Dataset(train, none, none, train, train, protocol)
 
     def targets(self, part: Part) -> Interactions:
         """Return the interactions to be predicted in ``"valid"`` or ``"test"``."""
@@ -136,6 +143,10 @@ class Dataset:
         """Return the SHA-256 of all parts, equal on every machine."""
         parts = (self.train, self.valid, self.test, self.valid_history, self.test_history)
         return digest(*(part.fingerprint() for part in parts))
+
+
+def _unknown(history: Interactions, known: Interactions) -> Interactions:
+    return history.take(~torch.isin(history.pairs(), known.pairs()))
 
 
 def _select(part: Part, valid: Interactions, test: Interactions) -> Interactions:

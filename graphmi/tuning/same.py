@@ -60,7 +60,7 @@ def require_searchable(values: Mapping[str, Any], space: Space) -> None:
         UsageError: If not.
     """
     if values["refit"]:
-        raise UsageError("'refit' is true, and a search chooses by validation: search without it, and refit the best")
+        raise UsageError("'refit' is on, and a search chooses by validation: search without it, and refit the best")
     for name in space:
         if name.partition(".")[0] in _DATA:
             raise UsageError(f"'{name}' decides on the data or the measure, which all trials must share")

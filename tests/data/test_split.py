@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from graphmi.data import (
     DataError,
+    Dataset,
     GivenSplit,
     HeldOutUsers,
     Interactions,
@@ -373,6 +374,31 @@ def test_refit_trains_on_validation_and_what_was_known_there_and_keeps_the_test(
         for part in (refit.train, dataset.valid)
     )
     assert all(history[-len(last) :] == last for user, history in histories.items() if (last := validated[user]))
+
+
+@given(tables(min_per_user=3), st.sampled_from(SPLITS))
+def test_refit_on_all_leaves_nothing_to_be_found(data, split):
+    try:
+        dataset = split(data)
+    except DataError:
+        reject()
+    refit = dataset.refit(test=True)
+    parts = (dataset.train, dataset.valid, dataset.test, dataset.known("valid"), dataset.known("test"))
+    assert sorted(rows(refit.train)) == sorted({row for part in parts for row in rows(part)})  # none twice
+    assert rows(refit.known("valid")) == rows(refit.known("test")) == rows(refit.train)
+    assert len(refit.targets("valid")) == len(refit.targets("test")) == 0
+    assert refit.protocol == {**dataset.protocol, "trained on": "training, validation and test"}
+    histories = {user: [row for row in rows(refit.train) if row[0] == user] for user in range(data.num_users)}
+    tested = {user: [row for row in rows(dataset.test) if row[0] == user] for user in range(data.num_users)}
+    assert all(history[-len(last) :] == last for user, history in histories.items() if (last := tested[user]))
+
+
+def test_refit_on_all_trains_on_pairs_that_come_again():
+    """In a split of files a test may have what training had: the history of a sequence model ends with it."""
+    data = of([1, 1, 1, 1], [7, 8, 9, 7])
+    masks = torch.eye(4, dtype=torch.bool)
+    dataset = Dataset.from_rows(data, valid=masks[2], test=masks[3], protocol={})
+    assert dataset.refit(test=True).train.item.tolist() == data.item.tolist()
 
 
 @given(tables(min_per_user=3))

@@ -259,7 +259,7 @@ def test_what_cannot_be_searched_is_refused(tmp_path):
         Search(config(), RATE, tmp_path / "s").run(trials=0)
     with pytest.raises(ValueError, match=r"'seed' must be at least 0 \(got -1\)"):
         Search(config(), RATE, tmp_path / "s", seed=-1)
-    with pytest.raises(UsageError, match="'refit' is true, and a search chooses by validation"):
+    with pytest.raises(UsageError, match="'refit' is on, and a search chooses by validation"):
         Search(config("mf", "--refit", "true"), RATE, tmp_path / "s")
     with pytest.raises(UsageError, match="has 1 objectives, and 2"):
         Search(config(), RATE, tmp_path / "s", spread=True)
