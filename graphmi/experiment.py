@@ -288,7 +288,7 @@ class Experiment:
             on_epoch: As in :meth:`fit`.
 
         Raises:
-            ValueError: As :meth:`fit`.
+            ValueError: As :meth:`fit`, and if the test was trained on.
             FloatingPointError: As :meth:`fit`.
         """
         self.require_unseen("test")

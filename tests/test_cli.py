@@ -1375,6 +1375,26 @@ def test_export_gives_the_vectors_that_recommend_scores_with(graphmi, trained, t
     assert scores.max() == pytest.approx(best["score"], rel=1e-5)
 
 
+def test_a_program_gives_the_vectors_that_export_writes(graphmi, trained, tmp_path):
+    run = trained("run", "comirec-sa", "--trainer.epochs", "1")
+    assert graphmi("export", run, "--out", tmp_path, "--program")[::2] == (0, "")
+    users, items = (pl.read_parquet(tmp_path / f"{name}.parquet") for name in ("users", "items"))
+    data, program = restore(RunFolder(run)).interactions, torch.export.load(tmp_path / "interests.pt2").module()
+    for user in (0, 7):
+        bought = data.item[data.user == user][data.time[data.user == user].argsort()]
+        row = [items["item_id"].to_list().index(item) for item in data.items.ids.gather(bought.numpy())]
+        history = torch.tensor([row])
+        found = program(history, torch.ones_like(history, dtype=torch.bool))[0]
+        wanted = users.filter(pl.col("user_id") == user).sort("interest")["vector"].to_numpy()
+        torch.testing.assert_close(found, torch.tensor(wanted))
+    assert graphmi("export", trained("mf"), "--out", tmp_path / "none", "--program")[::2] == (
+        1,
+        "graphmi: InterestGCN knows users by their ids or a graph, and only a model that reads histories can be a "
+        "program ('--program'): take the vectors of its users, or a Recommender for others\n",
+    )
+    assert not (tmp_path / "none").exists()
+
+
 def test_runs_beside_a_run_are_asked_together(graphmi, trained, tmp_path):
     """Scores of models add up, with their weights."""
     run, other, third = (

@@ -1,11 +1,15 @@
 """The command ``graphmi export``."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
+
+import torch
 
 from graphmi.atomic import replacing
 from graphmi.commands.beside import add_runs, restore_runs
 from graphmi.commands.tables import say
+from graphmi.program import interests_program
 from graphmi.progress import counting
 from graphmi.usage import UsageError, command_parser, parse
 from graphmi.vectors import vectors
@@ -32,11 +36,18 @@ def main(arguments: Sequence[str]) -> None:
     )
     add_runs(parser)
     parser.add_argument("--out", type=str, required=True, help="Folder to write to.")
+    parser.add_argument(
+        "--program",
+        action="store_true",
+        help="Write interests.pt2 as well, which torch.export.load reads: a program from histories, as rows of "
+        "items.parquet, to interests, for a model that reads histories.",
+    )
     options = parse(parser, arguments)
     folder = Path(options.out)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"'--out' must name a folder, and '{options.out}' is a file")
     run = restore_runs(options)
+    program = interests_program(run.model) if options.program else None  # first: not every model can be one
     with counting("users", len(run.interactions.users)) as shown:
         users, items = vectors(run.interactions, run.model, shown)
     for name, table in (("users", users), ("items", items)):
@@ -45,3 +56,9 @@ def main(arguments: Sequence[str]) -> None:
             table.write_parquet(part)
         size = table["vector"].to_numpy().shape[1]
         say(f"{len(table):,} vectors of {size} numbers: {path}")
+    if program is not None:
+        path, content = folder / "interests.pt2", io.BytesIO()
+        torch.export.save(program, content)
+        with replacing(path) as part:
+            part.write_bytes(content.getvalue())
+        say(f"a program from histories to interests: {path}")

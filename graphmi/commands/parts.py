@@ -73,8 +73,8 @@ SECTIONS = {
         ("config", "experiment", "trainer", "history", "run", "restore"),
     ),
     "Evaluation, explanation, serving": Section(
-        ("evaluator", "explain", "recommendation", "recommender", "vectors"),
-        ("evaluator", "evaluation", "explain", "attribution", "recommendation", "recommender", "vectors"),
+        ("evaluator", "explain", "program", "recommendation", "recommender", "vectors"),
+        ("evaluator", "evaluation", "explain", "attribution", "program", "recommendation", "recommender", "vectors"),
     ),
     "Reports and searches": Section(("report", "tuning"), ("report", "tuning")),
 }

@@ -22,7 +22,8 @@ def checked_interests(
     Raises:
         ValueError: If it is something else, or not of the shapes that :class:`~graphmi.nn.Interests` names.
     """
-    name, batch, length = type(extractor).__name__, len(mask if prefix is None else prefix), mask.size(1)
+    name, length = type(extractor).__name__, mask.size(1)
+    batch = mask.size(0) if prefix is None else prefix.size(0)  # len() would be a constant of an exported program
     if not isinstance(found, Interests):
         raise ValueError(f"{name} must return Interests (got a {type(found).__name__})")
     each = (batch, *found.interests.shape[1:2])
