@@ -59,7 +59,7 @@ def interests_program(model: nn.Module) -> ExportedProgram:
             "a program ('--program'): take the vectors of its users, or a Recommender for others"
         )
     history = torch.zeros(2, model.max_length, dtype=torch.int64)  # a batch of one would become a constant
-    tensors, sizes = (history, torch.ones_like(history, dtype=torch.bool)), {0: Dim("batch"), 1: Dim.AUTO}
+    tensors, sizes = (history, torch.ones_like(history, dtype=torch.bool)), {0: Dim.DYNAMIC, 1: Dim.AUTO}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The tensor attributes .*_flat_weights")  # which torch's GRU sets anew
         return export(_Interests(deepcopy(model).cpu()).eval(), tensors, dynamic_shapes=(sizes, sizes), strict=False)
