@@ -3,7 +3,7 @@
 from torch import Generator, Tensor
 from torch_geometric.data import HeteroData
 
-from graphmi.samplers.base import Sampler, item_degrees, one_positive_each, pick
+from graphmi.samplers.base import Sampler, item_degrees, on_cpu, one_positive_each, pick
 from graphmi.samplers.known_items import KnownItems
 from graphmi.typing import Negatives
 
@@ -43,12 +43,19 @@ class InBatchSampler(Sampler):
     def forward(self, user: Tensor, positive: Tensor, generator: Generator | None = None) -> Negatives:
         """Return the positives as shared negatives, ``[batch]``, with their ``log_q``."""
         one_positive_each(user, positive)
-        wrong = positive == positive.unsqueeze(-1)  # [batch, batch]
-        if self.known is not None:
-            wrong |= self.known.contains(user, positive)
         log_q = pick(self.log_popularity, positive)
-        valid = wrong.logical_not_()
+        valid = self._wrong(user, positive).logical_not_()
         return Negatives(positive, log_q, pos_log_q=log_q, valid=valid, excludes_known=self.known is not None)
+
+    def _wrong(self, user: Tensor, positive: Tensor) -> Tensor:
+        """Tell which positives are the user's own or known to the user, ``[batch, batch]``."""
+        if self.known is None:
+            return positive == positive.unsqueeze(-1)
+        wrong = self.known.contains(user, positive)
+        # Of training pairs the own ones are known, too; a GPU would have to be waited for.
+        if self.known.bits is None or not on_cpu(user) or not self.known.pairs(user.numpy(), positive.numpy()).all():
+            wrong |= positive == positive.unsqueeze(-1)
+        return wrong
 
     def log_prob(self, user: Tensor, item: Tensor) -> Tensor:
         """Return the log share of each item in the training interactions, of the shape of ``item``."""

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from graphmi.edges import user_item_edges
-from graphmi.samplers.base import pick
+from graphmi.samplers.base import on_cpu, pick
 
 __all__ = ["KnownItems"]
 
@@ -59,9 +59,12 @@ class KnownItems(nn.Module):
 
     def contains(self, user: Tensor, item: Tensor) -> Tensor:
         """Tell which items ``[num]`` or ``[batch, num]`` the users ``[batch]`` know, ``[batch, num]``."""
-        item = item.expand(user.numel(), item.size(-1))
-        if self.table is not None and self.num_items <= 8 * item.size(1):  # whole rows are no more bytes than the items
-            return self.table.index_select(0, user).gather(1, item)
+        num = item.size(-1)
+        if self.table is not None and self.num_items <= 8 * num:  # whole rows are no more bytes than the items
+            if item.dim() == 1 and on_cpu(item):  # in half of torch's time
+                return torch.from_numpy(self.table.numpy().take(user.numpy(), 0).take(item.numpy(), 1))
+            return self.table.index_select(0, user).gather(1, item.expand(user.numel(), num))
+        item = item.expand(user.numel(), num)
         key = user.unsqueeze(-1) * self.num_items + item
         if self.table is not None:
             return pick(self.table.view(-1), key)
