@@ -22,7 +22,9 @@ def integers(high: int, shape: tuple[int, ...], device: torch.device, generator:
     """
     if device.type != "cpu" or torch.Size(shape).numel() < _MANY:
         return torch.randint(high, shape, device=device, generator=generator)
-    return torch.from_numpy(_numpy(generator).integers(high, size=shape))
+    small = high <= 2**16  # of which numpy draws four from 64 bits
+    drawn = _numpy(generator).integers(high, size=shape, dtype=np.uint16 if small else np.int64)
+    return torch.from_numpy(drawn.astype(np.int64, copy=False))
 
 
 def fractions(shape: tuple[int, ...], device: torch.device, generator: Generator | None) -> Tensor:

@@ -24,7 +24,10 @@ def test_uniform_and_decided_by_the_generator(shape):
 
 
 def test_large_numbers_are_reached():
-    assert integers(2**40, (20_000,), CPU, generator()).max() > 2**40 * 0.99
+    for high in (2**16, 2**16 + 1, 2**40):
+        drawn = integers(high, (20_000,), CPU, generator())
+        assert (drawn.dtype, bool(drawn.min() < high * 0.01)) == (torch.int64, True)
+        assert high * 0.99 < drawn.max() < high
 
 
 @pytest.mark.parametrize("shape", [(700,), (150, 140)])
