@@ -19,6 +19,7 @@ __all__ = ["full_name", "full_names", "short_names", "tell_replaced"]
 
 _DESCRIBED = ("model", "sampler", "loss", "loader")  # what the description of a preset speaks of
 _COMPONENTS = (*_DESCRIBED, "split")
+_GROUPS = ("filter", "groups", "trainer")  # where jsonargparse passes over anything but options
 
 
 @cache
@@ -73,13 +74,18 @@ def full_names(text: str) -> str:
     """
     try:
         values = yaml.load(text, _Loader)  # noqa: S506 (a safe loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         where = getattr(error, "problem_mark", None)
         line = f" (line {where.line + 1})" if where else ""
         raise UsageError(f"a configuration is not valid YAML{line}") from None
     if not isinstance(values, dict):
         raise UsageError("a configuration consists of lines 'option: value'")
+    for name in _GROUPS:
+        if not isinstance(values.get(name, {}), dict | None):
+            raise UsageError(f"'--{name}' takes no value of its own (got {values[name]}): write --{name}.NAME VALUE")
     full = {name: _walk(value) if name in _COMPONENTS else value for name, value in values.items()}
+    if not isinstance(full.get("k", []), list):
+        full["k"] = [full["k"]]  # as of the command line
     match full.get("loader"):
         case {"init_args": dict(options)}:  # older configurations have what only the experiment sets
             full["loader"]["init_args"] = {key: options[key] for key in options.keys() - {"generator", "device"}}

@@ -3,7 +3,7 @@
 import difflib
 import inspect
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from operator import itemgetter
 from pathlib import Path
 from pkgutil import resolve_name
@@ -19,6 +19,8 @@ _UNFIT = (
 )
 # What it says where an entry of a list is no options of the one class that entries have, such as a bare regularizer.
 _NO_ENTRY = r"\s+Does not validate .*?Subtypes: \[<class '([\w.]+)'>, tuple.*?Given value: (?:graphmi\.\w+\.)?(.+?)\n"
+# What it says was given: the rest of a line, after which it says the same of the whole of which that is a part.
+_GIVEN, _EMPTY = r"(.*?)(?:\. Got value: |$)", "''"
 # jsonargparse takes the first argument with a name for the one that graphmi gives.
 _FIRST = "the class needs a first argument with a name of its own, such as 'graph', before '*args'"
 __all__ = [
@@ -57,13 +59,12 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"there are {', '.join(beside)}" if 0 < len(beside) <= _FEW else "see --help"
 
 
-def require_name(name: str, names: Iterable[str], what: str) -> None:
+def require_name(name: str, names: Collection[str], what: str) -> None:
     """Check that a name is known.
 
     Raises:
         UsageError: If it is not; the message has the nearest names.
     """
-    names = list(names)
     if name not in names:
         raise UsageError(f"no {what} is named '{name}' ({nearest(name, names)})")
 
@@ -99,7 +100,7 @@ def parse(parser: ArgumentParser, arguments: Sequence[str], names: Iterable[str]
     """
     try:
         return parser.parse_args(list(arguments))
-    except (ArgumentError, TypeError) as error:  # TypeError: jsonargparse iterates over what should be a list
+    except ArgumentError as error:
         raise UsageError(_explain(str(error), parser, list(names))) from None
 
 
@@ -126,15 +127,15 @@ def _explain(message: str, parser: ArgumentParser, names: list[str]) -> str:
     if found := re.search(r"unrecognized arguments: (.+)", message):
         return f"'{found[1]}' is one word too many"
     if found := re.search(r"arguments are required: (\w+)", message):
-        if not keys and found[1] in (action.dest for action in parser._actions if not action.option_strings):
+        if found[1] in (action.dest for action in parser._actions if not action.option_strings):
             return f"'{parser.prog}' needs {found[1].upper()}: see {parser.prog} --help"
-        if keys and found[1] == "graph":
+        if found[1] == "graph":
             return f"'--{path}' cannot be made: {_FIRST}"
         return f"'--{'.'.join([*keys, found[1]])}' is missing"
     if found := re.search(r"Group '([\w.]+)' does not accept option '([\w.]+)'", message):
         name = f"--{found[1]}.{found[2]}"
         return f"there is no option '{name}' ({nearest(name, known)})"
-    if found := re.search(r"Option '([\w.]+)' is not accepted", message):
+    if found := re.search(r"Option '([\w.+]+)' is not accepted", message):
         name = f"--{'.'.join([*keys, found[1]])}"
         return f"there is no option '{name}' ({_class_hint(message, found[1], path) or nearest(name, known)})"
     if found := re.search(r"No module named '([\w.]+)'", message):
@@ -151,11 +152,14 @@ def _explain(message: str, parser: ArgumentParser, names: list[str]) -> str:
     if found := re.search(r"module '([\w.]+)' has no attribute '(\w+)'", message):
         there = [f"{found[1]}.{one}" for one, _ in inspect.getmembers(resolve_name(found[1]), inspect.isclass)]
         return f"'--{path}': no class is named '{found[1]}.{found[2]}' ({nearest(f'{found[1]}.{found[2]}', there)})"
-    if found := re.search(r"has no attribute '(\w+)'|Expected a dot import path string: (\w+)", message):
+    if found := re.search(rf"has no attribute '(\w+)'|a dot import path string: {_GIVEN}", message, flags=re.M):
         name = found[1] or found[2]
         return f"'--{path}': no class is named '{name}' ({nearest(name, names)})"
+    if found := re.search(rf"Unable to load config '(.*)'|abc\.Mapping'>\. Got value: {_GIVEN}", message, flags=re.M):
+        name = ".".join(dict.fromkeys(keys))
+        return f"'--{name}' takes no value of its own (got {found[1] or found[2]}): write --{name}.NAME VALUE"
     # The innermost expectation comes first.
-    if found := re.search(r"Expected an? (?:typing\.)?(.+?)\.? Got value: (\[.*?\]|\S+?)[.,]?(?:\s|$)", message):
+    if found := re.search(rf"Expected an? (?:typing\.)?(.+?)\.? Got value: {_GIVEN}", message, flags=re.M):
         expected = re.sub(r"<class '([\w.]+)'>", r"\1", found[1])
         if expected == "collections.abc.Sequence":
             return f"'--{path}' is a list, to which '--{path}+' adds an entry (got {found[2].rpartition('.')[2]})"
@@ -163,9 +167,12 @@ def _explain(message: str, parser: ArgumentParser, names: list[str]) -> str:
             return f"'--{path}' must be a list{expected[5:]} in brackets, as in '[.8, .1, .1]' (got {found[2]})"
         if expected == "float" and _is_infinite(found[2]):
             expected = "a finite number"
+        if expected.startswith("import path"):
+            expected = "a class"
         choices = re.fullmatch(r"Literal\[(.+)\]", expected)
-        return f"'--{path}' must be {f'one of {choices[1]}' if choices else expected} (got {found[2]})"
-    if found := re.search(r"Union subtypes\n.*Given value: (.+?)(?:\. Got value: |$)", message, flags=re.S):
+        wanted = f"one of {choices[1]}" if choices else expected
+        return f"'--{path}' must be {wanted} (got {found[2] or _EMPTY})"
+    if found := re.search(r"Union subtypes\n.*Given value: (.*?)(?:\. Got value: |$)", message, flags=re.S):
         kinds = re.findall(r"^ *- Expected an? (?:typing\.Literal\[(.+)\]|<class '([\w.]+)'>)$", message, flags=re.M)
         if kinds and (option := re.match(r"NestedArg\(key='([\w.]+)'", found[1])):
             return f"'--{path}.{option[1]}' is an option of a class, and '--{path}' names none: see 'graphmi parts'"
@@ -174,12 +181,12 @@ def _explain(message: str, parser: ArgumentParser, names: list[str]) -> str:
             if _is_infinite(found[1]):
                 plain_words["float"] = "a finite number"
             *most, last = [choices or plain_words.get(kind, kind) for choices, kind in kinds]
-            return f"'--{path}' must be {', '.join(most)}{' or ' * bool(most)}{last} (got {found[1].strip()})"
+            return f"'--{path}' must be {', '.join(most)}{' or ' * bool(most)}{last} (got {found[1] or _EMPTY})"
     return re.sub(r"\s+", " ", message).strip()
 
 
 def _is_infinite(text: str) -> bool:
-    return text.strip().lower().lstrip("+-") in ("nan", "inf", "infinity")
+    return text.lower().lstrip("+-") in ("nan", "inf", "infinity")
 
 
 def _is_none(path: str, given: str, wanted: str) -> str:

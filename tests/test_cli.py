@@ -802,6 +802,8 @@ def test_a_backbone_under_a_preset_stays_in_the_run_folder(graphmi, trained):
         ("data stats planted --filter.k_core 0", 1, "'k_core' must be at least 1 (got 0)"),
         ("train mf DATA OUT --loss.objective.temperature 3", 2, "(BPRLoss has no options)"),
         ("train mf DATA OUT --trainer.gradient_clip nan", 2, "must be a finite number or null (got nan)"),
+        ("train mf DATA OUT --trainer.gradient_clip=-Inf", 2, "must be a finite number or null (got -Inf)"),
+        ("train mf DATA OUT --trainer.learning_rate=-Infinity", 2, "must be a finite number (got -Infinity)"),
         (
             "train mf DATA OUT --trainer.learning_rate nan",
             2,
@@ -813,6 +815,7 @@ def test_a_backbone_under_a_preset_stays_in_the_run_folder(graphmi, trained):
             "must be a list in brackets, as in '[.8, .1, .1]'",
         ),
         ("train mf DATA OUT --split RandomSplit --split.ratios [.8,.2]", 2, "a list with 3 elements in brackets"),
+        ("train mf DATA OUT --split RandomSplit --split.ratios+ 3", 2, "no option '--split.ratios+' (did you mean --s"),
         ("train mf DATA OUT --loss.objective BPRLos", 2, "no class is named 'BPRLos' (did you mean BPRLoss"),
         ("train mf DATA OUT --trainer.scheduler LinearL", 2, "no class is named 'LinearL' (did you mean LinearLR"),
         ("train mf DATA OUT --model InterestGCM", 2, "no class is named 'InterestGCM' (did you mean InterestGCN"),
@@ -836,6 +839,17 @@ def test_a_backbone_under_a_preset_stays_in_the_run_folder(graphmi, trained):
         ),
         ("train mf DATA OUT --model.num_neighbors x", 2, "must be int, list or null (got x)"),
         ("train mf DATA OUT --seed x", 2, "'--seed' must be int (got x)"),
+        ("train mf DATA OUT --seed '1, 2.'", 2, "'--seed' must be int (got 1, 2.)"),
+        ("train mf DATA OUT --seed [[1],2]", 2, "'--seed' must be int (got [[1], 2])"),
+        ("train mf DATA OUT --seed=", 2, "'--seed' must be int (got '')"),
+        ("train mf DATA OUT --trainer.patience=", 2, "'--trainer.patience' must be int or null (got '')"),
+        ("train mf DATA OUT --trainer.patience 'x. y'", 2, "'--trainer.patience' must be int or null (got x. y)"),
+        ("train mf DATA OUT --loader null", 2, "'--loader' must be a class (got None)"),
+        ("train mf DATA OUT --filter 3", 2, "'--filter' takes no value of its own (got 3): write --filter.NAME VALUE"),
+        ("train mf DATA OUT --columns 3", 2, "'--columns' takes no value of its own (got 3): write"),
+        ("train mf DATA OUT --model '{class_path: Interest'", 2, "no class is named '{class_path: Interest' (did"),
+        ("train mf DATA OUT --model Interest-GCM", 2, "no class is named 'Interest-GCM' (did you mean InterestGCN"),
+        ("train bam DATA OUT --model.extractor Extractor", 2, "'--model.extractor' cannot be Extractor, which is what"),
         ("train mf DATA OUT --k x", 2, "'--k' must be int (got x)"),
         ("train mf DATA OUT --trainer.patience x", 2, "'--trainer.patience' must be int or null (got x)"),
         ("train mf DATA OUT --trainer.compile x", 2, "must be 'default', 'reduce-overhead' or null (got x)"),
@@ -867,6 +881,8 @@ def test_a_backbone_under_a_preset_stays_in_the_run_folder(graphmi, trained):
         ("export OUTSIDE", 2, "'--out' is missing"),
         ("evaluate OUTSIDE", 1, "is not a run folder"),
         ("evaluate OUTSIDE --splt test", 2, "(did you mean --split"),
+        ("evaluate OUTSIDE --spli test", 2, "(did you mean --split"),  # nor are options abbreviated
+        ("evaluate OUTSIDE --xyz 3", 2, "there is no option '--xyz' (there are --help, "),
         ("evaluate OUTSIDE --split tests", 2, "'--split' must be one of 'valid', 'test' (got tests)"),
         ("compare OUTSIDE", 2, "name at least two run folders"),
         ("compare OUTSIDE OUTSIDE", 1, "is not a run folder"),
@@ -876,7 +892,7 @@ def test_a_backbone_under_a_preset_stays_in_the_run_folder(graphmi, trained):
 def test_a_mistake_gets_one_sentence_and_leaves_nothing(graphmi, tmp_path, monkeypatch, words, status, sentence):
     monkeypatch.chdir(tmp_path)
     places = {"DATA": ["--data", WORLD], "OUT": ["--out", tmp_path / "run"], "OUTSIDE": [tmp_path / "none"]}
-    spelled = [part for word in words.split() for part in places.get(word, [word])]
+    spelled = [part for word in shlex.split(words) for part in places.get(word, [word])]
     got, out, err = graphmi(*spelled)
     assert sentence in err
     assert (got, out) == (status, "")
@@ -904,6 +920,10 @@ def test_the_words_that_an_error_proposes_are_understood(graphmi, tmp_path):
         ("model:\n  class_path: InterestGC", "no class is named 'InterestGC' (did you mean InterestGCN"),
         ("model: [1", "not valid YAML (line"),
         ("just words", "lines 'option: value'"),
+        ("seed: 2020-13-01", "not valid YAML"),  # a date that there is not
+        ("trainer: 3", "'--trainer' takes no value of its own (got 3): write --trainer.NAME VALUE"),
+        ("filter: [k_core]", "'--filter' takes no value of its own (got ['k_core'])"),
+        ("k: x", "'--k' must be int (got x)"),
     ],
 )
 def test_a_mistake_in_a_file_gets_one_sentence(graphmi, tmp_path, text, sentence):

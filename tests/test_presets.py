@@ -168,6 +168,7 @@ def test_options_are_sequences_paths_and_numbers_of_numpy_too(tmp_path):
         assert (list(one.k), one.trainer.learning_rate, one.seed) == ([5, 20], 0.5, 3)
         assert one.data == str(tmp_path / "data.csv")
     assert list(experiment("mf", DATA, k=20).k) == [20]
+    assert list(read_config(preset_text("mf"), "k: 20", arguments=["--data", DATA]).experiment().k) == [20]
     with pytest.raises(UsageError, match=r"cannot be <class 'graphmi.models\..*'>: give text, .* of a class, its name"):
         experiment("mf", DATA, model=InterestGCN)
 
