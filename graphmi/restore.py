@@ -87,7 +87,7 @@ def restore_model(folder: RunFolder, beside: Restored) -> nn.Module:
 def _read(folder: RunFolder, data: str | None = None) -> tuple[Experiment, Mapping[str, Tensor]]:
     text, words = folder.read_config(), [*_HERE]
     if data is not None:
-        text, words = _moved(text, Path(data).absolute().parent), [*words, "--data", data]
+        text, words = _moved(text, Path(data).parent), [*words, "--data", data]
     experiment = read_config(text, arguments=words).experiment()
     return experiment, folder.require_ended().read_tensors("model")
 
@@ -101,7 +101,7 @@ def _moved(text: str, now: Path) -> str:
         match value:
             case dict():
                 return {name: place(entry) for name, entry in value.items()}
-            case str() if Path(value).is_absolute() and before.is_absolute() and not Path(value).exists():
+            case str() if Path(value).is_absolute() and not Path(value).exists():
                 moved = now / os.path.relpath(value, before)
                 return str(moved) if moved.exists() else value
         return value

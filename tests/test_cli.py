@@ -103,6 +103,7 @@ def test_every_command_has_help(graphmi, command):
 
 def test_help_of_train_lists_our_classes_and_not_all_of_torch(graphmi):
     _, out, _ = graphmi("train", "--help")
+    assert graphmi("train", "mf", "-h")[1] == out
     assert "InterestGCN" in out
     assert "--trainer.learning_rate" in out
     assert "torch.nn.Linear" not in out
@@ -660,15 +661,21 @@ def test_refit_takes_the_data_of_the_run_and_names_the_folder_after_it(graphmi, 
     table = tmp_path / "clicks.csv"
     rows = [f"{user},{item}" for user in range(12) for item in range(user, user + 5)]
     table.write_text("\n".join(["user_id,item_id", *rows]))
-    assert graphmi("train", "popularity", "--data", table, "--replicates", "0", "--out", tmp_path / "run")[0] == 0
-    with monkeypatch.context() as patch:
-        patch.chdir(tmp_path / "run")
-        assert graphmi("refit", ".")[::2] == (0, "")
-    assert (tmp_path / "run-refit" / "result.json").is_file()
+    words = ["--replicates", "0", "--seed", "3", "--out", tmp_path / "run"]
+    assert graphmi("train", "popularity", "--data", table, *words)[0] == 0
+    (tmp_path / "run" / "below").mkdir()
+    for folder, words in (("run", ["."]), ("run/below", ["..", "--all", "--seed", "0"]), (".", ["run-refit", "--all"])):
+        with monkeypatch.context() as patch:
+            patch.chdir(tmp_path / folder)
+            assert graphmi("refit", *words)[::2] == (0, "")
+    seeds = {name: result(tmp_path / name)["seed"] for name in ("run-refit", "run-all", "run-refit-all")}
+    assert seeds == {"run-refit": 3, "run-all": 0, "run-refit-all": 3}
     table.write_text("\n".join(["user_id,item_id", *rows, "0,19"]))
     status, _, err = graphmi("refit", tmp_path / "run", "--out", tmp_path / "other")
     assert (status, "is not what the run in" in err) == (1, True)
     assert not (tmp_path / "other").exists()
+    status, _, err = graphmi("refit", tmp_path / "run")
+    assert (status, f"'{tmp_path / 'run-refit'}' is not empty" in err) == (1, True)  # known before data is read
 
 
 def test_refit_of_what_has_no_epochs_or_has_not_ended(graphmi, trained, tmp_path, monkeypatch):
@@ -751,10 +758,19 @@ def test_a_loss_that_breaks_is_named(graphmi, tmp_path):
 
 def test_without_a_folder_a_run_gets_a_free_one(graphmi, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("bam", "bam-2"):
+    for name in ("bam", "bam-2", "bam-3"):
         status, _, err = graphmi("train", "bam", *QUICK)
         assert (status, err) == (0, "")
         assert (tmp_path / "runs" / name / "result.json").exists()
+    assert graphmi("train", "--model", "Popularity", "--data", WORLD)[::2] == (0, "")
+    assert (tmp_path / "runs" / "run" / "result.json").exists()
+
+
+def test_where_no_folder_can_be_there_is_no_search_for_a_free_one(graphmi, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").symlink_to("gone")
+    status, _, err = graphmi("train", "popularity", "--data", WORLD)
+    assert (status, err.count("\n"), "'runs'" in err) == (1, 1, True)
 
 
 def test_a_backbone_under_a_preset_stays_in_the_run_folder(graphmi, trained):
@@ -784,6 +800,9 @@ def test_a_backbone_under_a_preset_stays_in_the_run_folder(graphmi, trained):
         ("train bam DATA OUT --backbone mnd", 2, "no backbone is named 'mnd' (did you mean mind?)"),
         ("train DATA OUT --backbone mind", 2, "'--backbone mind' goes under a preset"),
         ("train mf DATA --resume", 2, "'--out' is missing"),
+        ("train mf DATA --out", 2, "argument --out: expected one argument"),
+        ("train mf DATA OUT --resum", 2, "there is no option '--resum' (did you mean --resume"),
+        ("train", 2, "name a preset ("),
         ("train mf OUT", 2, "'--data' is missing"),
         (
             "train mf DATA OUT --trainer.epoch 3",
@@ -1028,7 +1047,7 @@ def test_data_that_has_moved_is_named(graphmi, tmp_path):
     assert (status, "is not what the run in" in err) == (1, True)
 
 
-def test_files_that_have_moved_with_the_data_are_found(graphmi, tmp_path):
+def test_files_that_have_moved_with_the_data_are_found(graphmi, tmp_path, monkeypatch):
     old, new, run = tmp_path / "old", tmp_path / "elsewhere" / "new", tmp_path / "run"
     (old / "parts").mkdir(parents=True)
     log = [f"{user},{(user + step) % 8}" for step in range(5) for user in range(10)]
@@ -1038,10 +1057,14 @@ def test_files_that_have_moved_with_the_data_are_found(graphmi, tmp_path):
     table = [f"{item},{'ab'[item % 2]},title {item}" for item in range(8)]
     (old / "items.csv").write_text("\n".join(["item_id,category,title", *table]))
     words = ["--data", old / "log.csv", "--columns.attributes", old / "items.csv", "--replicates", "0", "--out", run]
+    words += ["--columns.user", "user_id"]
     split = [word for name in ("train", "valid", "test") for word in (f"--split.{name}", old / "parts" / f"{name}.csv")]
     assert graphmi("train", "popularity", *words, "--split", "GivenSplit", *split)[::2] == (0, "")
     new.parent.mkdir()
     old.rename(new)
+    old.mkdir()
+    monkeypatch.chdir(old)
+    (new / "user_id").touch()  # the column is no file that has moved
     assert graphmi("evaluate", run, "--data", new / "log.csv")[::2] == (0, "")
     assert result(run, "evaluation-test.json")["metrics"] == result(run)["metrics"]
     assert "title 3" in graphmi("recommend", run, "--user", "4", "--data", new / "log.csv")[1]

@@ -119,7 +119,7 @@ def show_help(option: str | None, name: str | None) -> None:
 
 def help_asked(arguments: Sequence[str]) -> tuple[str, str | None] | None:
     """Return option and class of a word such as ``--loss.readout.help`` and what follows; ``None`` if there is none."""
-    for word, following in zip(arguments, [*arguments[1:], "-"], strict=True):
+    for word, following in zip(arguments, [*arguments, "-"][1:], strict=True):
         if found := re.fullmatch(r"(--\w[\w.]*)\.help(?:=(.*))?", word):
             return found[1], found[2] or (None if following.startswith("-") else following)
     return None

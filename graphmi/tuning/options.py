@@ -56,7 +56,7 @@ def with_options(values: Mapping[str, Any], options: Mapping[str, Any]) -> dict[
 
 def difference(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> str | None:
     """Return the name of the first option in which two configurations differ; ``None`` where they are the same."""
-    for name in [*before, *(name for name in now if name not in before)]:
+    for name in {**before, **now}:
         path, (old, new) = f"{prefix}{name}", (before.get(name), now.get(name))
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             if found := difference(old, new, prefix if name == "init_args" else f"{path}."):

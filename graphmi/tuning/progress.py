@@ -29,7 +29,7 @@ class SearchProgress(ShownBars):
     def begin(self, trials: int) -> None:
         """Show that so many trials have begun before."""
         self._bars.update(self._trials, completed=trials)
-        self._bars.reset(self._epochs, total=None, text="")
+        self._bars.reset(self._epochs, text="")
 
     def epoch(self, epoch: int, epochs: int, value: float) -> None:
         """Show that a trial was validated after an epoch."""

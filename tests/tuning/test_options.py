@@ -27,6 +27,7 @@ def values():
     ("name", "expected"),
     [
         ("trainer.epochs", 5),
+        ("trainer", {"epochs": 5}),
         ("model.dim", 8),
         ("model", "Model"),
         ("loss.readout", "First"),
@@ -51,6 +52,7 @@ def test_a_class_takes_its_own_options_and_drops_those_of_the_other():
     assert changed["loss"]["init_args"]["readout"] == {"class_path": "Second", "init_args": {"alpha": 0.1}}
     same = with_options(values(), {"loss.readout": "First"})
     assert get_option(same, "loss.readout.temperature") == 2.0
+    assert get_option(with_options(values(), {"loss.readout": None}), "loss.readout") is None
 
 
 @pytest.mark.parametrize(
@@ -59,6 +61,8 @@ def test_a_class_takes_its_own_options_and_drops_those_of_the_other():
         ("trainer.epoch", "did you mean epochs"),
         ("loss.regularizers.Nrm.weight", "did you mean Norm"),
         ("trainer.epochs.of", "it has none"),
+        ("trainer.epochs.of.it", "it has none"),
+        ("loss.regularizers.Spread.regularizer.power", "it has none"),
         ("modle.dim", "did you mean model"),
     ],
 )
@@ -85,6 +89,8 @@ def test_a_class_that_is_there_twice_has_no_name_of_its_own():
         ({"seed": 1}, "seed"),
         ({"columns": {"num_users": "80"}}, None),  # once it was a number
         ({"columns": {"num_users": "90"}}, "columns.num_users"),
+        ({"trainer": {"epochs": "5"}}, "trainer.epochs"),
+        ({"seed": 1, "columns": {}, "trainer": {"patience": 2, "epochs": 6}}, "trainer.epochs"),  # as they stood before
     ],
 )
 def test_the_first_option_that_differs_is_named(now, name):

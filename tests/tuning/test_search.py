@@ -496,6 +496,52 @@ def test_what_was_killed_and_tried_again_is_no_failure_on_the_page():
     assert "1 trials complete, 0 ended early, 1 failed" in page(study, "ndcg@20", {})
 
 
+def studied(*values, directions=("maximize",), params=RATE):
+    """Return a study named in brackets, of complete trials with these values and learning rates that grow."""
+    study = optuna.create_study(study_name="<b>", directions=directions)
+    for number, found in enumerate(values):
+        drawn = dict.fromkeys(params, 10.0 ** (number - 4))
+        reported = {1: found} if len(directions) == 1 else {}
+        study.add_trial(
+            optuna.trial.create_trial(
+                params=drawn, distributions=params, values=[found, 1.0][: len(directions)], intermediate_values=reported
+            )
+        )
+    return study
+
+
+@pytest.mark.parametrize(
+    ("study", "figures"),
+    [
+        (studied(0.1, 0.3, 0.2), ["Course", "What mattered", "Option by option", "Epoch by epoch"]),
+        (
+            studied(0.1, 0.3, 0.2, directions=("maximize", "minimize")),
+            ["Accuracy and spread", "Course", "What mattered", "Option by option"],
+        ),
+        (studied(0.1), ["Course", "Epoch by epoch"]),
+        (studied(0.2, 0.2), ["Course", "Epoch by epoch"]),  # nothing mattered
+        (studied(0.1, 0.2, params={}), ["Course", "Epoch by epoch"]),
+        (studied(), []),
+    ],
+)
+def test_the_page_shows_what_the_trials_are_enough_for(study, figures):
+    text = page(study, "n<20", {"a<b": "c<d"}, "Tested <so>.")
+    assert re.findall("<h2>(.*?)</h2>", text) == ["Best options", *figures]
+    assert text.count("plotly.js v") == bool(figures), "the library is in the page, once"
+    shown = text[text.index("<title>") : text.index("</table>")]
+    assert all(told in shown for told in ("<title>&lt;b&gt;</title>", "n&lt;20. Tested &lt;so&gt;.", "<td>a&lt;b</td>"))
+    assert "<td>c&lt;d</td>" in shown
+    assert "Optimization History Plot" not in text, "the headings are the titles"
+
+
+def test_what_mattered_to_two_objectives_mattered_to_the_metric(monkeypatch):
+    weighed = Mock(return_value=Mock(to_html=Mock(return_value="")))
+    monkeypatch.setattr("graphmi.tuning.page.visualization.plot_param_importances", weighed)
+    study = studied(0.1, 0.3, directions=("maximize", "minimize"))
+    page(study, "ndcg@20", {})
+    assert [weighed.call_args.kwargs["target"](trial) for trial in study.trials] == [-0.1, -0.3]  # low is good
+
+
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
@@ -519,3 +565,36 @@ def test_every_trial_has_a_line(terminal):
         f"ended early  {best}",
         f"failed: MemoryError: no room  {best}",
     ]
+
+
+def test_a_line_tells_all_values_and_options_and_what_is_not_known():
+    study, text = studied(0.125, directions=("maximize", "minimize"), params={}), io.StringIO()
+    values = {"model.embedding_dim": 64, "loss.objective": "[b]", "trainer.learning_rate": 0.00123456}
+    ranges = {name: CategoricalDistribution([value]) for name, value in values.items()}
+    for state, error in ((TrialState.COMPLETE, {}), (TrialState.FAIL, {}), (TrialState.FAIL, {"error": "[/b]"})):
+        found = [0.25, 2.0] if state == TrialState.COMPLETE else None
+        study.add_trial(optuna.trial.create_trial(state=state, params=values, distributions=ranges, values=found,
+                                                  user_attrs=error))  # fmt: skip
+    with SearchProgress(3, "ndcg@20", console=Console(file=text)) as shown:
+        for trial in study.trials[1:]:
+            shown.end(trial, None)
+    told = ("0.2500  2.0000", "failed: unknown", "failed: [/b]")
+    options = "embedding_dim 64, objective [b], learning_rate 0.00123"
+    assert text.getvalue() == "".join(f"trial {number}: {one}  {options}\n" for number, one in enumerate(told, 1))
+
+
+def test_bars_show_trials_and_the_epochs_of_the_one_that_runs():
+    def last(*calls, enabled=True):
+        text = io.StringIO()
+        console = Console(file=text, force_terminal=True, width=120)
+        with SearchProgress(3, "ndcg@20", enabled=enabled, console=console) as shown:
+            for name, *given in calls:
+                getattr(shown, name)(*given)
+        return text.getvalue().rpartition("trials")[2]
+
+    seen = last(("begin", 1), ("epoch", 2, 5, 0.25))
+    assert re.search(r"1/3.*\n.*2/5.*ndcg@20 0\.2500", seen)
+    seen = last(("epoch", 2, 5, 0.25), ("begin", 2))
+    assert re.search(r"2/3.*\n.*0/5", seen)
+    assert "ndcg" not in seen
+    assert last(("begin", 1), enabled=False) == ""
