@@ -7,7 +7,7 @@ from torch import nn
 
 from graphmi.data import Dataset
 from graphmi.losses import Loss
-from graphmi.nn import Cosine, NegativeDistance, Readout
+from graphmi.nn import Cosine, NegativeDistance
 
 __all__ = ["check_known_users", "tell_once", "tell_what_is_served"]
 
@@ -21,7 +21,7 @@ def tell_once(sentence: str) -> None:
 def tell_what_is_served(model: nn.Module, loss: Loss) -> None:
     """Say it where a loss ranks by something else than the inner products by which lists are made."""
     for part in loss.modules():
-        score = type(part.similarity) if isinstance(part, Readout) and hasattr(part, "similarity") else None
+        score = type(getattr(part, "similarity", None))
         if score in (Cosine, NegativeDistance) and not getattr(model, "normalize", True):
             tell_once(
                 f"the loss scores by {score.__name__}, and lists are made by inner products, which rank alike for "

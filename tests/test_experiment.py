@@ -1,14 +1,18 @@
 """What an experiment asks of validation, beside what the evaluator says of all users."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from graphmi.config import experiment
-from graphmi.data import Interactions, to_graph
+from graphmi.data import HeldOutUsers, Interactions, to_graph
 from graphmi.evaluator import Evaluator
 from graphmi.experiment import Experiment, Fitted
+from graphmi.losses import BPRLoss, MultiInterestLoss
 from graphmi.models import EASE, Popularity
-from graphmi.remarks import tell_once
+from graphmi.nn import Cosine, SelectReadout
+from graphmi.remarks import check_known_users, tell_once, tell_what_is_served
 from graphmi.run import RunFolder
 
 
@@ -102,6 +106,7 @@ def test_refit_trains_all_epochs_on_pairs_of_validation(tmp_path):
         ("mtmi", {}, 0),
         ("mtmi", {"model__normalize": False}, 1),
         ("lightgcn", {"loss__readout__similarity": "Cosine"}, 1),
+        ("lightgcn", {"loss__readout__similarity": "NegativeDistance"}, 1),
         ("lightgcn", {"loss__readout__similarity": "Cosine", "model__normalize": True}, 0),
     ],
 )
@@ -115,5 +120,22 @@ def test_a_loss_by_other_scores_than_those_of_lists_is_told(capsys, preset, opti
         trainer__progress=False,
         **options,
     )
-    one.fit(one.dataset())
+    dataset = one.dataset()
+    tell_what_is_served(one.build(dataset), one.loss)
     assert capsys.readouterr().err.count("lists are made by inner products") == said
+    one.fit(dataset)
+    assert "lists are made by inner products" not in capsys.readouterr().err  # once is enough
+
+
+def test_a_model_that_cannot_normalize_is_not_told_to(capsys):
+    tell_once.cache_clear()
+    tell_what_is_served(torch.nn.Linear(2, 2), MultiInterestLoss(SelectReadout(similarity=Cosine()), BPRLoss()))
+    assert capsys.readouterr().err == ""
+
+
+def test_a_test_needs_one_user_of_training_if_any():
+    dataset = Experiment(data="planted:num_users=30", model=Popularity, split=HeldOutUsers()).dataset()
+    with pytest.raises(ValueError, match="no user of the test is in the training graph"):
+        check_known_users(dataset)
+    check_known_users(replace(dataset, test=dataset.test.take(torch.arange(0))))
+    check_known_users(replace(dataset, train=dataset.train.followed_by(dataset.test.take(torch.arange(1)))))

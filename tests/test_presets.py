@@ -1,6 +1,7 @@
 """Presets say what they are, and each trains, repeats itself from its own configuration, and can be changed."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from graphmi.result import save_run
 from graphmi.run import RunFolder
 from graphmi.typing import Batch
 from graphmi.usage import UsageError
+from graphmi.words import words_of
 
 DATA = "planted:num_users=40,num_items=60,interactions_per_user=8"
 
@@ -173,12 +175,28 @@ def test_options_are_sequences_paths_and_numbers_of_numpy_too(tmp_path):
         experiment("mf", DATA, model=InterestGCN)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("loss__objective__temperature", 0.5, ["--loss.objective.temperature=0.5"]),
+        ("split__ratios", (0.8, 0.1, 0.1), ["--split.ratios=[0.8, 0.1, 0.1]"]),
+        ("columns", {"attributes": Path("a.csv")}, ['--columns={"attributes": "a.csv"}']),
+        ("model__num_neighbors", [range(2), np.float32(0.5)], ["--model.num_neighbors=[[0, 1], 0.5]"]),
+        ("k", torch.tensor([5, 20]), ["--k", "5", "20"]),
+        ("loss__weighting", None, ["--loss.weighting=null"]),
+    ],
+)
+def test_options_become_words(name, value, words):
+    assert words_of(name, value) == words
+
+
 def test_a_configuration_is_run_into_a_whole_run_folder(tmp_path):
     config = preset_config("mf", DATA, trainer__epochs=1, trainer__accelerator="cpu", replicates=0)
     trained = config.run(RunFolder(tmp_path / "run"))
     run = restore(RunFolder(tmp_path / "run"))
     torch.testing.assert_close(run.model.state_dict(), trained.model.state_dict())
     assert run.folder.read_result()["metrics"] == trained.test.metrics
+    assert run.folder.read_result()["config"] == config.to_dict()
     assert run.folder.read_config() == config.text()
     with pytest.raises(FileExistsError, match="not empty"):
         config.run(run.folder)
@@ -189,6 +207,18 @@ def test_what_cannot_be_trained_leaves_its_folder_free(tmp_path):
     with pytest.raises(ValueError, match="'optimizer' fails"):
         preset_config("mf", DATA, trainer__optimizer="torch.optim.LBFGS", **words).run(RunFolder(tmp_path / "run"))
     assert not list(tmp_path.iterdir())
+
+
+def test_what_fails_after_an_epoch_can_go_on(tmp_path, monkeypatch):
+    def train(self, dataset, folder):
+        folder.write_state({})
+        raise ValueError("late")
+
+    monkeypatch.setattr(Experiment, "train", train)
+    config = preset_config("mf", DATA)
+    with pytest.raises(ValueError, match="late"):
+        config.run(RunFolder(tmp_path / "run"))
+    assert RunFolder(tmp_path / "run").read_config() == config.text()
 
 
 def test_the_seed_decides_everything_and_nothing_else_does():

@@ -36,10 +36,16 @@ def test_metrics_have_the_columns_of_all_rows(folder):
 
 
 def test_result_is_strict_json(folder):
-    folder.write_result({"a": torch.tensor([1.5, math.nan]), "b": (1, "x"), "c": {"d": math.inf}, "e": None})
+    folder.write_result(
+        {"a": torch.tensor([1.5, math.nan]), "b": (1, "x", -math.inf), "c": {"d": math.inf}, "e": [{"f": math.nan}]}
+    )
     text = (folder.path / "result.json").read_text()
     assert "NaN" not in text
-    assert json.loads(text) == folder.read_result() == {"a": [1.5, None], "b": [1, "x"], "c": {"d": None}, "e": None}
+    assert (
+        json.loads(text)
+        == folder.read_result()
+        == {"a": [1.5, None], "b": [1, "x", None], "c": {"d": None}, "e": [{"f": None}]}
+    )
 
 
 def test_tensors_come_back_even_when_they_share_memory(folder):

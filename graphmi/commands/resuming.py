@@ -85,5 +85,5 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in values.items():
         path = prefix if name == "init_args" else f"{prefix}.{name}".lstrip(".")
-        flat |= _flat(value, path) if isinstance(value, dict) and value else {path: value}
+        flat |= _flat(value, path) if isinstance(value, dict) else {path: value}
     return flat
