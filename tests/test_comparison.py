@@ -11,7 +11,17 @@ from scipy import stats
 from graphmi import cli
 from graphmi.commands.comparing import Row
 from graphmi.commands.paper_table import without_shared_end
-from graphmi.comparison import Model, by_seed, check_comparable, choose_metric, models_of, named
+from graphmi.comparison import (
+    Model,
+    by_seed,
+    check_comparable,
+    choose_metric,
+    models_of,
+    named,
+    shared_interests,
+    shared_lists,
+    shared_metrics,
+)
 from graphmi.estimates import mean_interval, paired, paired_spreads, seed_interval
 from graphmi.metrics import Interval, PairedResult, holm, paired_spread
 from graphmi.report.summary import Summary
@@ -121,13 +131,13 @@ def test_what_is_said_of_a_configuration_makes_no_other_model_but_epochs_do(runs
     assert len(by_seed(named([other, RunFolder(runs["k1/seeds/11"])]))) == 2
 
 
-def test_several_models_of_one_folder_have_names_of_their_own(runs, tmp_path):
+def test_several_models_of_one_folder_have_names_of_their_own(runs, tmp_path, monkeypatch):
     for name, source in (("0", "k1/seeds/0"), ("11", "k2/seeds/11")):
         shutil.copytree(runs[source], tmp_path / name)
-    assert [model.name for model in by_seed(named([RunFolder(tmp_path / "0"), RunFolder(tmp_path / "11")]))] == [
-        "0",
-        "11",
-    ]
+    monkeypatch.chdir(tmp_path / "0")
+    for folder in (tmp_path / "0", "."):
+        models = by_seed(named([RunFolder(folder), RunFolder(tmp_path / "11")]))
+        assert [model.name for model in models] == ["0", "11"]
 
 
 @pytest.mark.parametrize(
@@ -135,12 +145,32 @@ def test_several_models_of_one_folder_have_names_of_their_own(runs, tmp_path):
     [
         *[("one-seed0", "one"), ("one_Seed_0", "one"), ("one 0", "one"), ("one10", "one10"), ("one-v1.0", "one-v1.0")],
         ("mine/trial-13-seed0", "mine"),  # the best of a search
+        ("mine/trial-1b-seed0", "trial-1b"),
         ("one-seed0-refit", "one"),
+        ("mine/0", "mine"),
+        ("mine/seed-0", "mine"),
     ],
 )
-def test_a_model_is_named_after_a_folder_without_its_seed(runs, tmp_path, folder, name):
-    copied = RunFolder(shutil.copytree(runs["k1/seeds/0"], tmp_path / folder))
-    assert [model.name for model in by_seed(named([copied]))] == [name]
+def test_a_model_is_named_after_a_folder_without_its_seed(tmp_path, folder, name):
+    run = RunFolder(tmp_path / folder)
+    run.write_result({"seed": 0, "config": {}})
+    assert [model.name for model in by_seed(named([run]))] == [name]
+
+
+def test_runs_share_what_all_of_them_know(tmp_path):
+    one, other = RunFolder(tmp_path / "one"), RunFolder(tmp_path / "other")
+    for folder, metrics, lists, interests in (
+        (one, ["ndcg@5", "mrr@5"], ["novelty@5", "gini@15", "gini@5"], ["cosine", "dead"]),
+        (other, ["mrr@5", "mrr@9"], ["gini@5", "gini@15", "entropy@5"], ["dead"]),
+    ):
+        parts = {"metrics": metrics, "lists": lists, "interests": interests}
+        folder.write_result({part: dict.fromkeys(names, 0.5) for part, names in parts.items()})
+    runs = named([one, other])
+    assert (shared_metrics(runs), shared_lists(runs, "mrr@5"), shared_interests(runs)) == (
+        ["mrr@5"],
+        ["gini@5"],
+        ["dead"],
+    )
 
 
 def test_runs_that_do_not_mean_the_same_are_refused(runs, tmp_path):
@@ -157,8 +187,9 @@ def test_runs_that_do_not_mean_the_same_are_refused(runs, tmp_path):
     other.write_result(result)
     check_comparable(named((one, other)))
     other.write_tensors("per_user", {**tensors, "user": tensors["user"] + 1})
-    with pytest.raises(ValueError, match="they evaluated different users"):
-        check_comparable(named((one, other)))
+    for compared in ((one, other), (one, one, other)):
+        with pytest.raises(ValueError, match="they evaluated different users"):
+            check_comparable(named(compared))
 
 
 def test_the_first_run_says_by_which_metric_all_are_compared(runs, tmp_path):
