@@ -14,9 +14,7 @@ class Help(DefaultHelpFormatter):
     def _expand_help(self, action: Action) -> str:
         text = plain(super()._expand_help(action))
         text = re.sub(r"\{'class_path': '[\w.]+?(\w+)'\}", r"\1", text)
-        return re.sub(
-            r", known subclasses: (.*)\)$", lambda found: _own_classes(found[1], action.dest), text, flags=re.S
-        )
+        return re.sub(r", known subclasses: (.*)\)$", lambda found: _own_classes(found[1], action.dest), text)
 
 
 def plain(text: str) -> str:

@@ -107,6 +107,12 @@ def test_help_of_train_lists_our_classes_and_not_all_of_torch(graphmi):
     assert "InterestGCN" in out
     assert "--trainer.learning_rate" in out
     assert "torch.nn.Linear" not in out
+    words = " ".join(out.split())
+    assert "default: LeaveOneOut)" in words
+    assert "null; AllItemsSampler, InBatchSampler, " in words
+    assert "MultiInterestConv" not in words[words.index("--model MODEL") : words.index("--sampler.help")]
+    assert "Popularity or another class)" in words
+    assert "; or another class)" not in words
     assert len(out.splitlines()) < 250
 
 

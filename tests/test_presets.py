@@ -102,7 +102,7 @@ def test_nested_options_of_a_preset_can_be_changed():
 def test_replaced_parts_are_told_beside_what_a_preset_says_of_its_own():
     own = preset_config("lightgcn", "planted").to_dict()
     for options, parts in (
-        ({"model__num_interests": 2, "sampler": "UniformSampler"}, None),
+        ({"model__num_interests": 2, "model__num_neighbors": [5], "sampler": "UniformSampler"}, None),
         ({"model": "SeparateInterestGCN"}, "model SeparateInterestGCN"),
         ({"model": "SequenceModel", "model__extractor": "SelfAttentiveExtractor"}, "model SequenceModel"),
         ({"sampler": "InBatchSampler"}, "sampler InBatchSampler"),
@@ -171,8 +171,9 @@ def test_options_are_sequences_paths_and_numbers_of_numpy_too(tmp_path):
         assert one.data == str(tmp_path / "data.csv")
     assert list(experiment("mf", DATA, k=20).k) == [20]
     assert list(read_config(preset_text("mf"), "k: 20", arguments=["--data", DATA]).experiment().k) == [20]
-    with pytest.raises(UsageError, match=r"cannot be <class 'graphmi.models\..*'>: give text, .* of a class, its name"):
-        experiment("mf", DATA, model=InterestGCN)
+    for one in (InterestGCN, torch.Tensor):
+        with pytest.raises(UsageError, match=r"cannot be <class '.*'>: give text, .* of a class, its name"):
+            experiment("mf", DATA, model=one)
 
 
 @pytest.mark.parametrize(
