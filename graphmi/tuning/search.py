@@ -144,8 +144,7 @@ class Search:
         Raises:
             UsageError: If they do not go together.
         """
-        text = yaml.safe_dump(with_options(self.values, params), sort_keys=False)
-        return read_config(text, parser=self._parser)
+        return read_config(yaml.safe_dump(with_options(self.values, params)), parser=self._parser)
 
     def _one(self, begun: int, shown: SearchProgress, until: float | None) -> FrozenTrial:
         """Run one trial after those that have begun, and return it."""
@@ -215,5 +214,5 @@ def _contains(distribution: BaseDistribution, value: object) -> bool:
     """Tell whether a value lies in the range of a distribution."""
     try:
         return bool(distribution._contains(distribution.to_internal_repr(value)))
-    except (ValueError, TypeError):
+    except ValueError:
         return False

@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from graphmi.config import preset_texts, read_config
-from graphmi.data import DataError, Dataset
+from graphmi.data import DataError, Dataset, DiversityGroups
 from graphmi.experiment import Experiment, Fitted
 from graphmi.history import History
 from graphmi.run import RunFolder
@@ -65,6 +65,7 @@ def test_the_first_trial_has_the_values_of_the_configuration(tmp_path, measured)
     assert {trial.user_attrs["process"] for trial in search.study.trials} == {os.getpid()}
     best = max(search.study.trials, key=lambda trial: trial.value)
     assert search.best_trial.number == best.number
+    assert best.user_attrs.items() >= {"best_epoch": 2, "ndcg@20": best.value, "recall@20": 0.5, "seconds": 0.0}.items()
     assert best.value == pytest.approx(1 - abs(math.log10(best.params["trainer.learning_rate"]) + 2))
 
 
@@ -72,6 +73,8 @@ def test_values_of_the_configuration_outside_of_their_ranges_are_not_tried(tmp_p
     space = {
         "trainer.learning_rate": FloatDistribution(0.01, 0.1),
         "trainer.epochs": IntDistribution(1, 5),
+        "trainer.gradient_clip": FloatDistribution(0.5, 5.0),  # null at first
+        "model.num_neighbors": IntDistribution(1, 5),  # null, too
         "model.embedding_dim": CategoricalDistribution([8, 16]),
     }
     search = Search(config(), space, tmp_path / "s")
@@ -173,6 +176,11 @@ def test_trials_of_killed_processes_are_tried_again_and_others_left_alone(tmp_pa
     search.run(trials=3, progress=False)  # the one of the killed process, and two that others work on
     assert search.study.trials[3].params == search.study.trials[0].params
     assert len(measured) == 1
+    trial = search.study.ask(search.space)
+    mark(trial)
+    trial.set_user_attr("process", dead.pid)
+    search.run(trials=4, progress=False)
+    assert [trial.state for trial in search.study.trials[4:]] == [TrialState.FAIL, TrialState.COMPLETE]
 
 
 def test_on_windows_no_other_process_is_asked_whether_it_runs(tmp_path, measured, monkeypatch):
@@ -213,16 +221,18 @@ def test_a_failure_is_recorded_and_passed_over_and_three_in_a_row_end_the_search
     def fit(self, dataset, **options):
         calls.append(1)
         if len(calls) in (2, 4, 5, 6):
-            raise torch.OutOfMemoryError("not enough memory\nand a second line")
+            if len(calls) == 5:
+                search.study.ask()  # of another process
+            raise torch.OutOfMemoryError(f"not enough memory ({len(calls)})\nand a second line")
         return good(self, dataset, **options)
 
     monkeypatch.setattr(Experiment, "fit", fit)
     search = Search(config(), RATE, tmp_path / "s")
     search.run(trials=3, progress=False)
     assert search.study.trials[1].state == TrialState.FAIL
-    assert search.study.trials[1].user_attrs["error"] == "OutOfMemoryError: not enough memory"
+    assert search.study.trials[1].user_attrs["error"] == "OutOfMemoryError: not enough memory (2)"
     assert search.best_trial is not None
-    with pytest.raises(ValueError, match="last 3 trials failed, the latest with: OutOfMemoryError"):
+    with pytest.raises(ValueError, match=r"last 3 trials failed, the latest with: OutOfMemoryError: .* \(6\)"):
         search.run(trials=20, progress=False)
     assert len(calls) == 6
 
@@ -267,7 +277,7 @@ def test_what_cannot_be_searched_is_refused(tmp_path):
         write_best(Search(config(), RATE, tmp_path / "s"))
 
 
-def test_groups_that_cannot_be_leave_no_search_behind(tmp_path):
+def test_groups_that_cannot_be_leave_no_search_behind(tmp_path, monkeypatch):
     clicks = tmp_path / "clicks.csv"
     clicks.write_text(
         "user_id,item_id\n" + "".join(f"{user},{user + step}\n" for user in range(9) for step in range(4))
@@ -280,6 +290,8 @@ def test_groups_that_cannot_be_leave_no_search_behind(tmp_path):
             with pytest.raises(DataError, match="categories"):
                 Search(without, RATE, tmp_path / "s")
     assert list(tmp_path.iterdir()) == [clicks]
+    monkeypatch.setattr(DiversityGroups, "values", lambda self, train: torch.tensor([1.0] + [math.nan] * 79))
+    Search(config(), RATE, tmp_path / "s", spread=True)  # one user has a group
 
 
 def test_processes_of_torchrun_are_no_processes_of_a_search(tmp_path, monkeypatch):
@@ -355,6 +367,7 @@ def test_a_database_keeps_trials_too(tmp_path, measured):
     Search(config(), RATE, tmp_path / "s", storage=url).run(trials=2, progress=False)
     again = Search(config(), RATE, tmp_path / "s", storage=url)
     assert len(again.study.trials) == 2
+    assert not Search(config(), RATE, tmp_path / "other", storage=url).study.trials  # searches have names
 
 
 def test_two_objectives_the_test_unseen_and_what_follows(tmp_path, monkeypatch, capsys):
@@ -393,7 +406,9 @@ def test_two_objectives_the_test_unseen_and_what_follows(tmp_path, monkeypatch, 
     assert "Accuracy and spread" in text
     assert "with seeds 1, 2, which the search did not use" in text
     assert 'src="http' not in text
-    assert "recall@20" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "recall@20" in shown
+    assert "mrr@20" not in shown
     finish(search, seeds=2)
     assert [run.stat().st_mtime_ns for run in runs] == times, "nothing is trained twice"
 
