@@ -138,3 +138,9 @@ def test_what_is_no_storage_is_named(name, monkeypatch, tmp_path):
     with pytest.raises(ValueError, match=rf"^the storage '{name}' cannot be opened \(.*\): name the URL"):
         open_storage(name)
     assert (tmp_path / "plain.csv").read_text() == "a,b\n1,2\n"
+
+
+def test_a_journal_that_cannot_be_written_is_told_as_the_system_tells_it(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(FileExistsError):
+        open_storage(str(tmp_path / "file" / "journal.log"))
