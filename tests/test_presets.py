@@ -237,6 +237,25 @@ def test_the_seed_decides_everything_and_nothing_else_does():
     assert torch.equal(one.model.embedding.weight, again.model.embedding.weight)
 
 
+def test_parameters_of_a_loss_are_those_of_the_seed(tmp_path, monkeypatch):
+    (tmp_path / "own_loss_with_a_scale.py").write_text(
+        "import torch\n"
+        "from graphmi.losses import BPRLoss\n"
+        "class Scaled(BPRLoss):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.scale = torch.nn.Parameter(torch.rand(1))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def scale(seed, before):
+        torch.manual_seed(before)
+        return make("mf", loss__objective="own_loss_with_a_scale.Scaled", seed=seed).loss.objective.scale
+
+    assert torch.equal(scale(3, 1), scale(3, 2))
+    assert not torch.equal(scale(3, 1), scale(4, 1))
+
+
 def test_short_names_are_ours_although_others_have_them_too():
     import torch_geometric.nn.models.lightgcn as others
 
