@@ -223,12 +223,12 @@ class Recommender:
     def _of_histories(self, items: list[Tensor]) -> list[list[Recommendation]]:
         model, everyone = self._asked, torch.arange(len(items))
         histories = Histories.of(items).to(self.device)
-        most = max([1, *map(len, items)])
-        if isinstance(model, FoldsIn):  # it knows how much of a history it reads
-            out = model.fold_in(*histories.read(everyone, most))
-        elif isinstance(model, HistoryReader):
-            history, mask = histories.read(everyone, model.max_length)
-            out = model(Batch(torch.full((len(items),), -1, device=self.device), history=history, mask=mask))
+        with evaluating(model):  # another thread may train it meanwhile
+            if isinstance(model, FoldsIn):  # it knows how much of a history it reads
+                out = model.fold_in(*histories.read(everyone, max(map(len, items))))
+            elif isinstance(model, HistoryReader):
+                history, mask = histories.read(everyone, model.max_length)
+                out = model(Batch(torch.full((len(items),), -1, device=self.device), history=history, mask=mask))
         return self._lists(out, None if self.repeat else histories.rows(everyone))
 
     def _lists(self, out: Representations, known: tuple[Tensor, Tensor] | None) -> list[list[Recommendation]]:

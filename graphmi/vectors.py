@@ -66,7 +66,7 @@ def vectors(interactions: Interactions, model: nn.Module, on_users: Callable[[in
 
 
 def _table(name: str, vocabulary: Vocabulary, index: Tensor, vector: Tensor) -> pl.DataFrame:
-    kept = vector.float().cpu().contiguous().numpy()
+    kept = vector.float().cpu().numpy()
     return pl.DataFrame(
         {
             name: vocabulary.ids.gather(index.numpy()),

@@ -1,6 +1,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import Event
+from weakref import ref
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
-from graphmi.asking import evaluating, propagating_once, question
+from graphmi.asking import device_of, evaluating, propagating_once, question
 from graphmi.data import Histories, LeaveOneOut, planted
 from graphmi.evaluator import Evaluator
 from graphmi.explain import Explainer
@@ -81,19 +82,42 @@ def test_what_is_propagated_is_of_who_asks_and_gone_after_an_error():
     assert not now.equal(before)
 
 
+def test_a_model_that_was_asked_is_not_kept():
+    model = nn.Linear(2, 2)
+    with evaluating(model):
+        pass
+    asked = ref(model)
+    del model
+    assert asked() is None
+
+
+def test_a_model_is_where_its_parameters_or_buffers_are():
+    of_buffers, empty = nn.BatchNorm1d(3, affine=False, device="meta"), nn.Identity()
+    assert [device_of(model).type for model in (nn.Linear(2, 2), of_buffers, empty)] == ["cpu", "meta", "cpu"]
+
+
 @pytest.mark.parametrize(
-    "make", [InterestGCN, SeparateInterestGCN, lambda graph: SideBySide([Popularity(graph), InterestGCN(graph)])]
+    "make",
+    [
+        InterestGCN,
+        SeparateInterestGCN,
+        lambda graph: SideBySide([Popularity(graph), InterestGCN(graph)]),
+        lambda known: nn.ModuleList([InterestGCN(graph(70)), InterestGCN(known)]),
+    ],
 )
 def test_users_whom_a_graph_model_does_not_have_are_refused(make):
     model, device = make(graph(60)), torch.device("cpu")
     assert question(model, torch.tensor([59, 0]), None, device).user.tolist() == [59, 0]
     assert question(model, torch.tensor([], dtype=torch.int64), None, device).user.tolist() == []
-    with pytest.raises(ValueError, match="the model has 60 users and the data one with the number 61, counted from 0"):
-        question(model, torch.tensor([3, 61, 60]), None, device)
+    with pytest.raises(ValueError, match="the model has 60 users and the data one with the number 60, counted from 0"):
+        question(model, torch.tensor([3, 60, 59]), None, device)
 
 
 def test_models_without_users_of_their_own_are_asked_for_any():
-    assert question(Popularity(graph(60)), torch.tensor([99]), None, torch.device("cpu")).user.tolist() == [99]
+    without_number = nn.Identity()
+    without_number.num_users = None
+    for model in (Popularity(graph(60)), without_number):
+        assert question(model, torch.tensor([99]), None, torch.device("cpu")).user.tolist() == [99]
 
 
 @pytest.mark.parametrize(

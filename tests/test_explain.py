@@ -96,10 +96,10 @@ def assert_causes(causes, expected, limit=None):
 # --- what is recommended, by which interest
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_list_and_interests_equal_a_full_sort(dataset, name):
+@pytest.mark.parametrize(("name", "repeat"), [*((name, False) for name in MODELS), ("graph", True)])
+def test_list_and_interests_equal_a_full_sort(dataset, name, repeat):
     model = MODELS[name](dataset).eval()
-    explainer = Explainer(dataset, model)
+    explainer = Explainer(dataset, model, repeat=repeat)
     for row, told in enumerate(explainer(USERS, k=6, num_nearest=4)):
         user = int(USERS[row])
         assert told.user == user
@@ -110,7 +110,7 @@ def test_list_and_interests_equal_a_full_sort(dataset, name):
         if out.interest_mask is not None:
             by_interest[~out.interest_mask[row]] = -torch.inf
         score, interest = by_interest.max(0)
-        left = [item for item in range(dataset.num_items) if item not in told.history]
+        left = [item for item in range(dataset.num_items) if repeat or item not in told.history]
         best = sorted(left, key=lambda item: (-float(score[item]), item))[:6]
         assert [one.item for one in told.recommendations] == best
         assert [one.score for one in told.recommendations] == pytest.approx(score[best].tolist(), rel=1e-5)
@@ -273,6 +273,15 @@ def test_users_without_history_or_target(name):
     assert without_history.history == ()
     assert len(without_history.recommendations) == 8
     assert all(one.causes == () for one in without_history.interests)
+    for told in explanations:
+        assert sum(one.share for one in told.interests) == pytest.approx(1)
+
+
+def test_who_knows_all_items_is_recommended_none():
+    data = small_dataset([*((0, item) for item in range(8)), (1, 3), (1, 5)], targets=[9])
+    [told] = Explainer(data, graph_model(data))(torch.tensor([0]))
+    assert told.recommendations == ()
+    assert [one.share for one in told.interests] == [0, 0, 0]
 
 
 def test_batches_change_nothing_and_the_model_stays_in_training(dataset, monkeypatch):
@@ -287,7 +296,16 @@ def test_batches_change_nothing_and_the_model_stays_in_training(dataset, monkeyp
     for one, other in zip(together, explainer(users), strict=True):
         assert [r.item for r in one.recommendations] == [r.item for r in other.recommendations]
         assert [c.item for i in one.interests for c in i.causes] == [c.item for i in other.interests for c in i.causes]
+    monkeypatch.delattr(SequenceModel, "forward")
     assert explainer(users[:0]) == []
+
+
+def test_a_graph_model_propagates_once_to_answer_and_once_for_causes(dataset, monkeypatch):
+    propagate, times = InterestGCN.propagate, []
+    monkeypatch.setattr(graphmi.explain, "_USERS", 1)
+    monkeypatch.setattr(InterestGCN, "propagate", lambda self: times.append(self) or propagate(self))
+    assert len(Explainer(dataset, graph_model(dataset))(USERS)) == 3
+    assert len(times) == 2
 
 
 def test_validation_has_its_own_targets(dataset):
@@ -300,6 +318,8 @@ def test_arguments_out_of_range(dataset):
     explainer = Explainer(dataset, Popularity(dataset.graph()))
     with pytest.raises(ValueError, match=r"'users' must be in \[0, 30\) \(got 4 to 30\)"):
         explainer(torch.tensor([4, 30]))
+    with pytest.raises(ValueError, match=r"\(got -1 to 4\)"):
+        explainer(torch.tensor([4, -1]))
     for name, least in {"num_nearest": 1, "num_causes": 0}.items():
         with pytest.raises(ValueError, match=rf"'{name}' must be at least {least} \(got {least - 1}\)"):
             explainer(USERS, **{name: least - 1})

@@ -9,6 +9,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
+from torch import nn
 
 from graphmi import recommender as recommender_module
 from graphmi.config import experiment
@@ -17,7 +18,7 @@ from graphmi.models import InterestGCN, Popularity, SequenceModel
 from graphmi.nn.extract import DynamicRoutingExtractor
 from graphmi.recommender import Recommender
 from graphmi.retrieval import ExactIndex, FaissIndex, top_k
-from graphmi.typing import Batch
+from graphmi.typing import Batch, Representations
 
 K = 6
 
@@ -145,6 +146,19 @@ def test_variety_by_several_categories_is_the_greedy_loop(data, graph_model):
     assert [one.item for one in found] == expected
 
 
+@pytest.mark.parametrize(("only", "second"), [(19, 19), (20, 1)])
+def test_with_variety_ten_times_as_many_items_are_candidates(data, only, second):
+    """All items but one are of one category; the items come in their order."""
+
+    class InOrder(nn.Module):
+        def forward(self, batch):
+            return Representations(torch.ones(len(batch.user), 1, 1), -torch.arange(60.0).unsqueeze(1))
+
+    two = data.with_categories(data.items.ids, [str(item == only) for item in range(60)])
+    [found] = Recommender(two, InOrder(), 2, repeat=True, variety=100.0)(["u001"])
+    assert [one.item for one in found] == data.items.ids.gather([0, second]).to_list()
+
+
 def test_quota_and_variety(data, graph_model):
     category = dict(zip(data.items.ids, data.categories.matrix(data.num_items).argmax(1).tolist(), strict=True))
     [plain], [mixed] = (Recommender(data, graph_model, K, variety=weight)(["u001"]) for weight in (0.0, 100.0))
@@ -243,7 +257,8 @@ def test_a_table_of_all_users(data, graph_model, monkeypatch):
     done = []
     recommender = Recommender(data, graph_model, K)
     table = recommender.table(on_users=done.append)
-    assert table.columns == ["user_id", "rank", "item_id", "score", "interest"]
+    types = {"user_id": pl.String, "rank": pl.Int32, "item_id": pl.Int64, "score": pl.Float32, "interest": pl.Int32}
+    assert list(table.schema.items()) == list(types.items())
     assert done == [15, 30, 40]
     assert table["user_id"].n_unique() == 40
     [first] = recommender(["u000"])
@@ -275,8 +290,9 @@ def test_users_of_other_interactions_are_answered_by_their_items_there(data, mod
         assert found["item_id"].to_list() == [one.item for one in expected]
         assert found["score"].to_list() == pytest.approx([one.score for one in expected], rel=1e-5)
     nobody = others.take(others.item == int(others.items.encode([10**6])))
-    assert recommender.table_for(nobody).is_empty()
+    assert recommender.table_for(nobody, done.append).is_empty()
     assert recommender.table_for(nobody).schema == table.schema
+    assert len(done) == 2
 
 
 def test_a_graph_model_propagates_once_for_all_users_of_a_call(data, graph_model, monkeypatch):
@@ -287,6 +303,7 @@ def test_a_graph_model_propagates_once_for_all_users_of_a_call(data, graph_model
     assert recommender(users) == recommender(users[:20]) + recommender(users[20:])
     both = recommender.for_histories(histories[:20]) + recommender.for_histories(histories[20:])
     assert recommender.for_histories(histories) == both
+    assert len(both) == 40
     assert recommender.table().equals(pl.concat([recommender.table(users[:20]), recommender.table(users[20:])]))
     assert len(calls) == 3 * 3
 
@@ -300,9 +317,10 @@ def test_no_history_is_laid_out_for_a_model_that_reads_none(data, graph_model, m
 
 
 def test_nobody_is_given_nothing(data, graph_model):
-    recommender = Recommender(data, graph_model, K)
+    recommender, done = Recommender(data, graph_model, K), []
     assert recommender([]) == recommender.for_histories([]) == []
-    none, some = recommender.table([]), recommender.table(["u001", "u001"])
+    none, some = recommender.table([], done.append), recommender.table(["u001", "u001"])
+    assert done == []
     assert len(none) == 0
     assert none.schema == some.schema
     assert len(some) == 2 * K
@@ -372,13 +390,16 @@ def test_users_of_whom_nothing_is_known_get_a_list(data, graph_model):
     assert len(found) == K
 
 
-def test_nothing_is_dropped_from_a_model_in_training(data):
+def test_nothing_is_dropped_from_a_model_in_training(data, monkeypatch):
+    monkeypatch.setattr(recommender_module, "_USERS", 15)
     model, modes = SequenceModel(LeaveOneOut()(data).graph(), 8, max_length=5), []
     model.register_forward_pre_hook(lambda module, _: modes.append(module.training))
     recommender = Recommender(data, model.train(), K)
     recommender(["u000"])
     recommender.for_histories([data.items.ids[:3]])
-    assert modes == [False, False]
+    for table in (recommender.table, partial(recommender.table_for, data)):
+        table(on_users=lambda _: model.train())  # another thread trains it between two parts
+    assert modes == [False] * (1 + 1 + 3 + 3)
     assert model.training
 
 

@@ -1,5 +1,6 @@
 """Exported vectors beside the representations of the model, row by row."""
 
+import polars as pl
 import pytest
 import torch
 
@@ -37,11 +38,10 @@ def test_an_item_with_several_vectors_has_several_rows():
 
 
 def test_a_model_reads_all_that_is_known_and_the_user_mode_stays():
-    data, done = planted(num_users=30, num_items=40, num_clusters=4), []
+    data = planted(num_users=30, num_items=40, num_clusters=4)
     model = SequenceModel(LeaveOneOut()(data).graph(), 8, max_length=4)
-    users, items = vectors(data, model.train(), done.append)
+    users, items = vectors(data, model.train())
     assert model.training
-    assert done == [30]
     history, mask = Histories(data).read(torch.arange(30), 4)
     out = model.eval()(Batch(torch.arange(30), history=history, mask=mask))
     found = torch.tensor(users["vector"].to_numpy()).view(out.interests.shape)
@@ -49,12 +49,23 @@ def test_a_model_reads_all_that_is_known_and_the_user_mode_stays():
     assert len(items) == data.num_items
 
 
+def test_vectors_of_any_precision_are_float32():
+    data = planted(num_users=30, num_items=40, num_clusters=4)
+    users, items = vectors(data, SequenceModel(LeaveOneOut()(data).graph(), 8, max_length=4).bfloat16())
+    vector = pl.Array(pl.Float32, 8)
+    assert users.schema == {"user_id": data.users.ids.dtype, "interest": pl.Int32, "vector": vector}
+    assert items.schema == {"item_id": data.items.ids.dtype, "vector": vector}
+
+
 def test_a_graph_model_propagates_once(monkeypatch):
     data, propagate, times = planted(num_users=30, num_items=40, num_clusters=4), InterestGCN.propagate, []
     model = InterestGCN(LeaveOneOut()(data).graph(), 2, 8, 1)
     monkeypatch.setattr("graphmi.vectors._USERS", 10)
     monkeypatch.setattr(InterestGCN, "propagate", lambda self: times.append(self) or propagate(self))
-    vectors(data, model)
+    done = []
+    users, _ = vectors(data, model, done.append)
+    assert done == [10, 20, 30]
+    assert users["user_id"].to_list() == [user for user in data.users.ids for _ in range(2)]
     assert len(times) == 1
 
 
@@ -63,5 +74,7 @@ def test_a_model_of_other_data_is_refused():
     model = InterestGCN(LeaveOneOut()(large).graph(), 2, 8, 1)
     with pytest.raises(ValueError, match="the model has 80 items and the data 40: take the data"):
         vectors(small, model)
+    with pytest.raises(ValueError, match="the model has 40 items and the data 80"):
+        vectors(large, InterestGCN(LeaveOneOut()(small).graph(), 2, 8, 1))
     with pytest.raises(ValueError, match="the model has 30 users and the data one with the number 34"):
         vectors(planted(num_users=35, num_items=80, num_clusters=4), model)
