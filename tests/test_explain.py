@@ -10,6 +10,7 @@ from torch import nn
 
 import graphmi.explain
 from graphmi import cli
+from graphmi.attribution import Cause, _largest
 from graphmi.data import Dataset, Interactions, LeaveOneOut, Vocabulary, planted
 from graphmi.explain import Explainer
 from graphmi.models import InterestGCN, Popularity, SeparateInterestGCN, SequenceModel
@@ -190,27 +191,41 @@ def test_causes_of_a_sequence_model_are_routing_and_what_positions_bring(dataset
 class RoutesOnly(nn.Module):
     """A model of one's own that has routing weights, and no sums."""
 
-    max_length = 4
+    max_length = 12
 
     def __init__(self, num_items):
         super().__init__()
         self.item = nn.Parameter(torch.randn(num_items, 5))
 
     def forward(self, batch):
-        routing = torch.rand(len(batch.user), 2, batch.history.size(1)) * batch.mask.unsqueeze(1)
+        routing = torch.rand(len(batch.user), 2, batch.history.size(1))  # of what is no item too
         self.routing, self.batch = routing, batch
-        interests = torch.tanh(routing @ self.item[batch.history])
+        interests = torch.tanh((routing * batch.mask.unsqueeze(1)) @ self.item[batch.history])
         return Representations(interests, self.item, routing=routing, mask=batch.mask)
 
 
 def test_without_sums_a_recommendation_has_the_causes_of_its_interest(dataset):
     model = RoutesOnly(dataset.num_items)
     for row, told in enumerate(Explainer(dataset, model)(USERS, k=5, num_causes=10)):
-        items = model.batch.history[row].tolist()
+        mask = model.batch.mask[row]
+        items = model.batch.history[row][mask].tolist()
         for one in told.interests:
-            assert_causes(one.causes, shares(items, model.routing[row, one.index]))
+            assert_causes(one.causes, shares(items, model.routing[row, one.index][mask]))
         for one in told.recommendations:
             assert one.causes == told.interests[one.interest].causes != ()
+
+
+@pytest.mark.parametrize(("max_length", "mask"), [(None, torch.ones(3, 4) > 0), (4, None), (5, torch.ones(3, 4) > 0)])
+def test_weights_of_something_else_than_the_history_are_no_causes(dataset, max_length, mask):
+    class RoutesElsewhere(Table):
+        def forward(self, batch):
+            return replace(super().forward(batch), routing=torch.rand(3, 3, 4), mask=mask)
+
+    model = RoutesElsewhere(torch.randn(dataset.num_users, 3, 6), torch.randn(dataset.num_items, 6))
+    if max_length is not None:
+        model.max_length = max_length
+    for told in Explainer(dataset, model)(USERS):
+        assert not any(part.causes for part in (*told.interests, *told.recommendations))
 
 
 def small_dataset(rows, targets, num_users=3, num_items=8):
@@ -241,6 +256,9 @@ def test_an_item_that_stands_several_times_adds_up():
         by_item = {cause.item: cause.weight for cause in one.causes}
         a, b, c, d = routing[one.index].tolist()
         assert by_item == pytest.approx({1: a, 4: b + d, 2: c}, abs=1e-6)
+    # It may speak for an item at one place and against it at another.
+    [causes] = _largest(torch.tensor([4, 4, 1]), torch.tensor([[3.0, -2.0, 2.0]]), torch.tensor([-1.0]), 5)
+    assert causes == (Cause(1, pytest.approx(2 / 3)), Cause(4, pytest.approx(1 / 3)))
 
 
 def test_inactive_interests_have_no_part(dataset):
@@ -251,10 +269,13 @@ def test_inactive_interests_have_no_part(dataset):
     assert [one.active for one in told.interests] == [True, False, False]
     assert [one.share for one in told.interests] == [1.0, 0.0, 0.0]
     assert {one.interest for one in told.recommendations} == {0}
-    routing = sequence_model(dataset, extractor=DynamicRoutingExtractor, max_length=2)
-    for told in Explainer(dataset, routing)(USERS):
-        assert [bool(one.causes) for one in told.interests] == [one.active for one in told.interests]
-        assert sum(one.active for one in told.interests) == 1  # two items are few
+    routing = sequence_model(dataset, extractor=DynamicRoutingExtractor, max_length=2)  # two items are few
+    graph = graph_model(dataset, dynamic_interests=True, temperature=0.1, init_std=1.0)
+    for model in (routing, graph):
+        explanations = Explainer(dataset, model)(torch.arange(dataset.num_users))
+        active = [[one.active for one in told.interests] for told in explanations]
+        assert [[bool(one.causes) for one in told.interests] for told in explanations] == active
+        assert not all(map(all, active))
 
 
 # --- users and arguments
@@ -263,7 +284,7 @@ def test_inactive_interests_have_no_part(dataset):
 @pytest.mark.parametrize("name", ["graph", "self-attentive", "popularity", "recurrent"])
 def test_users_without_history_or_target(name):
     data = small_dataset([(0, 1), (0, 4), (1, 3), (1, 5)], targets=[3])
-    explanations = Explainer(data, MODELS[name](data))(torch.tensor([0, 2]), k=20)
+    explanations = Explainer(data, MODELS[name](data))(torch.tensor([0, 2]), k=20, num_nearest=20)
     without_target, without_history = explanations
     assert without_target.targets == ()
     assert without_target.history == (1, 4)
@@ -275,6 +296,14 @@ def test_users_without_history_or_target(name):
     assert all(one.causes == () for one in without_history.interests)
     for told in explanations:
         assert sum(one.share for one in told.interests) == pytest.approx(1)
+        assert all(sorted(one.nearest) == list(range(8)) for one in told.interests)
+
+
+def test_every_target_is_a_hit():
+    data = small_dataset([(0, 1), (0, 4), (0, 6), (0, 2), (1, 3)], targets=[2, 3])
+    [told] = Explainer(data, graph_model(data))(torch.tensor([0]), k=20)
+    assert told.targets == (6, 2)
+    assert {one.item for one in told.recommendations if one.hit} == {2, 6}
 
 
 def test_who_knows_all_items_is_recommended_none():
@@ -295,7 +324,8 @@ def test_batches_change_nothing_and_the_model_stays_in_training(dataset, monkeyp
     assert [told.user for told in explainer(users)] == users.tolist()
     for one, other in zip(together, explainer(users), strict=True):
         assert [r.item for r in one.recommendations] == [r.item for r in other.recommendations]
-        assert [c.item for i in one.interests for c in i.causes] == [c.item for i in other.interests for c in i.causes]
+        parts, others = ((*told.interests, *told.recommendations) for told in (one, other))
+        assert [[c.item for c in part.causes] for part in parts] == [[c.item for c in part.causes] for part in others]
     monkeypatch.delattr(SequenceModel, "forward")
     assert explainer(users[:0]) == []
 

@@ -201,6 +201,14 @@ def test_two_who_replace_a_file_at_once_do_not_meet(tmp_path):
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("file", "first")]
 
 
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    there = []
+    monkeypatch.setattr("os.fsync", lambda _: there.append((tmp_path / "file").exists()))
+    with replacing(tmp_path / "file") as part:
+        part.write_text("content")
+    assert there == [False]
+
+
 def test_what_cannot_be_replaced_is_named_and_nothing_is_left(tmp_path):
     (tmp_path / "folder").mkdir()
     with pytest.raises(IsADirectoryError) as caught, replacing(tmp_path / "folder") as part:
@@ -264,6 +272,15 @@ def test_a_file_that_another_program_keeps_open_is_named_with_the_remedy(tmp_pat
     )
     assert refuse.call_count > 1
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("file", "old")]
+
+
+def test_where_no_program_keeps_a_file_nobody_waits(tmp_path, monkeypatch):
+    refuse = Mock(side_effect=PermissionError(13, "Permission denied"))
+    monkeypatch.setattr(Path, "replace", refuse)
+    monkeypatch.setattr(atomic, "_WINDOWS", False)
+    with pytest.raises(PermissionError, match="Permission denied"), replacing(tmp_path / "file") as part:
+        part.write_text("new")
+    assert refuse.call_count == 1
 
 
 def test_a_failed_write_leaves_the_old_file(folder):
