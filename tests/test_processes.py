@@ -1,0 +1,96 @@
+"""What several processes are told by their environment; one process plays them one after the other."""
+
+
+import pytest
+import torch
+from torch import distributed
+
+from graphmi import processes
+from graphmi.processes import gathered, launched, make_fabric, position, speaking
+
+
+@pytest.fixture
+def torchrun(monkeypatch):
+    """Make this process one of those of ``torchrun``."""
+
+    def become(rank, world, here, **more):
+        told = {"RANK": rank, "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": here, "TORCHELASTIC_RUN_ID": "run"}
+        place = {"LOCAL_RANK": rank % here, "GROUP_RANK": rank // here}
+        for name, value in (told | place | more).items():
+            monkeypatch.setenv(name, str(value))
+
+    return become
+
+
+@pytest.fixture
+def store(torchrun):
+    """The store of four processes, in which none has spoken."""
+    made = distributed.TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
+    torchrun(0, 4, 2, MASTER_ADDR="localhost", MASTER_PORT=made.port)
+    return made
+
+
+def heard():
+    """Say whether a process that fails now is the one to print it."""
+    with speaking() as first:
+        return first
+
+
+def test_one_process_is_the_first_of_one(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "3")  # of something else than torchrun
+    assert (launched(), position(), gathered("own", 1)) == (1, (0, 1), ["own"])
+
+
+def test_processes_of_torchrun_are_those_of_all_its_machines(torchrun):
+    torchrun(0, 6, 2)
+    assert launched() == 6
+    strategy = make_fabric("cpu", "32-true").strategy
+    assert (strategy.num_processes, strategy.num_nodes) == (2, 3)
+    torchrun(0, 1, 1)
+    assert make_fabric("cpu", "32-true").world_size == 1
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch, torchrun):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert make_fabric("auto", "32-true").device.type == "cpu"
+    with pytest.raises(ValueError, match="there is no CUDA device here; use 'auto' or 'cpu'"):
+        make_fabric("cuda", "32-true")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    torchrun(0, 2, 2)
+    for accelerator in ("cuda", "auto"):
+        with pytest.raises(ValueError, match="torchrun started 2 processes, but there are 1 CUDA devices here"):
+            make_fabric(accelerator, "32-true")
+    assert make_fabric("cpu", "32-true").strategy.num_processes == 2
+
+
+@pytest.mark.usefixtures("store")
+def test_process_0_speaks_and_no_other(torchrun, monkeypatch):
+    assert heard()
+    for rank in (1, 3):
+        torchrun(rank, 4, 2)
+        assert not heard()
+    torchrun(1, 4, 2, TORCHELASTIC_RESTART_COUNT=1)  # all have begun again, and nobody has spoken yet
+    monkeypatch.setattr(processes, "_PATIENCE", 0.1)
+    assert heard()
+    torchrun(2, 4, 2)
+    assert not heard()
+
+
+@pytest.mark.usefixtures("store")
+def test_others_wait_until_process_0_has_spoken(torchrun, monkeypatch):
+    monkeypatch.setattr(processes, "_PATIENCE", 0.1)
+    with speaking() as first:
+        torchrun(1, 4, 2)
+        assert (first, heard()) == (True, False)  # it waited in vain, and another speaks
+
+
+@pytest.mark.usefixtures("store")
+def test_who_is_alone_or_finds_no_store_speaks_if_it_is_process_0(torchrun, monkeypatch):
+    torchrun(0, 1, 1)
+    assert heard()
+    torchrun(0, 4, 2)
+    assert heard()  # nobody had spoken to all
+    monkeypatch.setattr(processes, "_PATIENCE", 0.1)
+    torchrun(1, 4, 2, MASTER_PORT=1)
+    assert not heard()
