@@ -1,5 +1,6 @@
 """What several processes are told by their environment; one process plays them one after the other."""
 
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -64,25 +65,54 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch, torchrun):
     assert make_fabric("cpu", "32-true").strategy.num_processes == 2
 
 
-@pytest.mark.usefixtures("store")
-def test_process_0_speaks_and_no_other(torchrun, monkeypatch):
+def test_each_process_of_a_machine_has_a_device(monkeypatch, torchrun):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(processes, "Fabric", lambda **made: made)
+    torchrun(0, 4, 2)
+    made = make_fabric("auto", "bf16-mixed")
+    wanted = {"accelerator": "cuda", "devices": 2, "num_nodes": 2, "precision": "bf16-mixed"}
+    assert {name: made[name] for name in wanted} == wanted
+
+
+def said(store, attempt):
+    return distributed.PrefixStore(attempt, store).check(["graphmi/said"])
+
+
+def test_process_0_speaks_and_no_other(store, torchrun):
     assert heard()
+    assert said(store, "0")  # nobody has to wait
     for rank in (1, 3):
         torchrun(rank, 4, 2)
         assert not heard()
-    torchrun(1, 4, 2, TORCHELASTIC_RESTART_COUNT=1)  # all have begun again, and nobody has spoken yet
-    monkeypatch.setattr(processes, "_PATIENCE", 0.1)
+
+
+def test_another_speaks_where_process_0_does_not(store, torchrun, monkeypatch):
     assert heard()
-    torchrun(2, 4, 2)
-    assert not heard()
-
-
-@pytest.mark.usefixtures("store")
-def test_others_wait_until_process_0_has_spoken(torchrun, monkeypatch):
+    torchrun(1, 4, 2, TORCHELASTIC_RESTART_COUNT=1)  # all have begun again
     monkeypatch.setattr(processes, "_PATIENCE", 0.1)
     with speaking() as first:
-        torchrun(1, 4, 2)
-        assert (first, heard()) == (True, False)  # it waited in vain, and another speaks
+        torchrun(0, 4, 2)
+        assert (first, heard()) == (True, False)  # too late
+        assert not said(store, "1")
+    assert said(store, "1")
+
+
+def test_process_0_comes_first_where_it_fails_later(store, torchrun, monkeypatch):
+    waiting, told = Mock(wraps=store), []
+
+    def until(keys):
+        torchrun(0, 4, 2)
+        monkeypatch.setattr(processes, "_common_store", lambda: store)
+        with speaking() as first:
+            told.append((first, store.check(keys)))
+        store.wait(keys)
+
+    waiting.wait.side_effect = until
+    monkeypatch.setattr(processes, "_common_store", lambda: waiting)
+    torchrun(1, 4, 2)
+    assert not heard()
+    assert told == [(True, False)]
 
 
 @pytest.mark.usefixtures("store")
