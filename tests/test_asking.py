@@ -115,7 +115,7 @@ def test_users_whom_a_graph_model_does_not_have_are_refused(make):
 
 def test_models_without_users_of_their_own_are_asked_for_any():
     without_number = nn.Identity()
-    without_number.num_users = None
+    without_number.num_users = lambda: 60
     for model in (Popularity(graph(60)), without_number):
         assert question(model, torch.tensor([99]), None, torch.device("cpu")).user.tolist() == [99]
 

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import io
+import math
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from unittest.mock import Mock
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 from lightning_fabric.loggers import Logger, TensorBoardLogger
 from rich.console import Console
 from torch import nn
@@ -21,6 +23,7 @@ from torch.nn.functional import softplus
 
 from graphmi import run, session
 from graphmi.atomic import replacing
+from graphmi.meter import LossMeter
 from graphmi.progress import TrainingProgress, counting
 from graphmi.run import RunFolder
 from graphmi.seeds import generator
@@ -278,6 +281,34 @@ def test_a_loss_that_is_not_finite_names_the_term_that_broke_first(tmp_path, cli
     with pytest.raises(FloatingPointError, match=r"^the loss term 'norm' is not finite at step 2 of epoch 3"):
         fit(5, loss=Breaks(at=4 * 2 + 2), folder=RunFolder(tmp_path), settings={"gradient_clip": clip})
     assert RunFolder(tmp_path).read_state()["history"]["epochs"] == 2  # the last good epoch
+
+
+@pytest.mark.parametrize(
+    ("parts", "found"),
+    [
+        (
+            [[(1, 2), (3, 6)], [(10, 20), (10, 20)]],
+            {"a": 12.5, "b": 25.0},
+        ),  # three times the weight
+        ([[(1, 1), (1, 1), (math.inf, 1)], [(1, 1), (1, math.nan), (1, 1)]], "'b' is not finite at step 2"),
+        ([[(1, 1), (math.inf, 1)], [(1, 1), (1, math.nan)]], "'a' and 'b' is not finite at step 2"),
+        ([[(1, 1), (1, 1)], [(math.inf, 1), (math.nan, math.nan)]], "'a' is not finite at step 1"),
+    ],
+)
+def test_terms_of_several_processes_add_up(monkeypatch, parts, found):
+    rows = []
+    monkeypatch.setattr("graphmi.meter.gathered", lambda own, world: rows.append(own) or rows)
+    meters = [LossMeter(Fabric(accelerator="cpu", devices=1)) for _ in parts]
+    for meter, steps in zip(meters, parts, strict=True):
+        for weight, (a, b) in zip((1, 3, 5), steps, strict=False):
+            meter.update({"a": torch.tensor(float(a)), "b": torch.tensor(float(b))}, weight)
+    with contextlib.suppress(FloatingPointError):
+        meters[0].means()
+    if isinstance(found, dict):
+        assert meters[1].means() == found
+        return
+    with pytest.raises(FloatingPointError, match=f"^the loss term {found}"):
+        meters[1].means()
 
 
 def test_a_loss_without_scalars_by_name_gets_a_sentence():
