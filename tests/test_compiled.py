@@ -11,6 +11,7 @@ from torch._dynamo.utils import counters
 
 from graphmi.config import experiment
 from graphmi.presets import preset_names
+from graphmi.step import Step
 from graphmi.trainer import Trainer
 
 pytestmark = [  # torch's own, while it traces
@@ -58,6 +59,15 @@ def test_every_preset_compiles(traced, name):
     torch.testing.assert_close(losses(name), expected, rtol=1e-5, atol=0)
     assert name == "gru4rec" or not traced["graph_break"]
     assert 1 <= traced["stats"]["unique_graphs"] <= (8 if name == "gru4rec" else 3)  # of sizes that change: dynamic
+
+
+def test_graphs_of_cuda_are_recorded_for_one_size_and_not_for_each(monkeypatch):
+    asked, part = [], torch.nn.Identity()
+    monkeypatch.setattr(torch, "compile", lambda terms, **how: asked.append(how) or terms)
+    for mode in (None, "default", "reduce-overhead"):
+        Step(part, part, part, torch.Generator(), mode)
+    recorded = {"triton.cudagraphs": True, "triton.cudagraph_skip_dynamic_graphs": True}
+    assert asked == [{"mode": "default"}, {"options": recorded}]
 
 
 @pytest.mark.parametrize(
