@@ -30,7 +30,6 @@ class WeightAverage:
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.values = [parameter.detach().clone() for parameter in self.parameters]
 
-    @torch.no_grad()
     def update(self) -> None:
         """Take in the weights of one more step."""
         self.steps += 1

@@ -55,7 +55,7 @@ class LossMeter:
         Raises:
             FloatingPointError: If a term was not finite; the message names the first such terms and the step.
         """
-        own = torch.cat([self._sums / max(self.weight, 1), self._bad.double(), self._bad_step.double()[None]])
+        own = torch.cat([self._sums / self.weight, self._bad.double(), self._bad_step.double()[None]])
         rows: list[list[float]] = gathered(own.tolist(), self.fabric.world_size)
         size = len(self.names)
         if broken := [row for row in rows if row[-1]]:

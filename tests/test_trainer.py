@@ -311,13 +311,23 @@ def test_terms_of_several_processes_add_up(monkeypatch, parts, found):
         meters[1].means()
 
 
+def test_terms_are_averaged_in_double_precision_by_their_names():
+    meter, value = LossMeter(Fabric(accelerator="cpu", devices=1)), torch.tensor(0.3, dtype=torch.bfloat16)
+    term = value.clone().requires_grad_()
+    meter.update({"a": term, "b": 2 * term}, 301)
+    meter.update({"b": 2 * term, "a": term}, 7)
+    assert meter.means() == pytest.approx({"a": float(value), "b": 2 * float(value)}, rel=1e-12)
+    assert not meter._sums.requires_grad  # nothing of a step is kept
+
+
 def test_a_loss_without_scalars_by_name_gets_a_sentence():
     loss = Loss()
     for terms, got in (
         (torch.zeros(()), "a Tensor"),
         (None, "a NoneType"),
         ({}, "none"),
-        ({"own": torch.zeros(3), "other": 0.5}, r"'own' \[3\], 'other' a float"),
+        ({"own": torch.zeros(3)}, r"'own' \[3\]"),
+        ({"own": torch.zeros(()), "other": 0.5}, r"'own' \[\], 'other' a float"),
     ):
         loss.terms = lambda *_, terms=terms: terms
         with pytest.raises(ValueError, match=rf"'terms' of Loss must return a dictionary of scalars .*\(got {got}\)"):
