@@ -27,6 +27,7 @@ from graphmi.meter import LossMeter
 from graphmi.progress import TrainingProgress, counting
 from graphmi.run import RunFolder
 from graphmi.seeds import generator
+from graphmi.step import Step, entries
 from graphmi.trainer import Trainer
 from graphmi.typing import Batch, Negatives, Representations
 
@@ -190,6 +191,34 @@ def test_time_and_pairs_add_up():
     assert history.pairs == 3 * len(USER)
     for row in history.rows:
         assert row["pairs_per_second"] * row["seconds"] == pytest.approx(len(USER))
+
+
+class Records(Loss):
+    """Keeps what a loss is told of a batch."""
+
+    def terms(self, out, positive, negatives, row=None, user=None):
+        self.told = {"positive": positive, "row": row, "user": user, "negatives": negatives.item}
+        return {"users": out.interests.sum()}
+
+
+@pytest.mark.parametrize("more", [{}, {"row": torch.tensor([0, 0, 2])}, {"prefix": torch.arange(3)}], ids=str)
+def test_a_loss_is_told_of_rows_and_whose_prefixes_are(more):
+    batch, loss = Batch(USER[:3], ITEM[:3], **more), Records()
+    step = Step(Factors(), Sampler(), loss, torch.Generator(), None)
+    step(batch.user, batch.positive, entries(batch))
+    assert loss.told["positive"] is batch.positive
+    assert loss.told["row"] is batch.row
+    assert (loss.told["user"] is batch.user) == ("prefix" in more)
+
+
+def test_a_part_of_a_batch_has_its_rows_of_all_negatives_and_its_share():
+    whole, row, loss = Batch(USER[:9], ITEM[:9]), torch.tensor([2, 7]), Records()
+    drawn = Sampler()(whole.user, whole.positive, torch.Generator().manual_seed(1)).item
+    step = Step(model := Factors(), Sampler(), loss, torch.Generator().manual_seed(1), None)
+    part = entries(Batch(USER[row], ITEM[row]))
+    terms = step(whole.user, whole.positive, part, row, {"users": 0.25})
+    assert torch.equal(loss.told["negatives"], drawn[row])
+    assert terms["users"].item() == 0.25 * model.users[USER[row]].sum().item()
 
 
 def test_a_loss_is_a_mean_over_positives_however_many_a_user_has():
