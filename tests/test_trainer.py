@@ -19,7 +19,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.loggers import Logger, TensorBoardLogger
 from rich.console import Console
 from torch import nn
-from torch.nn.functional import softplus
+from torch.nn.functional import embedding, softplus
 
 from graphmi import run, session
 from graphmi.atomic import replacing
@@ -421,6 +421,7 @@ def test_a_scheduler_that_waits_for_a_metric_is_refused():
         ("optimizer", torch.optim.LBFGS, "weight_decay"),
         ("scheduler", partial(torch.optim.lr_scheduler.StepLR, step_size=0), "ZeroDivisionError"),
         ("scheduler", torch.optim.lr_scheduler.ChainedScheduler, "has no len"),
+        ("optimizer", Mock(side_effect=RuntimeError("first line\nsecond")), "first line"),
     ],
 )
 def test_what_torch_refuses_is_named(option, kind, said):
@@ -442,6 +443,16 @@ def test_what_options_cannot_help_is_said_as_it_is():
             fit(1, settings={option: without_room})
     with pytest.raises(RuntimeError, match="the device is gone"):
         fit(1, settings={"optimizer": Breaking})
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.Adam, torch.optim.RMSprop])
+def test_an_optimizer_that_takes_no_sparse_gradients_is_named(optimizer):
+    class Sparse(Factors):
+        def forward(self, batch):
+            return Representations(embedding(batch.user, self.users, sparse=True).unsqueeze(1), self.items)
+
+    with pytest.raises(ValueError, match="'optimizer' does not take the sparse gradients of the model: use LazyAdam"):
+        fit(1, Sparse(), settings={"optimizer": optimizer})
 
 
 def test_seeds_that_no_generator_takes_are_refused():
@@ -543,15 +554,23 @@ def test_early_stopping_survives_a_resume(tmp_path):
     assert again == history  # a finished run has nothing to resume
 
 
-def test_more_epochs_can_be_added(tmp_path):
-    _, through = fit(5)
-    fit(3, folder=RunFolder(tmp_path))
-    _, history = fit(5, folder=RunFolder(tmp_path), resume=True)
+@pytest.mark.parametrize("source", [torch.Generator, lambda: None])  # without one the noise of the loop is drawn
+def test_more_epochs_can_be_added(tmp_path, source):
+    def loader():
+        made = Loader()
+        made.generator = source()
+        return made
+
+    _, through = fit(5, loader=loader())
+    fit(3, folder=RunFolder(tmp_path), loader=loader())
+    _, history = fit(5, folder=RunFolder(tmp_path), loader=loader(), resume=True)
     assert numbers(history) == numbers(through)
 
 
 def test_an_average_and_a_schedule_may_begin_with_a_resume(tmp_path):
-    fit(2, folder=RunFolder(tmp_path))
+    fit(2, folder=(folder := RunFolder(tmp_path)))
+    state = folder.read_state()
+    folder.write_state({name: part for name, part in state.items() if name != "scheduler"})  # of an older version
     settings = {"weight_average": 0.9, "scheduler": partial(torch.optim.lr_scheduler.StepLR, step_size=1)}
     _, history = fit(3, folder=RunFolder(tmp_path), settings=settings, resume=True)
     assert history.epochs == 3
