@@ -4,6 +4,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
+from graphmi.comparison import Model, models_of, named
 from graphmi.report import (
     interest_heat_map,
     interests_against_diversity,
@@ -13,6 +14,8 @@ from graphmi.report import (
     training_curves,
     utility_against_spread,
 )
+from graphmi.report.groups import group_panels, spread_panels
+from graphmi.report.interests import diversity_panels, heat_map_panels
 from graphmi.report.panel import COLORS, MARKERS, color, marker
 from graphmi.report.svg import SHAPES, to_svg
 from graphmi.run import RunFolder
@@ -63,11 +66,30 @@ def test_groups_show_means_and_intervals(runs):
     for (points, _, (bars,)), (name, mean) in zip(plain.containers, MEANS.items(), strict=True):
         assert points.get_ydata().tolist() == [value for value in mean if value is not None], name
         assert bars.get_segments()[0][:, 1].tolist() == pytest.approx([0.2, 0.4])
+    side_by_side = [points.get_xdata().tolist() for points, *_ in plain.containers]
+    assert side_by_side == [pytest.approx([0.94, 1.94, 2.94]), pytest.approx([1.06, 3.06])]
     assert legend(figure) == ["one", "four"]
+
+
+def test_groups_without_users_are_said_to_have_none(runs):
+    result = runs[0].read_result()
+    result["groups"]["diversity/ndcg@20"]["mean"] = [None] * 3
+    runs[0].write_result(result)
+    plain, _ = group_panels(models_of(named(runs)), "ndcg@20")
+    assert plain.description.endswith(": one has no group with users; four from 0.3100 to 0.2500.")
+    assert [row[3:] for row in plain.rows[:3]] == [(None, None, None)] * 3
+
+
+def test_a_model_has_groups_where_all_its_seeds_have_them(runs):
+    both = Model("both", named(runs))
+    assert len(group_panels([both], "ndcg@20")) == len(spread_panels([both], "ndcg@20")) == 2
+    runs[1].write_result({"metrics": {}, "groups": {}})
+    assert group_panels([Model("both", named(runs))], "ndcg@20") == []
 
 
 def test_spread_shows_every_run_with_the_interval_of_its_mean(runs):
     controlled, plain = utility_against_spread(runs).axes
+    assert controlled.get_title() == f"{plain.get_title()}, at equal activity"
     for axes in (controlled, plain):
         assert [line.get_xydata().tolist() for line in axes.lines] == [[[0.02, 0.27]]] * 2
         heights = [segment[:, 1] for bar in axes.collections for segment in bar.get_segments()]
@@ -76,7 +98,8 @@ def test_spread_shows_every_run_with_the_interval_of_its_mean(runs):
 
 def test_heat_map_shows_the_share_of_each_rank(runs):
     share = [[0.7, 0.3], [0.6, 0.4], [1.0, 0.0]]
-    runs[1].write_result({**runs[1].read_result(), "interest_share": share})
+    for run, shares in zip(runs, ([[1.0]] * 3, share), strict=True):  # the first has one interest
+        run.write_result({**run.read_result(), "interest_share": shares})
     (axes,) = interest_heat_map(runs).axes
     assert axes.get_title() == "four"
     said = {tuple(text.get_position()): text.get_text() for text in axes.texts}
@@ -84,26 +107,39 @@ def test_heat_map_shows_the_share_of_each_rank(runs):
     assert said[(1.5, 2.5)] == "0"
     assert len(said) == 6
     assert axes.yaxis_inverted()
+    ticks = [[label.get_text() for label in labels] for labels in (axes.get_xticklabels(), axes.get_yticklabels())]
+    assert ticks == [["1", "2"], ["1", "2", "3"]]
+    (panel,) = heat_map_panels(models_of(named(runs)))
+    assert "the busiest interest gives 77 %, an even share would be 50 %." in panel.description
 
 
 def test_interests_against_diversity_are_means_of_equal_parts(runs):
-    # 400 users in 20 parts of 20, one user without a diversity
-    diversity = torch.cat([torch.arange(400.0).flip(0), torch.tensor([math.nan])])
-    effective = torch.cat([1 + torch.arange(400.0).flip(0) / 200, torch.tensor([9.0])])
-    runs[0].write_tensors("per_user", {"diversity": diversity, "interests/effective@10": effective})
+    # 400 users in 20 parts of 20, one without a diversity, and one without a list
+    broad = torch.arange(400.0).flip(0)
+    diversity, effective = (
+        torch.cat([values, torch.tensor(more)])
+        for values, more in ((broad, [math.nan, 7.0]), (1 + broad / 200, [9.0, math.nan]))
+    )
+    for run, values in zip(runs, (effective, torch.ones(402)), strict=True):  # the same for all has no correlation
+        run.write_tensors("per_user", {"diversity": diversity, "interests/effective@10": values})
     (axes,) = interests_against_diversity(runs).axes
     ((points, *_),) = axes.containers
     assert points.get_xdata().tolist() == pytest.approx([20 * part + 9.5 for part in range(20)])
     assert points.get_ydata().tolist() == pytest.approx([1 + (20 * part + 9.5) / 200 for part in range(20)])
+    (panel,) = diversity_panels(models_of(named(runs)))
+    assert {row[0] for row in panel.rows} == {"one"}
+    half = 1.96 * (20 * 21 / 12) ** 0.5 / 200 / 20**0.5  # numbers that follow each other have this variance
+    assert [row[3] for row in panel.rows] == pytest.approx([half] * 20)
 
 
 def test_interests_in_lists_of_different_lengths_have_panels_of_their_own(runs):
-    for run, k in zip(runs, (5, 10), strict=True):
-        tensors = {"diversity": torch.arange(40.0), f"interests/effective@{k}": torch.arange(40.0)}
+    for run, k, users in zip(runs, (5, 10), (40.0, 15.0), strict=True):
+        tensors = {"diversity": torch.arange(users), f"interests/effective@{k}": torch.arange(users)}
         run.write_tensors("per_user", tensors)
     figure = interests_against_diversity(runs)
     assert [axes.get_title() for axes in figure.axes] == [f"By diversity of taste, top {k}" for k in (5, 10)]
     assert [len(axes.containers) for axes in figure.axes] == [1, 1]
+    assert [len(axes.containers[0][0].get_xdata()) for axes in figure.axes] == [2, 1]  # of 20 users at least, or of all
 
 
 def test_interests_at_equal_activity_leave_out_what_activity_explains(runs):
@@ -111,10 +147,13 @@ def test_interests_at_equal_activity_leave_out_what_activity_explains(runs):
     activity = torch.tensor([2, 8, 32, 128]).repeat_interleave(100)
     own = torch.linspace(-0.1, 0.1, 100).repeat(4)
     tensors = {"diversity": activity.log() + own, "interests/effective@10": activity.log() - own, "activity": activity}
-    runs[0].write_tensors("per_user", {name: value.double() for name, value in tensors.items()})
+    unknown = {"diversity": 3.0, "interests/effective@10": 90.0, "activity": 0.0}  # a user of whom nothing is known
+    told = {name: torch.cat([value.double(), torch.tensor([unknown[name]])]) for name, value in tensors.items()}
+    runs[0].write_tensors("per_user", told)
     plain, controlled = (axes.containers[0][0] for axes in interests_against_diversity(runs).axes)
     assert plain.get_ydata()[0] < plain.get_ydata()[-1] - 3
     assert controlled.get_ydata()[0] > controlled.get_ydata()[-1] + 0.15
+    assert controlled.get_ydata().mean() == pytest.approx(float(tensors["interests/effective@10"].mean()))
     assert controlled.get_xdata().tolist() == pytest.approx(own.sort().values.view(20, 20).mean(1).tolist(), abs=1e-6)
 
 
