@@ -278,6 +278,29 @@ class TestWords:
     def test_p_values_have_three_digits(self, p, said):
         assert p_text(p) == said
 
+    @pytest.mark.parametrize(("name", "said"), [("/some/where/log.csv", "log.csv"), ("planted:num_users=9", "planted")])
+    def test_data_is_named_without_folders_and_options(self, trained, copy, name, said):
+        data = trained["popularity"].read_result()["data"]
+        assert summary_of([copy("popularity", data={**data, "name": name})]).data_name == said
+
+    def test_columns_are_metrics_of_the_same_length_that_all_have(self, trained, copy):
+        one, other = trained["popularity"], trained["lightgcn-softmax"]
+        few = copy("popularity", "few", metrics={"ndcg@20": 0.1})
+        for runs, *metrics in (
+            ([one, other], "recall@10", "ndcg@10"),
+            ([one, other], "ndcg@20", "recall@20"),
+            ([one, few], "ndcg@20"),
+        ):
+            header = Summary(models_of(named(runs)), metrics[0]).header()
+            assert header[1 : len(metrics) + 2] == [*metrics, f"{metrics[0]} less popularity"]
+
+    def test_groups_are_those_that_all_have(self, trained, copy):
+        groups = trained["popularity"].read_result()["groups"]
+        plain = {name: found for name, found in groups.items() if name.startswith("diversity/")}
+        runs = [trained["popularity"], copy("popularity", "plain", groups=plain), copy("popularity", "none", groups={})]
+        found = [summary_of(runs[:count]).grouping for count in (1, 2, 3)]
+        assert found == ["diversity-controlled", "diversity", None]
+
     def test_no_difference_is_called_one(self, trained):
         summary = summary_of([trained["lightgcn-softmax"], trained["interest-gcn-softmax"]])
         assert "does not differ significantly from lightgcn-softmax" in lead(summary)
@@ -329,12 +352,15 @@ class TestWords:
     def test_the_smallest_spread_is_named(self, trained, copy):
         groups, key = trained["popularity"].read_result()["groups"], "diversity-controlled/ndcg@20"
         even = copy("popularity", "even", groups={**groups, key: {**groups[key], "std": 0.001}})
-        said = " ".join(findings(summary_of([trained["popularity"], even])))
-        assert "at equal activity is that of even (standard deviation 0.0010)" in said
+        summary = summary_of([trained["popularity"], even])
+        assert "at equal activity is that of even (standard deviation 0.0010)" in " ".join(findings(summary))
+        place = summary.header().index("spread between groups") - 1
+        assert [row[place].best for row in summary.rows()] == [False, True]
 
     def test_one_run_is_the_best_of_nothing(self, trained):
         summary = summary_of([trained["comirec-dr"]])
         assert not [cell for row in summary.rows() for cell in row if cell.best]
+        assert len(summary.header()) == 1 + len(summary.rows()[0])
         assert lead(summary).startswith("This page shows the run comirec-dr on planted, 100 users and 80 items.")
 
     @pytest.mark.parametrize(
