@@ -17,9 +17,9 @@ from graphmi.data import LeaveOneOut, planted
 from graphmi.explain import Explainer
 from graphmi.metrics import Interval, PairedResult
 from graphmi.models import ItemKNN
-from graphmi.report import build_report, explorer
+from graphmi.report import build_report, explorer, items
 from graphmi.report.explorer import sample_users
-from graphmi.report.items import ItemMap, _place, coloured_categories, item_category, map_items
+from graphmi.report.items import _place, coloured_categories, item_category, map_items
 from graphmi.report.summary import Summary, is_significant, p_text
 from graphmi.report.words import findings, lead
 from graphmi.restore import restore
@@ -33,6 +33,11 @@ HOSTILE = "</script><script>alert(1)//<!--"
 
 def summary_of(folders):
     return Summary(models_of(named(folders)), "ndcg@20")
+
+
+def titled(entries, titles):
+    """Return entries with the title of the item that each begins with."""
+    return [(titles[item], *rest) for item, *rest in entries]
 
 
 @pytest.fixture(scope="module")
@@ -138,18 +143,67 @@ class TestExplorer:
     def test_tells_what_the_explainer_tells(self, report, restored):
         data = report.data
         for n, (preset, run) in enumerate(restored.items()):
-            user = data["users"][3]
-            ids = run.dataset.train.users
-            [told] = Explainer(run.dataset, run.model)(ids.encode([user["id"]]), k=10)
-            titles = [str(item) for item in run.dataset.train.items.decode(torch.arange(80))]
+            user, train = data["users"][3], run.dataset.train
+            [told] = Explainer(run.dataset, run.model)(train.users.encode([user["id"]]), k=10)
+            titles = [str(item) for item in train.items.decode(torch.arange(80))]
             shown, names = data["runs"][n]["told"][3], [title for title, _ in data["items"]]
-            assert [names[entry[0]] for entry in shown["list"]] == [titles[one.item] for one in told.recommendations]
-            assert [entry[1:3] for entry in shown["list"]] == [[o.interest, int(o.hit)] for o in told.recommendations]
+
+            for told_here, shown_here, most in (
+                (told.recommendations, shown["list"], 3),
+                (told.interests, shown["interests"], 5),
+            ):
+                for one, entry in zip(told_here, shown_here, strict=True):
+                    because = [(cause.item, round(100 * cause.weight)) for cause in one.causes[:most]]
+                    assert titled(entry[3], names) == titled(because, titles)
+            said = [(one.item, one.interest, int(one.hit)) for one in told.recommendations]
+            assert titled([entry[:3] for entry in shown["list"]], names) == titled(said, titles)
+            for one, (active, share, nearest, _) in zip(told.interests, shown["interests"], strict=True):
+                assert (active, share) == (int(one.active), round(100 * one.share))
+                assert [names[item] for item in nearest] == [titles[item] for item in one.nearest]
             assert [names[item] for item in user["history"]] == [titles[item] for item in told.history]
-            for one, entry in zip(told.interests, shown["interests"], strict=True):
-                assert [names[item] for item in entry[2]] == [titles[item] for item in one.nearest]
-                assert [cause[1] for cause in entry[3]] == [round(100 * cause.weight) for cause in one.causes[:5]]
+            assert [names[item] for item in user["targets"]] == [titles[item] for item in told.targets]
+            assert user["size"] == len(told.history)
             assert (data["runs"][n]["name"], data["runs"][n]["interests"]) == (preset, len(told.interests))
+
+    def test_has_the_map_and_the_categories_of_its_items(self, report, restored):
+        data, train = report.data, restored["popularity"].dataset.train
+        ids = train.items.encode([title for title, _ in data["items"]])
+        coloured = coloured_categories(train)
+        assert data["coloured"] == coloured
+        assert data["shown"] == item_category(train.categories, 80, coloured)[ids].tolist()
+        assert [labels for _, labels in data["items"]] == [
+            row.nonzero().flatten().tolist() for row in train.categories.matrix(80)[ids]
+        ]
+        for shown, run in zip(data["runs"], restored.values(), strict=False):
+            if (found := map_items(run)) is not None:
+                assert ids[shown["map"]["items"]].tolist() == found.item.tolist()
+                place = torch.tensor([shown["map"]["x"], shown["map"]["y"]]).T
+                assert place.tolist() == (1000 * found.place).round().tolist()
+                assert shown["map"]["interest"] == (None if found.interest is None else found.interest.tolist())
+
+    def test_says_of_which_group_a_user_is(self, report, trained, restored):
+        per_user, users = trained["popularity"].read_tensors("per_user"), report.data["users"]
+        train = restored["popularity"].dataset.train
+        ids = train.users.encode([user["id"] for user in users]).tolist()
+        groups = dict(zip(per_user["user"].tolist(), per_user["group/diversity"].tolist(), strict=True))
+        assert [user["group"] for user in users] == [groups[user] for user in ids]
+        assert report.data["groups"] == 5
+
+    def test_a_run_that_recommends_known_items_shows_them(self, plain, tmp_path, monkeypatch):
+        def repeating(folder):
+            run = restore(folder)
+            return replace(run, experiment=replace(run.experiment, repeat=True))
+
+        monkeypatch.setattr(explorer, "restore", repeating)
+        data = Page(build_report([plain], tmp_path / "report.html", num_users=20).read_text()).data
+        assert any(
+            entry[0] in user["history"]
+            for user, told in zip(data["users"], data["runs"][0]["told"], strict=True)
+            for entry in told["list"]
+        )
+
+    def test_titles_that_are_long_are_cut(self):
+        assert [explorer._short("x" * length) for length in (100, 101)] == ["x" * 100, "x" * 99 + "…"]
 
     def test_knows_what_the_history_of_the_page_leaves_out(self, trained, restored, tmp_path, monkeypatch):
         monkeypatch.setattr(explorer, "_HISTORY", 2)
@@ -216,6 +270,15 @@ class TestItemMap:
         ratio = torch.linalg.svdvals(place) ** 2 / values[:2]
         assert float(ratio[0]) == pytest.approx(float(ratio[1]), rel=1e-3)
         assert found.interest is None
+        assert found.place.amin(0).tolist() == [0, 0]
+        assert found.place.max() == 1
+        assert found.item.tolist() == run.dataset.train.item.bincount().argsort(descending=True, stable=True).tolist()
+
+    def test_is_the_same_picture_whatever_signs_the_directions_have(self, monkeypatch):
+        vectors, eigh = torch.randn(20, 5), torch.linalg.eigh
+        place, _ = _place(vectors)
+        monkeypatch.setattr(torch.linalg, "eigh", lambda square: (lambda value, way: (value, -way))(*eigh(square)))
+        assert torch.equal(_place(vectors)[0], place)
 
     def test_finds_two_directions_of_wide_vectors_without_all_others(self, monkeypatch):
         dataset = LeaveOneOut()(planted(num_users=300, num_items=1100, num_clusters=6, interactions_per_user=20))
@@ -240,7 +303,8 @@ class TestItemMap:
         assert place.unique().tolist() == [0]
         assert "0 % of the variance" in method
 
-    def test_interest_is_that_of_most_users(self, restored):
+    def test_interest_is_that_of_most_users(self, restored, monkeypatch):
+        monkeypatch.setattr(items, "_BATCH", 30)
         run = restored["interest-gcn-softmax"]
         found, train = map_items(run), run.dataset.train
         out = run.model(Batch(user=torch.arange(100)))
@@ -251,9 +315,15 @@ class TestItemMap:
         shown = dict(zip(found.item.tolist(), found.interest.tolist(), strict=True))
         assert len(clear) > 40
         assert [shown[item] for item in clear] == [int(votes[item].argmax()) for item in clear]
+        monkeypatch.setattr(items, "_USERS", 1)
+        few = map_items(run)
+        asked = set(train.item[train.user == 0].tolist())
+        assert {item for item, one in zip(few.item.tolist(), few.interest.tolist(), strict=True) if one >= 0} == asked
 
     def test_an_item_of_several_categories_shows_the_rarest(self, restored):
         train = restored["popularity"].dataset.train
+        popularity = train.item.bincount(minlength=80).double() @ train.categories.matrix(80).double()
+        assert coloured_categories(train) == popularity.argsort(descending=True, stable=True).tolist()
         coloured = coloured_categories(train, 2)
         label = item_category(train.categories, 80, coloured)
         has = train.categories.matrix(80)[:, coloured].bool()
@@ -265,7 +335,7 @@ class TestItemMap:
     def test_a_number_per_item_makes_no_map(self, report, restored):
         assert map_items(restored["popularity"]) is None
         assert report.data["runs"][0]["map"] is None
-        assert isinstance(map_items(restored["comirec-dr"], 10), ItemMap)
+        assert len(map_items(restored["comirec-dr"], 10).item) == 10
 
 
 class TestWords:
@@ -293,6 +363,21 @@ class TestWords:
         ):
             header = Summary(models_of(named(runs)), metrics[0]).header()
             assert header[1 : len(metrics) + 2] == [*metrics, f"{metrics[0]} less popularity"]
+
+    def test_what_is_not_known_of_a_list_is_a_dash(self, trained, copy):
+        lists = trained["popularity"].read_result()["lists"]
+        summary = summary_of([copy("popularity", lists={**lists, "novelty@20": None})])
+        [cells] = summary.list_rows()
+        assert [name for name, cell in zip(summary.lists, cells, strict=True) if cell.text == "-"] == ["novelty@20"]
+
+    def test_epochs_say_how_they_were_chosen(self, trained, copy):
+        refitted, chosen = copy("lightgcn-softmax", valid_metrics={}), trained["comirec-dr"]
+        summary = summary_of([refitted, chosen, trained["popularity"]])
+        told = [row[summary.header().index("epochs") - 1] for row in summary.rows()]
+        best = f"best: {chosen.read_result()['best_epoch']}"
+        assert [(cell.text, cell.note) for cell in told] == [
+            ("2", "validation trained on, too"), ("2", best), ("-", "not trained")
+        ]  # fmt: skip
 
     def test_groups_are_those_that_all_have(self, trained, copy):
         groups = trained["popularity"].read_result()["groups"]
