@@ -17,7 +17,7 @@ from graphmi.report import (
 from graphmi.report.groups import group_panels, spread_panels
 from graphmi.report.interests import diversity_panels, heat_map_panels
 from graphmi.report.panel import COLORS, MARKERS, color, marker
-from graphmi.report.svg import SHAPES, to_svg
+from graphmi.report.svg import SHAPES, _shorter, mark, to_svg
 from graphmi.run import RunFolder
 
 MEANS = {"one": [0.30, 0.26, 0.22], "four": [0.31, None, 0.25]}
@@ -197,6 +197,16 @@ def test_an_svg_takes_its_colors_from_the_page_and_has_unique_ids():
     assert '<title id="one-title">A &lt;title&gt;</title>' in one
     assert '<desc id="one-description">What &amp; why</desc>' in one
     assert "http" not in one
+
+
+def test_a_path_of_an_svg_has_two_decimals():
+    assert _shorter("M 10.126 -0.004\nL 3.25 100 z") == "M 10.13 -0.00 L 3.25 100 z"
+
+
+@pytest.mark.parametrize(("index", "fill"), [(1, "var(--series-1)"), (6, "currentColor"), (8, "var(--series-1)")])
+def test_a_mark_has_the_look_of_its_run(index, fill):
+    shape = SHAPES[MARKERS.index(marker(index))]
+    assert f'<path style="fill: {fill}" d="{shape}"/>' in mark(index)
 
 
 def test_forty_nine_runs_can_be_told_apart():

@@ -14,12 +14,14 @@ import torch
 from graphmi import cli
 from graphmi.comparison import models_of, named
 from graphmi.data import LeaveOneOut, planted
+from graphmi.estimates import Estimate, GroupEstimates
 from graphmi.explain import Explainer
 from graphmi.metrics import Interval, PairedResult
 from graphmi.models import ItemKNN
-from graphmi.report import build_report, explorer, items
+from graphmi.report import build_report, explorer, items, rendering, words
 from graphmi.report.explorer import sample_users
 from graphmi.report.items import _place, coloured_categories, item_category, map_items
+from graphmi.report.sections import sections
 from graphmi.report.summary import Summary, is_significant, p_text
 from graphmi.report.words import findings, lead
 from graphmi.restore import restore
@@ -126,6 +128,39 @@ class TestPage:
         numbers = [f"{told[f'{name}@20']:.4f}" for name in ("coverage", "gini", "novelty", "entropy", "calibration")]
         assert " ".join(["popularity", *numbers]) in report.text("tr")
         assert "gini (1: few items are all that is seen)" in report.text("p", id="lists-note")[0]
+
+    @pytest.mark.parametrize(
+        ("names", "said"),
+        [
+            ("a", "a"),
+            ("ab", "a and b"),
+            ("abc", "a, b and c"),
+            ("abcd", "a, b and 2 more"),
+            ("abcde", "a, b and 3 more"),
+        ],
+    )
+    def test_is_called_by_its_models(self, names, said):
+        summary = SimpleNamespace(models=[SimpleNamespace(name=name) for name in names], data_name="data")
+        assert rendering._title(summary) == f"{said} on data"
+
+    def test_writes_numbers_as_people_do(self):
+        values = [None, 0.12345, -99.99, 100.0, -1234.56, 1234, "1234"]
+        said = ["-", "0.1235", "-99.9900", "100.0", "-1,234.6", "1,234", "1234"]
+        assert [rendering._cell(value) for value in values] == said
+
+    def test_explains_what_its_table_has(self, trained):
+        runs = [trained["popularity"], trained["comirec-dr"]]
+        one, two = (rendering._caption(summary_of(runs[:count])) for count in (1, 2))
+        assert "p: Wilcoxon" not in one
+        assert "Best is" not in one
+        assert "test against popularity on the same users, after Holm's correction for the number of runs;" in two
+        assert two.endswith("may lie above it. Best is the best number, whether or not it is significantly so.")
+
+    def test_says_where_a_validation_should_have_ended(self, copy):
+        for name, metrics in (("with", {"ndcg@20": 0.1}), ("without", {})):
+            run = copy("popularity", name, groups={}, valid_metrics=metrics)
+            how = next(section.how for section in sections(summary_of([run])) if section.name == "training")
+            assert ("should have levelled off" in how) == bool(metrics)
 
     def test_leaves_out_lists_that_a_run_knows_nothing_of(self, trained, copy, tmp_path):
         runs = [trained["popularity"], copy("popularity", "older", lists={})]
@@ -454,6 +489,8 @@ class TestWords:
             (0.3, None, "; more for users of broad taste (rank correlation +0.30)."),
             (-0.3, 0.2, "; fewer for users of broad taste (rank correlation -0.30), at equal activity +0.20."),
             (None, 0.2, " (effective number, a mean)."),
+            (0.1, None, "; more for users of broad taste (rank correlation +0.10)."),
+            (-0.09, None, "to do with how broad a user's taste is (rank correlation -0.09)."),
         ],
     )
     def test_interests_are_told_from_the_result(self, copy, rho, controlled, told):
@@ -464,6 +501,26 @@ class TestWords:
         assert "The top 10 of comirec-dr draws on 2.5 of 3 interests (effective number, a mean)" in said
         assert told in said
         assert "different lengths" not in said
+
+    @pytest.mark.parametrize(
+        ("narrow", "broad", "said"),
+        [
+            ((0.1, 0.2), (0.3, 0.4), "run serves users of broad taste better: 0.1500 in"),
+            ((0.3, 0.4), (0.1, 0.2), "run serves users of broad taste worse: 0.3500 in"),
+            ((0.1, 0.3), (0.2, 0.4), "; the intervals overlap, so this is no clear difference."),
+            ((0.2, 0.4), (0.1, 0.3), "; the intervals overlap, so this is no clear difference."),
+            ((0.1, 0.2), None, "run reaches 0.1500 in the group of the narrowest taste and 0.9000 in that"),
+        ],
+    )
+    def test_groups_differ_where_their_intervals_do_not_overlap(self, narrow, broad, said):
+        first, last = (
+            Estimate(sum(ends) / 2, Interval(*ends)) if ends else Estimate(0.9, None) for ends in (narrow, broad)
+        )
+        groups = GroupEstimates([first, None, last, None], [9, 0, 9, 0], Estimate(0.0, None))
+        run = SimpleNamespace(name="run")
+        assert said in words._ends(run, groups, "")
+        over_seeds = GroupEstimates([first, replace(last, of_seeds=True)], [9, 9], Estimate(0.0, None))
+        assert words._ends(run, over_seeds, "").startswith("run reaches")
 
     def test_interests_in_lists_of_different_lengths_do_not_stand_side_by_side(self, copy):
         runs = [
