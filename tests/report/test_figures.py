@@ -16,8 +16,9 @@ from graphmi.report import (
 )
 from graphmi.report.groups import group_panels, spread_panels
 from graphmi.report.interests import diversity_panels, heat_map_panels
-from graphmi.report.panel import COLORS, MARKERS, color, marker
+from graphmi.report.panel import COLORS, MARKERS, color, draw, marker
 from graphmi.report.svg import SHAPES, _shorter, mark, to_svg
+from graphmi.report.training import training_panels
 from graphmi.run import RunFolder
 
 MEANS = {"one": [0.30, 0.26, 0.22], "four": [0.31, None, 0.25]}
@@ -54,6 +55,9 @@ def test_curves_show_the_epochs_that_have_a_value(runs):
     (line,) = metric.lines
     assert line.get_xydata().tolist() == [[1, 0.1]]
     assert legend(figure) == ["one"]
+    assert figure.get_size_inches().tolist() == [9.6, 3.6]
+    panels = training_panels(models_of(named(runs)), "ndcg@20")
+    assert [axes.get_title() for axes in draw(panels, titles=False).axes] == ["", ""]
 
 
 def test_groups_show_means_and_intervals(runs):
@@ -164,10 +168,11 @@ def test_collapse_shows_what_was_recorded(runs):
 
 
 def test_a_figure_without_numbers_says_so(runs):
-    for draw in (interest_heat_map, interests_against_diversity, routing_collapse):
-        figure = draw(runs)
+    for picture in (interest_heat_map, interests_against_diversity, routing_collapse):
+        figure = picture(runs)
         assert not figure.axes
         assert "nothing to show" in figure.texts[0].get_text()
+        assert figure.get_size_inches().tolist() == [4.8, 3.6]
 
 
 def test_pictures_are_written_where_there_is_something_to_draw(runs, tmp_path):

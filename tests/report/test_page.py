@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
 from graphmi import cli
 from graphmi.comparison import models_of, named
@@ -26,7 +27,7 @@ from graphmi.report.summary import Summary, is_significant, p_text
 from graphmi.report.words import findings, lead
 from graphmi.restore import restore
 from graphmi.run import RunFolder
-from graphmi.typing import Batch
+from graphmi.typing import Batch, Representations
 
 from .pages import Page
 
@@ -355,6 +356,21 @@ class TestItemMap:
         asked = set(train.item[train.user == 0].tolist())
         assert {item for item, one in zip(few.item.tolist(), few.interest.tolist(), strict=True) if one >= 0} == asked
 
+    def test_only_active_interests_of_those_who_had_an_item_fit_it(self):
+        class Two(nn.Module):
+            def forward(self, batch):
+                assert not self.training
+                interests = torch.tensor([[1.0], [9.0]]).expand(len(batch.user), 2, 3)
+                active = torch.tensor([True, False]).expand(len(batch.user), 2)
+                return Representations(interests, torch.ones(40, 3), interest_mask=active)
+
+        data = planted(num_users=30, num_items=40, num_clusters=4)
+        short = torch.arange(len(data)) % data.user.clamp(min=1) == 0  # fewer items for some users than for others
+        train = data.take(short & (data.item > 0))
+        found = map_items(SimpleNamespace(dataset=SimpleNamespace(train=train, num_items=40), model=Two()))
+        had = set(train.item.tolist())
+        assert found.interest.tolist() == [0 if item in had else -1 for item in found.item.tolist()]
+
     def test_an_item_of_several_categories_shows_the_rarest(self, restored):
         train = restored["popularity"].dataset.train
         popularity = train.item.bincount(minlength=80).double() @ train.categories.matrix(80).double()
@@ -366,6 +382,12 @@ class TestItemMap:
         for item in range(80):
             held = [n for n in range(2) if has[item, n]]
             assert label[item] == (min(held, key=lambda n: size[n]) if held else -1)
+
+    def test_of_two_categories_the_one_with_fewer_items_is_shown(self):
+        data = planted(num_users=30, num_items=40, num_clusters=4)
+        data = data.with_categories(data.items.ids.gather([0, 0, 1, 2, 3]), ["many", "few", "many", "many", "few"])
+        many, few = map(data.categories.names.index, ("many", "few"))
+        assert item_category(data.categories, 40, [many, few])[:5].tolist() == [1, 0, 0, 1, -1]
 
     def test_a_number_per_item_makes_no_map(self, report, restored):
         assert map_items(restored["popularity"]) is None
