@@ -1,4 +1,5 @@
 import math
+import re
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from graphmi.report import (
 )
 from graphmi.report.groups import group_panels, spread_panels
 from graphmi.report.interests import diversity_panels, heat_map_panels
-from graphmi.report.panel import COLORS, MARKERS, color, draw, marker
+from graphmi.report.panel import COLORS, MARKERS, color, dashes, draw, marker
 from graphmi.report.svg import SHAPES, _shorter, mark, to_svg
 from graphmi.report.training import training_panels
 from graphmi.run import RunFolder
@@ -56,7 +57,10 @@ def test_curves_show_the_epochs_that_have_a_value(runs):
     assert line.get_xydata().tolist() == [[1, 0.1]]
     assert legend(figure) == ["one"]
     assert figure.get_size_inches().tolist() == [9.6, 3.6]
+    assert (line.get_marker(), loss.lines[0].get_marker()) == (".", "")  # one point is no line
     panels = training_panels(models_of(named(runs)), "ndcg@20")
+    assert panels[0].description == "Training loss over the epochs: one from 2 to 1.5."
+    assert [panel.rows for panel in panels] == [(("1", 2.0), ("2", 1.5)), (("1", 0.1),)]
     assert [axes.get_title() for axes in draw(panels, titles=False).axes] == ["", ""]
 
 
@@ -181,6 +185,7 @@ def test_pictures_are_written_where_there_is_something_to_draw(runs, tmp_path):
     assert (png.name, svg.name) == ("training_curves.png", "training_curves.svg")
     assert png.read_bytes().startswith(b"\x89PNG")
     assert b">one</text>" in svg.read_bytes()  # text is text
+    assert b"dc:date" not in svg.read_bytes()  # the same figure is the same file
 
 
 def test_names_are_taken_as_they_are(tmp_path):
@@ -199,6 +204,11 @@ def test_an_svg_takes_its_colors_from_the_page_and_has_unique_ids():
     assert "currentColor" in one
     assert "#" not in one.replace("url(#one-", "").replace('href="#one-', "")
     assert one.replace("one-", "other-") == other
+    assert {*re.findall(r"url\(#([^)]*)\)", one)} <= {*re.findall(r' id="([^"]*)"', one)} != set()
+    assert "\n" not in one
+    assert not re.search(r' d="[^"]*\.\d{3}', one)
+    assert "font-size: " in one
+    assert "font-family" not in one
     assert '<title id="one-title">A &lt;title&gt;</title>' in one
     assert '<desc id="one-description">What &amp; why</desc>' in one
     assert "http" not in one
@@ -216,4 +226,5 @@ def test_a_mark_has_the_look_of_its_run(index, fill):
 
 def test_forty_nine_runs_can_be_told_apart():
     assert len({(color(n), marker(n)) for n in range(49)}) == 49
+    assert len({dashes(n) for n in range(4)}) == 4
     assert len(SHAPES) == len(MARKERS)

@@ -24,6 +24,7 @@ from graphmi.report.explorer import sample_users
 from graphmi.report.items import _place, coloured_categories, item_category, map_items
 from graphmi.report.sections import sections
 from graphmi.report.summary import Summary, is_significant, p_text
+from graphmi.report.training import collapse_panels
 from graphmi.report.words import findings, lead
 from graphmi.restore import restore
 from graphmi.run import RunFolder
@@ -566,6 +567,11 @@ class TestRuns:
         page = Page(build_report([run], tmp_path / "report.html", num_users=5).read_text())
         assert "The runs have no user groups." in page.text("section", id="groups")[0]
         assert page.data["groups"] == 0
+
+    def test_all_that_was_recorded_of_interests_is_shown(self, trained):
+        [model] = models_of(named([trained["comirec-dr"]]))
+        recorded = [name for name in model.first.epochs[0] if name.startswith("interests/")]
+        assert len(collapse_panels([model])) == len(recorded) == 3
 
     def test_of_one_name_and_one_run_twice(self, copy, tmp_path):
         one, other = copy("popularity", "a/run", groups={}), copy("popularity", "b/run", groups={})
