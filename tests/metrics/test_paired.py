@@ -36,6 +36,24 @@ def test_equals_scipy_on_two_samples():
     assert [result["0"].wilcoxon_holm, result["1"].wilcoxon_holm] == holm([result["0"].wilcoxon, result["1"].wilcoxon])
 
 
+@pytest.mark.parametrize(
+    "values", [[0, 1], [0, 0, -2], [1, 2, 3, -4], [1, 1, -1, 0, 2, 2, 2], [3, -1, -1, 5, 0, 0, 7, 2]]
+)
+def test_exact_for_few_users_with_equal_and_no_differences(values):
+    values = torch.tensor(values).double()
+    assert paired_tests(values, 0 * values)["all"].wilcoxon == pytest.approx(stats.wilcoxon(values.numpy()).pvalue)
+
+
+def test_all_signs_of_the_most_differences_that_are_tested_exactly():
+    ranks, signs = torch.arange(1, 14).clamp(max=9).double(), torch.tensor([-1.0, 1.0])  # five equal ones
+    values = ranks * signs[torch.arange(13) % 3 % 2]
+    share = torch.tensor(stats.rankdata(ranks.numpy()))
+    sums = (torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 13).double() * share).sum(1)
+    seen = share[values > 0].sum()
+    expected = 2 * min((sums <= seen).double().mean(), (sums >= seen).double().mean())
+    assert paired_tests(values, 0 * values)["all"].wilcoxon == pytest.approx(min(1.0, float(expected)))
+
+
 def test_equal_differences_share_their_rank_whatever_they_are_between():
     """Half of the users gain .1 at a low level, half lose as much at a high one, with rounding errors of their own."""
     first, second = (torch.tensor(values).repeat_interleave(100) for values in ([0.1, 0.2], [0.0, 0.3]))
