@@ -57,8 +57,8 @@ class NamedRun:
         result = self.folder.read_result()
         if "metrics" not in result and result["config"].get("refit") == "all":
             raise ValueError(
-                f"'{self.folder.path}' was trained on the test items, too, so that nothing of it was measured: compare "
-                "the run that it was made of"
+                f"'{self.folder.path}' was trained on the test items, too, so that nothing of it was measured: name a "
+                "run that was not, such as the one that it was made of"
             )
         return result
 

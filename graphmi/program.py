@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, export
 
 from graphmi.asking import unwrapped
+from graphmi.models import SideBySide
 from graphmi.nn.inactive import without_inactive
 from graphmi.typing import Batch, FoldsIn, HistoryReader
 
@@ -38,7 +39,8 @@ def interests_program(model: nn.Module) -> ExportedProgram:
     size; histories up to ``max_length`` items, and for a ``GRUEncoder`` exactly as many, padded. It runs on the CPU.
 
     Args:
-        model: Reads histories (:class:`graphmi.typing.HistoryReader`), and can be exported by torch.
+        model: Reads histories (:class:`graphmi.typing.HistoryReader`), as do all models of a ``SideBySide``, and can be
+            exported by torch.
 
     Raises:
         ValueError: If the model knows its users by their ids or by a graph.
@@ -53,13 +55,18 @@ def interests_program(model: nn.Module) -> ExportedProgram:
         torch.Size([1, 4, 8])
     """
     model = unwrapped(model)
-    if isinstance(model, FoldsIn) or not isinstance(model, HistoryReader):
+    others = [part for part in _parts(model) if isinstance(part, FoldsIn) or not isinstance(part, HistoryReader)]
+    if others or not isinstance(model, HistoryReader):
         raise ValueError(
-            f"{type(model).__name__} knows users by their ids or a graph, and only a model that reads histories can be "
-            "a program ('--program'): take the vectors of its users, or a Recommender for others"
+            f"{type([*others, model][0]).__name__} knows users by their ids or a graph, and only a model that reads "
+            "histories can be a program ('--program'): take the vectors of its users, or a Recommender for others"
         )
     history = torch.zeros(2, model.max_length, dtype=torch.int64)  # a batch of one would become a constant
     tensors, sizes = (history, torch.ones_like(history, dtype=torch.bool)), {0: Dim.DYNAMIC, 1: Dim.AUTO}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The tensor attributes .*_flat_weights")  # which torch's GRU sets anew
         return export(_Interests(deepcopy(model).cpu()).eval(), tensors, dynamic_shapes=(sizes, sizes), strict=False)
+
+
+def _parts(model: nn.Module) -> list[nn.Module]:
+    return [part for each in model.models for part in _parts(each)] if isinstance(model, SideBySide) else [model]

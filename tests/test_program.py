@@ -9,7 +9,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from graphmi.config import experiment
 from graphmi.data import LeaveOneOut, planted
-from graphmi.models import InterestGCN, SequenceModel
+from graphmi.models import InterestGCN, SequenceModel, SideBySide
 from graphmi.nn import GRUEncoder, LastPosition
 from graphmi.program import interests_program
 from graphmi.retrieval import top_k
@@ -73,6 +73,14 @@ def test_a_program_of_a_gru_takes_histories_of_one_length():
     torch.testing.assert_close(program(history, mask), asked(model, history, mask).interests)
     with pytest.raises(AssertionError):
         program(*histories(5, 2))
+
+
+def test_a_program_of_models_side_by_side():
+    readers = [SequenceModel(graph(), size, size, extractor=LastPosition) for size in (4, 6)]
+    model, (history, mask) = SideBySide(readers, weights=[1.0, 0.5]), histories(5, 6)
+    torch.testing.assert_close(loaded(model)(history, mask), asked(model, history, mask).interests)
+    with pytest.raises(ValueError, match="InterestGCN knows users by their ids or a graph"):
+        interests_program(SideBySide([model, InterestGCN(graph())]))
 
 
 class Unread(nn.Module):
