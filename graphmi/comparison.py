@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jsonargparse import ArgumentParser
 from torch import Tensor
 
-from graphmi.config import completed, experiment_parser, settings
+from graphmi.config import completed, settings
 from graphmi.run import RunFolder
 from graphmi.usage import UsageError, nearest
 
@@ -139,9 +138,9 @@ def by_seed(runs: Sequence[NamedRun]) -> list[Model]:
         FileNotFoundError: If a run has no result.
         ValueError: If a run is there twice.
     """
-    models, parser = dict[str, list[NamedRun]](), experiment_parser()
+    models = dict[str, list[NamedRun]]()
     for run in runs:
-        same = models.setdefault(_config_but_seed(run, parser), [])
+        same = models.setdefault(_config_but_seed(run), [])
         if twin := next((one for one in same if one.result["seed"] == run.result["seed"]), None):
             raise ValueError(
                 f"'{twin.folder.path}' and '{run.folder.path}' are one model with one seed, {run.result['seed']}: "
@@ -156,8 +155,7 @@ def by_seed(runs: Sequence[NamedRun]) -> list[Model]:
 
 def has_seeds(runs: Sequence[NamedRun]) -> bool:
     """Tell whether some of the runs differ in nothing but the seed."""
-    parser = experiment_parser()
-    return len({_config_but_seed(run, parser) for run in runs}) < len(runs)
+    return len({_config_but_seed(run) for run in runs}) < len(runs)
 
 
 def check_comparable(runs: Sequence[NamedRun]) -> None:
@@ -214,11 +212,11 @@ def choose_metric(runs: Sequence[NamedRun], metric: str | None = None) -> str:
     return metric
 
 
-def _config_but_seed(run: NamedRun, parser: ArgumentParser) -> str:
+def _config_but_seed(run: NamedRun) -> str:
     """Return what decides a run but for its seed; of a refit but for its epochs too, which its seed found best."""
     config = run.result["config"]
     with suppress(UsageError):  # a class of it may not be there any more
-        config = completed(config, parser)
+        config = completed(config)
     if config.get("refit"):
         unread = dict.fromkeys(("epochs", "patience", "validate_every"))
         config = {**config, "trainer": {**config["trainer"], **unread}}

@@ -7,6 +7,7 @@ import inspect
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,11 @@ from jsonargparse import ArgumentParser, Namespace
 from graphmi.class_names import full_name, full_names, short_names, tell_replaced
 from graphmi.data import SOURCES
 from graphmi.experiment import Experiment, Trained
-from graphmi.help import Help
+from graphmi.experiment_parser import own_parser
 from graphmi.presets import backbone_names, backbone_text, preset_names, preset_text
 from graphmi.result import describe_data, save_run
 from graphmi.run import RunFolder
 from graphmi.seeds import seeded
-from graphmi.trainer import Trainer
 from graphmi.usage import UsageError, parse, require_concrete, require_name
 from graphmi.words import words_of
 
@@ -31,7 +31,6 @@ __all__ = [
     "completed",
     "config_text",
     "experiment",
-    "experiment_parser",
     "preset_config",
     "preset_texts",
     "read_config",
@@ -45,16 +44,19 @@ class Config:
     """A complete configuration.
 
     Args:
-        parser: Where the options are declared.
         values: What was parsed, with nothing left out.
     """
 
-    def __init__(self, parser: ArgumentParser, values: Namespace) -> None:
-        self._parser, self._values = parser, values
+    def __init__(self, values: Namespace) -> None:
+        self._values = values
 
     def text(self) -> str:
         """Return the configuration as YAML; :func:`read_config` understands it."""
-        text: str = self._parser.dump(self._values, skip_unset=False)
+        return self._text
+
+    @cached_property
+    def _text(self) -> str:
+        text: str = own_parser().dump(self._values, skip_unset=False)
         return text
 
     def to_dict(self) -> dict[str, Any]:
@@ -70,7 +72,7 @@ class Config:
         """
         try:
             with seeded(self._values.seed, "loss"):  # a loss can have parameters
-                parts = self._parser.instantiate(self._values)
+                parts = own_parser().instantiate(self._values)
         except ValueError as error:
             raise _own_words(error) from None
         return Experiment(**{name: parts[name] for name in _options()})
@@ -105,39 +107,18 @@ class Config:
         return trained
 
 
-def experiment_parser() -> ArgumentParser:
-    """Return a parser with one option for every argument of every part of an experiment."""
-    short_names()  # imports the classes that help lists
-    parser = ArgumentParser(exit_on_error=False, allow_abbrev=False, add_help=False, formatter_class=Help)
-    parser.add_argument("--config", action="config", help="YAML file with options; several add up.")
-    parser.add_class_arguments(Experiment, skip={"split", "trainer", "k"})
-    split = inspect.signature(Experiment).parameters["split"].annotation
-    parser.add_argument(
-        "--split",
-        type=split,
-        default={"class_path": "graphmi.data.LeaveOneOut"},
-        help="How the interactions become training, validation and test: LeaveOneOut, RandomSplit, TemporalSplit, "
-        "HeldOutUsers, GivenSplit or another class.",
-    )
-    parser.add_argument(
-        "--k", type=int, nargs="+", default=[10, 20, 50], help="Lengths of the lists that are evaluated."
-    )
-    parser.add_class_arguments(Trainer, "trainer")
-    return parser
-
-
 def read_config(*texts: str, arguments: Sequence[str] = (), parser: ArgumentParser | None = None) -> Config:
     """Read a configuration.
 
     Args:
         texts: YAML, the later one over the earlier.
         arguments: Words of the command line such as ``"--trainer.epochs", "5"``, over all of them.
-        parser: An :func:`experiment_parser`, if it is at hand.
+        parser: An :func:`~graphmi.experiment_parser.experiment_parser` with further options, if there are some.
 
     Raises:
         UsageError: If an option, a class or a value is unknown; the message has the nearest names.
     """
-    parser = experiment_parser() if parser is None else parser
+    parser = own_parser() if parser is None else parser
     files = [word for text in texts for word in ("--config", full_names(text))]
     words = [full_name(word) for word in arguments]
     values = parse(parser, [*files, *words], [*short_names(), *_TORCH])
@@ -152,7 +133,7 @@ def read_config(*texts: str, arguments: Sequence[str] = (), parser: ArgumentPars
         values[name] = _absolute(values[name])
     if attributes := values.columns.get("attributes"):
         values.columns["attributes"] = _absolute(attributes)
-    return Config(parser, values)
+    return Config(values)
 
 
 def config_text(path: Path) -> str:
@@ -167,17 +148,16 @@ def config_text(path: Path) -> str:
         raise UsageError(f"'{path}' is not UTF-8 text: save it as UTF-8") from None
 
 
-def completed(values: Mapping[str, Any], parser: ArgumentParser | None = None) -> dict[str, Any]:
+def completed(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return a configuration that was written down, with the options that are new since then at their defaults.
 
     Args:
         values: Of :meth:`Config.to_dict`.
-        parser: An :func:`experiment_parser`, if it is at hand.
 
     Raises:
         UsageError: If it names a class that is not there any more.
     """
-    return read_config(yaml.safe_dump(dict(values)), parser=parser).to_dict()
+    return read_config(yaml.safe_dump(dict(values))).to_dict()
 
 
 def settings(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from graphmi.config import Config, experiment_parser, read_config
+from graphmi.config import Config, read_config
 from graphmi.tuning import Space, get_option, require_searchable, with_options
 from graphmi.usage import UsageError
 
@@ -72,10 +72,10 @@ def require_values(config: Config, space: Space) -> None:
     Raises:
         UsageError: If it does not; the message names the option.
     """
-    values, parser = config.to_dict(), experiment_parser()
+    values = config.to_dict()
     for name, found in space.items():
         for value in found.choices if isinstance(found, CategoricalDistribution) else (found.low, found.high):
-            read_config(yaml.safe_dump(with_options(values, {name: value}), sort_keys=False), parser=parser)
+            read_config(yaml.safe_dump(with_options(values, {name: value})))
 
 
 def combinations(space: Space) -> list[dict[str, Any]]:

@@ -69,8 +69,8 @@ SECTIONS = {
     "Metrics, besides those of PyG": Section(("metrics",), ("metrics",)),
     "Retrieval": Section(("retrieval",), ("retrieval",)),
     "Experiments and runs": Section(
-        ("config", "experiment", "trainer", "run", "restore"),
-        ("config", "experiment", "trainer", "history", "run", "restore"),
+        ("config", "experiment_parser", "experiment", "trainer", "run", "restore"),
+        ("config", "experiment_parser", "experiment", "trainer", "history", "run", "restore"),
     ),
     "Evaluation, explanation, serving": Section(
         ("evaluator", "explain", "program", "recommendation", "recommender", "vectors"),

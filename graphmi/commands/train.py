@@ -15,9 +15,10 @@ from rich.console import Console
 from graphmi.commands.parts import help_asked, show_help
 from graphmi.commands.resuming import check_epochs, check_options
 from graphmi.commands.tables import metrics_table, result_tables, say
-from graphmi.config import Config, config_text, experiment_parser, preset_texts, read_config
+from graphmi.config import Config, config_text, preset_texts, read_config
 from graphmi.data import Dataset
 from graphmi.experiment import Experiment, Fitted
+from graphmi.experiment_parser import experiment_parser
 from graphmi.presets import backbone_names, preset_names
 from graphmi.result import check_data, describe_data, save_run
 from graphmi.run import RunFolder

@@ -11,7 +11,7 @@ import yaml
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from graphmi.config import Config, completed, experiment_parser, read_config, settings
+from graphmi.config import Config, completed, read_config, settings
 from graphmi.processes import launched
 from graphmi.ranges import at_least
 from graphmi.tuning.options import get_option, with_options
@@ -91,9 +91,8 @@ class Search:
         )
         if (kept := len(self.study.directions)) != 1 + spread:
             raise UsageError(f"the search in '{self.out}' has {kept} objectives, and {1 + spread} are asked for")
-        self._parser = experiment_parser()
         own = settings(self.values)
-        require_same(self.study, self.out, "config", own, completed=lambda old: settings(completed(old, self._parser)))
+        require_same(self.study, self.out, "config", own, completed=lambda old: settings(completed(old)))
         require_same_space(self.study, self.out, self.space)
         require_same(self.study, self.out, "fingerprint", {"data": self._dataset.fingerprint()})
 
@@ -144,7 +143,7 @@ class Search:
         Raises:
             UsageError: If they do not go together.
         """
-        return read_config(yaml.safe_dump(with_options(self.values, params)), parser=self._parser)
+        return read_config(yaml.safe_dump(with_options(self.values, params)))
 
     def _one(self, begun: int, shown: SearchProgress, until: float | None) -> FrozenTrial:
         """Run one trial after those that have begun, and return it."""
