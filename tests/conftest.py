@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import gc
 import os
 
 import pytest
@@ -13,6 +14,12 @@ if not torch.cuda.is_available():
 
 settings.register_profile("patient", deadline=None)  # a busy machine is no bug
 settings.load_profile("patient")
+
+
+def pytest_collection_finish():
+    """Leave what is imported out of all later garbage collections, which searches ask for after each trial."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
