@@ -56,7 +56,7 @@ class Config:
 
     @cached_property
     def _text(self) -> str:
-        text: str = own_parser().dump(self._values, skip_unset=False)
+        text: str = own_parser().dump(self._values, skip_unset=False, skip_validation=True)  # parsing has
         return text
 
     def to_dict(self) -> dict[str, Any]:

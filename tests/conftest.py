@@ -22,6 +22,11 @@ def pytest_collection_finish():
     gc.freeze()
 
 
+def pytest_sessionfinish():
+    """Let what is imported be cleaned up at the end."""
+    gc.unfreeze()
+
+
 @pytest.fixture(autouse=True)
 def _seeded():
     """Give every test the same noise, whatever ran before it."""

@@ -23,7 +23,7 @@ from graphmi.comparison import (
     shared_metrics,
 )
 from graphmi.estimates import mean_interval, paired, paired_spreads, seed_interval
-from graphmi.metrics import Interval, PairedResult, holm, paired_spread
+from graphmi.metrics import Interval, PairedResult, holm, paired_spread, paired_tests
 from graphmi.report.summary import Summary
 from graphmi.run import RunFolder
 
@@ -251,12 +251,13 @@ def test_p_values_are_corrected_over_the_runs_and_groups_as_in_the_report(runs, 
     found = rows(tmp_path / "t.csv")
     others = [run for _, row, run in found if row == "ndcg@20"][1:]
     differences = [(users(runs[name]) - users(runs["popular"])).double() for name in names[1:]]
-    alone = [stats.wilcoxon(difference.numpy()).pvalue for difference in differences]
+    group = users(runs["popular"], "group/diversity")
+    tests = [paired_tests(difference, torch.zeros_like(difference), group) for difference in differences]
+    alone = [test["all"].wilcoxon for test in tests]
     assert [found["", "ndcg@20", run]["p"] for run in others] == pytest.approx(holm(alone))
     report = Summary(models_of(named([RunFolder(runs[name]) for name in names])), "ndcg@20")
     assert [test.wilcoxon_holm for _, test in report.differences] == [found["", "ndcg@20", run]["p"] for run in others]
-    group = users(runs["popular"], "group/diversity")
-    inside = [stats.wilcoxon(one[group == number].numpy()).pvalue for one in differences for number in range(5)]
+    inside = [test[str(number)].wilcoxon for test in tests for number in range(5)]
     shown = [found["ndcg@20 by diversity", f"group {number + 1}", run]["p"] for run in others for number in range(5)]
     assert shown == pytest.approx(holm(inside), rel=1e-3)
 

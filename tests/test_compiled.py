@@ -20,6 +20,11 @@ pytestmark = [  # torch's own, while it traces
 ]
 DATA = "planted:num_users=60,num_items=60,interactions_per_user=12"
 MODELS = [name for name in preset_names() if name not in ("popularity", "ease", "item-knn")]
+# All parts of these are parts of others.
+ALIKE = (
+    *("bam", "comirec-sa", "interest-cagcn", "interest-gcn-bam", "interest-gcn-mtmi", "lightgcn", "lightgcn-softmax"),
+    *("mf", "sasrec-softmax"),
+)
 # Noise is drawn in another way, and an RNN is one operation in between.
 IN_ENCODER = dict.fromkeys(
     ("sasrec", "sasrec-softmax", "gsasrec", "multi-interest-transformer"), "model__encoder__dropout"
@@ -52,7 +57,9 @@ def losses(name, mode="default", **options):
     return torch.tensor([row["loss"] for row in replace(one, loader=loader).train(one.dataset()).history.rows])
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in ALIKE else name for name in MODELS]
+)
 def test_every_preset_compiles(traced, name):
     expected = losses(name, None)
     assert not traced["stats"]
