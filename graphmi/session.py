@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from graphmi.average import WeightAverage
 from graphmi.computing import CompileMode
 from graphmi.data import BatchLoader
+from graphmi.drawing import with_negatives
 from graphmi.history import History
 from graphmi.memory import lack_of_memory
 from graphmi.meter import LossMeter
@@ -23,7 +24,7 @@ from graphmi.processes import gathered
 from graphmi.seeds import generator, load_rng_state, rng_state
 from graphmi.sharding import shard, shares
 from graphmi.step import Step, entries
-from graphmi.typing import Batch
+from graphmi.typing import Batch, Negatives
 
 __all__ = ["Session"]
 
@@ -68,7 +69,8 @@ class Session:
         self.draws = generator(seed, "sampler", fabric.device)
         self.history = History()
         self.best: dict[str, Tensor] = {}
-        step = Step(model, sampler, loss, self.draws, compile)
+        self.sampler = sampler.to(fabric.device)
+        step = Step(model, loss, compile)
         with _naming("optimizer"):
             made = optimizer([parameter for parameter in step.parameters() if parameter.requires_grad])
         with _naming("scheduler"):
@@ -99,8 +101,9 @@ class Session:
         self.step.train()
         meter = LossMeter(self.fabric)
         start = time.perf_counter()
-        for index, batch in enumerate(self.loader, start=1):
-            terms = self._step(batch)
+        batches = with_negatives(self.loader, self.sampler, self.draws, self.fabric.device)
+        for index, (batch, draw) in enumerate(batches, start=1):
+            terms = self._step(batch, draw)
             self.optimizer.zero_grad()
             # Gradients become means over processes, and the terms of the whole batch are sums over them.
             self.fabric.backward(torch.stack([*terms.values()]).sum() * self.fabric.world_size)
@@ -129,7 +132,7 @@ class Session:
             "pairs_per_second": meter.weight / seconds,
         }
 
-    def _step(self, batch: Batch) -> dict[str, Tensor]:
+    def _step(self, batch: Batch, draw: Callable[[], Negatives]) -> dict[str, Tensor]:
         """Return the loss terms of a batch; of several processes, what this one adds to them."""
         if not isinstance(batch, Batch):
             raise ValueError(
@@ -137,12 +140,11 @@ class Session:
             )
         terms: dict[str, Tensor]
         if self.fabric.world_size == 1:
-            terms = self.step(batch.user, batch.positive, entries(batch))
+            terms = self.step(draw, entries(batch))
             return terms
         part = shard(batch, self.fabric.global_rank, self.fabric.world_size)
-        whole = batch.user, batch.positive
-        inputs = self.fabric.to_device((*whole, entries(part.batch), part.row))
-        terms = self.step(*inputs, shares(self.loss, batch, part))  # type: ignore[arg-type]
+        inputs = self.fabric.to_device((entries(part.batch), part.row))
+        terms = self.step(draw, *inputs, shares(self.loss, batch, part))  # type: ignore[arg-type]
         return terms
 
     def _update(self) -> None:

@@ -1,4 +1,4 @@
-"""One training step as one module: negatives, model and loss."""
+"""One training step as one module: model and loss."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -16,20 +16,16 @@ __all__ = ["Step", "entries"]
 
 
 class Step(nn.Module):
-    """Negatives, model and loss of one step as one module, which is what fabric wraps for precision."""
+    """Model and loss of one step as one module, which is what fabric wraps for precision."""
 
-    def __init__(
-        self, model: nn.Module, sampler: nn.Module, loss: nn.Module, draws: torch.Generator, mode: CompileMode | None
-    ) -> None:
+    def __init__(self, model: nn.Module, loss: nn.Module, mode: CompileMode | None) -> None:
         super().__init__()
-        self.model, self.sampler, self.loss = model, sampler, loss
-        self.draws = draws
+        self.model, self.loss = model, loss
         self.terms = self._terms if mode is None else _compiled(self._terms, mode)
 
     def forward(
         self,
-        user: Tensor,
-        positive: Tensor,
+        draw: Callable[[], Negatives],
         entries: dict[str, Any],
         row: Tensor | None = None,
         share: Mapping[str, float] | None = None,
@@ -37,14 +33,14 @@ class Step(nn.Module):
         """Return the loss terms of a batch, or what some of its rows add to them.
 
         Args:
-            user: The users of the whole batch, for whom negatives are drawn.
-            positive: The positives of the whole batch.
+            draw: Gives the negatives of the whole batch. A function, because fabric would change the precision of what
+                it sees.
             entries: These rows as a batch. A dictionary, because fabric looks for tensors inside and cannot look into
                 a frozen dataclass.
-            row: Which rows of ``user`` they are; all when omitted.
+            row: Which rows of the whole batch they are; all when omitted.
             share: By how much their terms are multiplied.
         """
-        negatives, batch = self.sampler(user, positive, self.draws), Batch(**entries)
+        negatives, batch = draw(), Batch(**entries)
         terms: Any = self.terms(batch, negatives if row is None else negatives.take(row))
         _require_scalars(self.loss, terms)
         return terms if share is None else {name: share[name] * term for name, term in terms.items()}

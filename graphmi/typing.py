@@ -3,8 +3,10 @@
 Models, samplers, losses, metrics and the index know these types and nothing of one another.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
+from itertools import accumulate
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -138,18 +140,25 @@ class Negatives:
 
     def take(self, row: Tensor) -> "Negatives":
         """Return the negatives of these rows of the batch, ``[num]``; what is shared stays shared."""
+        return self._of_rows(lambda values: values.index_select(0, row))
 
-        def rows(part: Tensor | None) -> Tensor | None:
-            return None if part is None else part.index_select(0, row)
+    def split(self, sizes: Sequence[int]) -> "list[Negatives]":
+        """Return those of so many first rows of the batch, of so many next ones, ...; what is shared stays shared."""
+        parts = zip(accumulate(sizes, initial=0), sizes, strict=False)
+        return [self._of_rows(partial(torch.narrow, dim=0, start=start, length=size)) for start, size in parts]
+
+    def _of_rows(self, rows: Callable[[Tensor], Tensor]) -> "Negatives":
+        def part(values: Tensor | None) -> Tensor | None:
+            return None if values is None else rows(values)
 
         own = self.item.dim() == 2
         return replace(
             self,
-            item=self.item.index_select(0, row) if own else self.item,
-            log_q=rows(self.log_q) if own else self.log_q,
-            pos_log_q=rows(self.pos_log_q),
-            valid=rows(self.valid),
-            known=rows(self.known),
+            item=rows(self.item) if own else self.item,
+            log_q=part(self.log_q) if own else self.log_q,
+            pos_log_q=part(self.pos_log_q),
+            valid=part(self.valid),
+            known=part(self.known),
         )
 
 

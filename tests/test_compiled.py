@@ -72,7 +72,7 @@ def test_graphs_of_cuda_are_recorded_for_one_size_and_not_for_each(monkeypatch):
     asked, part = [], torch.nn.Identity()
     monkeypatch.setattr(torch, "compile", lambda terms, **how: asked.append(how) or terms)
     for mode in (None, "default", "reduce-overhead"):
-        Step(part, part, part, torch.Generator(), mode)
+        Step(part, part, mode)
     recorded = {"triton.cudagraphs": True, "triton.cudagraph_skip_dynamic_graphs": True}
     assert asked == [{"mode": "default"}, {"options": recorded}]
 

@@ -204,8 +204,8 @@ class Records(Loss):
 @pytest.mark.parametrize("more", [{}, {"row": torch.tensor([0, 0, 2])}, {"prefix": torch.arange(3)}], ids=str)
 def test_a_loss_is_told_of_rows_and_whose_prefixes_are(more):
     batch, loss = Batch(USER[:3], ITEM[:3], **more), Records()
-    step = Step(Factors(), Sampler(), loss, torch.Generator(), None)
-    step(batch.user, batch.positive, entries(batch))
+    step = Step(Factors(), loss, None)
+    step(lambda: Sampler()(batch.user, batch.positive), entries(batch))
     assert loss.told["positive"] is batch.positive
     assert loss.told["row"] is batch.row
     assert (loss.told["user"] is batch.user) == ("prefix" in more)
@@ -213,10 +213,10 @@ def test_a_loss_is_told_of_rows_and_whose_prefixes_are(more):
 
 def test_a_part_of_a_batch_has_its_rows_of_all_negatives_and_its_share():
     whole, row, loss = Batch(USER[:9], ITEM[:9]), torch.tensor([2, 7]), Records()
-    drawn = Sampler()(whole.user, whole.positive, torch.Generator().manual_seed(1)).item
-    step = Step(model := Factors(), Sampler(), loss, torch.Generator().manual_seed(1), None)
+    drawn = Sampler()(whole.user, whole.positive).item
+    step = Step(model := Factors(), loss, None)
     part = entries(Batch(USER[row], ITEM[row]))
-    terms = step(whole.user, whole.positive, part, row, {"users": 0.25})
+    terms = step(lambda: Negatives(drawn), part, row, {"users": 0.25})
     assert torch.equal(loss.told["negatives"], drawn[row])
     assert terms["users"].item() == 0.25 * model.users[USER[row]].sum().item()
 

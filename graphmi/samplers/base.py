@@ -17,7 +17,13 @@ class Sampler(nn.Module, ABC):
 
     A sampler knows the training graph only: ids, degrees and known items never come from validation or test.
     Its buffers follow ``.to(device)``, and nothing waits for the device.
+
+    Attributes:
+        rows_together: For how many users, one positive each, training draws at once, those of several batches: above 0
+            where each has negatives of its own, which other users and positives do not change.
     """
+
+    rows_together = 0
 
     @abstractmethod
     def forward(self, user: Tensor, positive: Tensor, generator: Generator | None = None) -> Negatives:

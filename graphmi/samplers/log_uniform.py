@@ -44,6 +44,7 @@ class LogUniformSampler(Sampler):
         rank = torch.arange(order.numel(), dtype=torch.float64)
         weight = torch.empty_like(rank).scatter_(0, order, (1 / (rank + 1)).log1p())
         self.proposal = Proposal(graph, weight, num_negatives=num_negatives, shared=shared, reject_known=reject_known)
+        self.rows_together = self.proposal.rows_together
 
     def forward(self, user: Tensor, positive: Tensor, generator: Generator | None = None) -> Negatives:
         """Return ``[num_negatives]`` (shared) or ``[batch, num_negatives]`` items with their ``log_q``."""

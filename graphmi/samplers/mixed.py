@@ -45,6 +45,7 @@ class MixedSampler(Sampler):
         if not samplers:
             raise ValueError("'samplers' must name at least one sampler (got none)")
         self.samplers = nn.ModuleList(make(graph) for make in samplers)
+        self.rows_together = min(getattr(sampler, "rows_together", 0) for sampler in self.samplers)
 
     def forward(self, user: Tensor, positive: Tensor, generator: Generator | None = None) -> Negatives:
         """Return all samplers' negatives, one after the other, with the mixture's ``log_q``."""

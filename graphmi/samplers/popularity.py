@@ -53,6 +53,7 @@ class PopularitySampler(Sampler):
         degree = item_degrees(graph).double()
         weight = (degree / degree.max().clamp_min(1)) ** power  # no power of a share is infinite
         self.proposal = Proposal(graph, weight, num_negatives=num_negatives, shared=shared, reject_known=reject_known)
+        self.rows_together = self.proposal.rows_together
 
     def forward(self, user: Tensor, positive: Tensor, generator: Generator | None = None) -> Negatives:
         """Return ``[num_negatives]`` (shared) or ``[batch, num_negatives]`` items with their ``log_q``."""

@@ -20,6 +20,7 @@ _MAX_TOTAL = 2**40
 _SPARE = 2048  # draws at least to choose from where known items are drawn again
 _AGAIN = 1024  # of them at once where known items are few, several for each
 _TRIES = 16  # so many at most
+_TOGETHER = 16_384  # negatives that are drawn at once, of several batches
 
 
 class Proposal(nn.Module):
@@ -66,6 +67,7 @@ class Proposal(nn.Module):
         super().__init__()
         at_least(1, num_negatives=num_negatives)
         self.num_negatives, self.shared, self.reject_known = num_negatives, shared, reject_known
+        self.rows_together = 0 if shared else _TOGETHER // num_negatives
         self.known = KnownItems(graph) if reject_known else None
         self.num_users, self.num_items = int(graph["user"].num_nodes), int(graph["item"].num_nodes)
         self.uniform = weight is None

@@ -41,6 +41,7 @@ class UniformSampler(Sampler):
     ) -> None:
         super().__init__()
         self.proposal = Proposal(graph, num_negatives=num_negatives, shared=shared, reject_known=reject_known)
+        self.rows_together = self.proposal.rows_together
 
     def forward(self, user: Tensor, positive: Tensor, generator: Generator | None = None) -> Negatives:
         """Return ``[num_negatives]`` (shared) or ``[batch, num_negatives]`` items."""
