@@ -20,6 +20,7 @@ __all__ = ["full_name", "full_names", "short_names", "tell_replaced"]
 _DESCRIBED = ("model", "sampler", "loss", "loader")  # what the description of a preset speaks of
 _COMPONENTS = (*_DESCRIBED, "split")
 _GROUPS = ("filter", "groups", "trainer")  # where jsonargparse passes over anything but options
+_SAID = ("config", "backbone", "out", "resume")  # what the command knows of before it reads a file
 
 
 @cache
@@ -70,7 +71,7 @@ def full_names(text: str) -> str:
         text: YAML.
 
     Raises:
-        UsageError: If it is not YAML, has no options, or names no class.
+        UsageError: If it is not YAML, has no options or one of the command line alone, or names no class.
     """
     try:
         values = yaml.load(text, _Loader)  # noqa: S506 (a safe loader)
@@ -80,9 +81,14 @@ def full_names(text: str) -> str:
         raise UsageError(f"a configuration is not valid YAML{line}") from None
     if not isinstance(values, dict):
         raise UsageError("a configuration consists of lines 'option: value'")
+    for name in _SAID:
+        if name in values:
+            raise UsageError(f"'{name}' in a file decides nothing: say '--{name}' on the command line")
     for name in _GROUPS:
         if not isinstance(values.get(name, {}), dict | None):
             raise UsageError(f"'--{name}' takes no value of its own (got {values[name]}): write --{name}.NAME VALUE")
+        if values.get(name, {}) is None:  # all lines below are comments
+            del values[name]
     full = {name: _walk(value) if name in _COMPONENTS else value for name, value in values.items()}
     if not isinstance(full.get("k", []), list):
         full["k"] = [full["k"]]  # as of the command line
@@ -133,8 +139,12 @@ def _walk(value: Any) -> Any:
     match value:
         case {"class_path": str(name)} if "." not in name and name not in short_names():
             raise UsageError(f"no class is named '{name}' ({nearest(name, short_names())})")
+        case {"class_path": name} if not isinstance(name, str):
+            raise UsageError(f"'class_path' must be the name of a class (got {name})")
+        case {"class_path": name, **others} if beside := sorted(others.keys() - {"init_args", "dict_kwargs"}, key=str):
+            raise UsageError(f"options of a class stand under its 'init_args', and '{beside[0]}' of {name} does not")
         case dict():
-            return {key: _walk(entry) for key, entry in value.items()}
+            return {key: _walk(entry) for key, entry in value.items() if (key, entry) != ("init_args", None)}
         case list():
             return [_walk(entry) for entry in value]
         case str():

@@ -23,7 +23,7 @@ from graphmi.presets import backbone_names, backbone_text, preset_names, preset_
 from graphmi.result import describe_data, save_run
 from graphmi.run import RunFolder
 from graphmi.seeds import seeded
-from graphmi.usage import UsageError, parse, require_concrete, require_name
+from graphmi.usage import UsageError, parse, require_concrete, require_name, require_values
 from graphmi.words import words_of
 
 __all__ = [
@@ -129,6 +129,7 @@ def read_config(*texts: str, arguments: Sequence[str] = (), parser: ArgumentPars
     values.columns = {name: str(value) for name, value in (values.columns or {}).items()}  # however they came
     for name in set(vars(values)) - set(_options()):  # such as the configuration files themselves
         values.pop(name)
+    require_values(parser, values)
     for name in ("data", "split"):
         values[name] = _absolute(values[name])
     if attributes := values.columns.get("attributes"):
@@ -226,5 +227,6 @@ def _absolute(value: Any) -> Any:
         case Namespace():
             return Namespace({name: _absolute(entry) for name, entry in vars(value).items()})  # type: ignore[no-untyped-call]
         case str() if value and value not in SOURCES and Path(value).exists():  # Path("") is this folder
-            return str(Path(value).absolute())
+            path = Path(value)
+            return str(path.resolve() if ".." in path.parts else path.absolute())
     return value

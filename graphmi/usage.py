@@ -31,6 +31,7 @@ __all__ = [
     "require_concrete",
     "require_file",
     "require_name",
+    "require_values",
 ]
 
 
@@ -115,6 +116,30 @@ def require_concrete(values: Namespace) -> None:
             raise UsageError(_lacks(re.sub(r"\.class_path$|\.init_args", "", key), value))
         if key == "model.class_path" and re.match(r"graphmi\.(?!models\.)", value):
             raise UsageError(_is_none("model", value, "model"))
+
+
+def require_values(parser: ArgumentParser, values: Namespace) -> None:
+    """Check what is null: jsonargparse passes over it in files and in the options of classes.
+
+    Args:
+        parser: What has parsed the values.
+        values: What it has parsed, without those of its options that need not be given.
+
+    Raises:
+        UsageError: If an option is null that must be something.
+    """
+    empty = [key for key, value in values.items() if value is None]
+    outside = Namespace({key: None for key in empty if ".init_args." not in key})
+    try:
+        parser.validate(outside, skip_unset=False, skip_required=True)
+    except TypeError as error:
+        raise UsageError(_explain(str(error), parser, [])) from None
+    for key in (key for key in empty if ".init_args." in key):
+        part, _, name = key.rpartition(".init_args.")
+        parameter = inspect.signature(resolve_name(values[f"{part}.class_path"])).parameters.get(name)
+        if parameter and parameter.annotation in (bool, float, int, str) and parameter.default is not None:
+            path, kind = key.replace(".init_args", ""), parameter.annotation.__name__
+            raise UsageError(f"'--{path}' must be {kind} (got None)")
 
 
 def _explain(message: str, parser: ArgumentParser, names: list[str]) -> str:

@@ -42,6 +42,24 @@ def test_texts_and_data_of_a_file_are_no_classes():
     }
 
 
+def test_what_has_nothing_but_comments_below_is_not_there():
+    text = "trainer:\n  # epochs: 3\nfilter: null\nloader:\n  class_path: UserLoader\n  init_args:\n    # batch_size: 3"
+    assert yaml.safe_load(full_names(text)) == {"loader": {"class_path": "graphmi.data.UserLoader"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        *((f"{name}: x", f"'{name}' in a file .* say '--{name}'") for name in ("config", "backbone", "out", "resume")),
+        ("model: {class_path: 3}", r"'class_path' must be the name of a class \(got 3\)"),
+        ("loss: {class_path: my.Loss, 3: 4, b: 5}", "under its 'init_args', and '3' of my.Loss does not"),
+    ],
+)
+def test_what_a_file_cannot_say(text, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        full_names(f"seed: 3\n{text}")
+
+
 def test_the_line_of_a_mistake_is_counted_from_one():
     with pytest.raises(UsageError, match=r"not valid YAML \(line 2\)$"):
         full_names("seed: 3\nmodel: ]\n")

@@ -176,6 +176,17 @@ def test_options_are_sequences_paths_and_numbers_of_numpy_too(tmp_path):
             experiment("mf", DATA, model=one)
 
 
+def test_a_path_through_the_folder_above_is_that_of_the_file_itself(tmp_path, monkeypatch):
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "data.csv").symlink_to("log.csv")
+    (tmp_path / "log.csv").touch()
+    for folder, data in (("scratch", "../log.csv"), (".", "log.csv"), (".", "data.csv")):
+        with monkeypatch.context() as patch:
+            patch.chdir(tmp_path / folder)
+            found = preset_config("popularity", data).to_dict()["data"]
+        assert found == str(tmp_path / data.removeprefix("../"))  # of a link, its own name
+
+
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [

@@ -124,6 +124,8 @@ def _request(arguments: Sequence[str]) -> _Request:
     texts = [] if preset is None else preset_texts(preset, known.backbone)
     if known.out is None and known.resume:
         raise UsageError("'--out' is missing: name the folder of the run that is to go on")
+    if known.out == "":
+        raise UsageError("'--out' is empty: name a folder")
     folder, named = RunFolder(known.out or Path("runs", preset or "run")), known.out is not None
     resume = known.resume and folder.exists
     if named and not resume and not (known.resume and folder.only_claimed):

@@ -78,7 +78,7 @@ def open_data(name_or_path: str | PathLike[str], **columns: Any) -> Interactions
         )
     if str(name_or_path).split(":", 1)[0] in SOURCES:
         return load(str(name_or_path), **columns)
-    if Path(name_or_path).exists():
+    if str(name_or_path) and Path(name_or_path).exists():  # Path("") is this folder
         return _read(name_or_path, columns.pop("format", "table"), **columns)
     raise DataError(f"no file and no data set is named {str(name_or_path)!r} ({_suggestion(str(name_or_path))})")
 
