@@ -100,7 +100,7 @@ def _train(search: Search, best: FrozenTrial, seed: int) -> dict[str, Any]:
         RunFolder(search.out).write_text(own, search.config(best.params).text())
         words = ["--config", str(search.out / own), "--out", str(folder.path), "--seed", str(seed)]
         with redirect_stdout(io.StringIO()):  # the tables of single runs; progress is on standard error
-            train.main([*words, "--resume"] if folder.exists else words)
+            train.main([*words, "--resume"] if folder.exists or folder.only_claimed else words)
     return folder.read_result()
 
 

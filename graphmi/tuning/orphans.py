@@ -2,11 +2,13 @@
 
 import os
 import socket
+from contextlib import suppress
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-__all__ = ["end_orphans", "mark", "others_run"]
+__all__ = ["end_orphans", "mark", "others_run", "try_again"]
 
 
 def mark(trial: optuna.Trial) -> None:
@@ -24,9 +26,15 @@ def end_orphans(study: optuna.Study) -> None:
     for trial in _running(study):
         if _alive(trial) is False:
             # A RUNNING trial of the storage takes attributes through its id; it has no handle here.
-            study._storage.set_trial_user_attr(trial._trial_id, "killed", True)
-            study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
-            study.enqueue_trial(trial.params)
+            with suppress(UpdateFinishedTrialError):  # where another process was first, it has enqueued them
+                study._storage.set_trial_user_attr(trial._trial_id, "killed", True)
+                study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+                try_again(study, trial)
+
+
+def try_again(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Enqueue the options of a trial, those too that were waiting for it and that it has not taken."""
+    study.enqueue_trial({**trial.system_attrs.get("fixed_params", {}), **trial.params})
 
 
 def others_run(study: optuna.Study) -> bool:

@@ -15,7 +15,7 @@ from graphmi.config import Config, completed, read_config, settings
 from graphmi.processes import launched
 from graphmi.ranges import at_least
 from graphmi.tuning.options import get_option, with_options
-from graphmi.tuning.orphans import end_orphans, mark
+from graphmi.tuning.orphans import end_orphans, mark, try_again
 from graphmi.tuning.progress import SearchProgress
 from graphmi.tuning.same import Space, require_same, require_same_space, require_searchable
 from graphmi.tuning.storage import open_storage
@@ -159,8 +159,7 @@ class Search:
             return self.study.tell(trial, state=TrialState.PRUNED)
         except KeyboardInterrupt:
             trial.set_user_attr("killed", True)
-            self.study.tell(trial, state=TrialState.FAIL)
-            self.study.enqueue_trial(trial.params)
+            try_again(self.study, self.study.tell(trial, state=TrialState.FAIL))
             raise KeyboardInterrupt(
                 f"interrupted: {_begun(self.study)} trials are kept in '{self.out}'; the same command goes on"
             ) from None

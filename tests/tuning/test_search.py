@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import nullcontext
 from functools import partialmethod
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,10 +22,12 @@ from graphmi.data import DataError, Dataset, DiversityGroups
 from graphmi.experiment import Experiment, Fitted
 from graphmi.history import History
 from graphmi.run import RunFolder
-from graphmi.tuning import Search, finish, get_option, orphans, write_best
+from graphmi.tuning import Search, finish, get_option, mean_and_interval, orphans, require_searchable, write_best
 from graphmi.tuning.orphans import end_orphans, mark, others_run
 from graphmi.tuning.page import page
 from graphmi.tuning.progress import SearchProgress
+from graphmi.tuning.same import require_same
+from graphmi.tuning.storage import open_storage
 from graphmi.usage import UsageError
 
 RATE = {"trainer.learning_rate": FloatDistribution(1e-4, 1e-1, log=True)}
@@ -58,7 +61,8 @@ def measured(monkeypatch):
 
 
 def test_the_first_trial_has_the_values_of_the_configuration(tmp_path, measured):
-    search = Search(config(), {**RATE, "model.embedding_dim": CategoricalDistribution([8, 64])}, tmp_path / "s")
+    space = {**RATE, "model.embedding_dim": CategoricalDistribution([8, 64])}
+    search = Search(config(), space, tmp_path / "studies" / "s")
     search.run(trials=4, progress=False)
     assert search.study.trials[0].params == {"trainer.learning_rate": 1e-3, "model.embedding_dim": 64}
     assert len(measured) == 4
@@ -97,8 +101,16 @@ def test_trials_show_no_bars_of_their_own(tmp_path, monkeypatch):
 def test_the_front_is_in_the_order_of_the_metric(tmp_path):
     search = Search(config(), RATE, tmp_path / "s", spread=True)
     for values in ([0.1, 0.1], [0.3, 0.3], [0.2, 0.4], [0.2, 0.2]):
-        search.study.add_trial(optuna.trial.create_trial(values=values))
+        drawn = {"trainer.learning_rate": values[0] / 10}
+        search.study.add_trial(optuna.trial.create_trial(values=values, params=drawn, distributions=RATE))
     assert [trial.number for trial in search.front] == [1, 3, 0]
+    for name in ("front-99", "front-of-mine"):  # of a trial that was on the front once, and of somebody else
+        (tmp_path / "s" / f"{name}.yaml").touch()
+    assert write_best(search).number == 1
+    written = {path.stem: path.read_text() for path in (tmp_path / "s").glob("*.yaml")}
+    assert written.pop("front-of-mine") == ""
+    rates = {name: get_option(read_config(text).to_dict(), "trainer.learning_rate") for name, text in written.items()}
+    assert rates == pytest.approx({"best": 0.03, "front-1": 0.03, "front-3": 0.02, "front-0": 0.01})
 
 
 def test_a_search_in_parts_is_the_search_at_once(tmp_path, measured):
@@ -135,10 +147,11 @@ def test_an_interrupted_trial_is_tried_again(tmp_path, measured, monkeypatch):
     assert done == params(whole)
 
 
-def test_the_first_trial_is_the_first_also_after_an_interruption(tmp_path, measured, monkeypatch):
+@pytest.mark.parametrize("at", ["graphmi.experiment.Experiment.fit", "graphmi.tuning.search.mark"])
+def test_the_first_trial_is_the_first_also_after_an_interruption(tmp_path, measured, monkeypatch, at):
     search = Search(config(), RATE, tmp_path / "s")
     with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(Experiment, "fit", Mock(side_effect=KeyboardInterrupt))
+        meanwhile.setattr(at, Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             search.run(trials=1, progress=False)
     Search(config(), RATE, tmp_path / "s").run(trials=1, progress=False)
@@ -147,7 +160,8 @@ def test_the_first_trial_is_the_first_also_after_an_interruption(tmp_path, measu
 
 def test_a_process_of_the_same_number_is_no_other_and_one_of_somebody_else_is_alive(tmp_path, monkeypatch):
     search = Search(config(), RATE, tmp_path / "s")
-    mark(search.study.ask())  # of a process before this one
+    search.study.enqueue_trial({"trainer.learning_rate": 0.02})
+    mark(search.study.ask())  # of a process before this one, which was killed before it took them
     assert not others_run(search.study)
     trial = search.study.ask()
     mark(trial)
@@ -157,8 +171,12 @@ def test_a_process_of_the_same_number_is_no_other_and_one_of_somebody_else_is_al
         assert others_run(search.study)
     trial.set_user_attr("host", "elsewhere")
     assert not others_run(search.study)
+    running = search.study.get_trials(states=(TrialState.RUNNING,))
+    end_orphans(search.study)
+    monkeypatch.setattr("graphmi.tuning.orphans._running", lambda study: running)  # a process that saw the same
     end_orphans(search.study)
     assert [trial.state for trial in search.study.trials] == [TrialState.FAIL, TrialState.RUNNING, TrialState.WAITING]
+    assert search.study.trials[2].system_attrs["fixed_params"] == {"trainer.learning_rate": 0.02}
 
 
 def test_trials_of_killed_processes_are_tried_again_and_others_left_alone(tmp_path, measured):
@@ -261,10 +279,13 @@ def test_the_time_budget_is_in_minutes(tmp_path, monkeypatch):
 
 def test_what_cannot_be_searched_is_refused(tmp_path):
     measure = ("data", "columns.num_users", "filter", "split.seed", "groups.by", "k", "repeat", "refit", "seed")
-    unknown = ("trainer.learnin_rate", "did you mean learning_rate")
-    for name, message in (unknown, *((name, f"'{name}' decides on the data or the measure") for name in measure)):
-        with pytest.raises(UsageError, match=message):
-            Search(config(), {name: FloatDistribution(0, 1)}, tmp_path / "s")
+    measure += ("valid_users", "replicates")
+    values = config().to_dict()
+    for name in measure:
+        with pytest.raises(UsageError, match=f"'{name}' decides on the data or the measure"):
+            require_searchable(values, {name: FloatDistribution(0, 1)})
+    with pytest.raises(UsageError, match="did you mean learning_rate"):
+        Search(config(), {"trainer.learnin_rate": FloatDistribution(0, 1)}, tmp_path / "s")
     with pytest.raises(ValueError, match="'trials' must be at least 1"):
         Search(config(), RATE, tmp_path / "s").run(trials=0)
     with pytest.raises(ValueError, match=r"'seed' must be at least 0 \(got -1\)"):
@@ -362,9 +383,17 @@ def test_a_trial_that_cannot_be_drawn_ends(tmp_path, measured, monkeypatch):
     assert [trial.state for trial in search.study.trials] == [TrialState.COMPLETE] + [TrialState.FAIL] * 3
 
 
+def test_what_trials_have_in_common_is_compared_as_it_is_kept(tmp_path):
+    study = optuna.create_study()
+    for entry in (3, 3, 4):
+        with pytest.raises(UsageError, match="'b.3' is not what") if entry == 4 else nullcontext():
+            require_same(study, tmp_path, "config", {"a": (1, 2), "b": {entry: 5}})
+
+
 def test_a_database_keeps_trials_too(tmp_path, measured):
     url = f"sqlite:///{tmp_path / 'study.db'}"
     Search(config(), RATE, tmp_path / "s", storage=url).run(trials=2, progress=False)
+    assert open_storage(url).engine.pool.status() == "NullPool"  # no connection is held while a model trains
     again = Search(config(), RATE, tmp_path / "s", storage=url)
     assert len(again.study.trials) == 2
     assert not Search(config(), RATE, tmp_path / "other", storage=url).study.trials  # searches have names
@@ -396,7 +425,6 @@ def test_two_objectives_the_test_unseen_and_what_follows(tmp_path, monkeypatch, 
     again = one.evaluate(one.fit(dataset).model, dataset, "valid")
     assert trials[0].values[1] == pytest.approx(again.groups["diversity-controlled/ndcg@20"].std, abs=1e-9)
 
-    (tmp_path / "s" / "front-99.yaml").touch()  # of a trial that was on the front once
     text = finish(search, seeds=2).read_text()
     assert {file.stem for file in (tmp_path / "s").glob("front-*")} == {f"front-{one.number}" for one in search.front}
     best = read_config((tmp_path / "s" / "best.yaml").read_text()).to_dict()
@@ -407,6 +435,7 @@ def test_two_objectives_the_test_unseen_and_what_follows(tmp_path, monkeypatch, 
     assert "with seeds 1, 2, which the search did not use" in text
     assert 'src="http' not in text
     shown = capsys.readouterr().out
+    assert "The run is in" not in shown  # what train says of each
     assert "recall@20" in shown
     assert "mrr@20" not in shown
     finish(search, seeds=2)
@@ -432,9 +461,12 @@ def test_the_best_is_tested_with_seeds_that_the_search_did_not_use(tmp_path, mea
     search.run(trials=1, progress=False)
     text = finish(search, seeds=2).read_text()
     assert "with seeds 6, 7, which the search did not use: ndcg@20 6.5000 ± 6.3531." in text  # t(1) = 12.7062, / 2
+    assert "<td>trainer.learning_rate</td>" in text
+    assert not list((tmp_path / "s").glob("front-*"))
     assert "95 % t interval" in capsys.readouterr().out
     text = finish(search, seeds=1).read_text()
     assert "with seed 6, which the search did not use: ndcg@20 6.0000." in text
+    assert [mean_and_interval(values)[1] for values in ([6.0], [6.0, 6.0])] == pytest.approx([math.nan, 0], nan_ok=True)
     assert "interval" not in capsys.readouterr().out
 
 
@@ -467,7 +499,10 @@ def test_a_test_that_was_interrupted_is_resumed(tmp_path, measured, tested, monk
 
     monkeypatch.setattr("graphmi.commands.train.main", main)
     finish(search, seeds=1)
-    assert [words[-1] for words in asked] == ["--resume"]
+    for name in ("config.yaml", "result.json"):  # as of a process that was killed when it had begun
+        (folder / name).unlink()
+    finish(search, seeds=1)
+    assert [words[-1] for words in asked] == ["--resume"] * 2
     with pytest.raises(ValueError, match=r"'seeds' must be at least 0 \(got -1\)"):
         finish(search, seeds=-1)
 
