@@ -18,6 +18,7 @@ import polars as pl
 import pytest
 import torch
 import yaml
+from jsonargparse import Namespace
 from safetensors.torch import load_file
 from scipy import stats
 
@@ -28,6 +29,7 @@ from graphmi.commands.ids import read_ids
 from graphmi.data import Vocabulary
 from graphmi.experiment import Experiment
 from graphmi.losses import MultiInterestLoss
+from graphmi.models import Popularity
 from graphmi.processes import make_fabric
 from graphmi.restore import restore
 from graphmi.run import RunFolder
@@ -355,10 +357,15 @@ def test_users_who_do_not_train_are_counted_once(graphmi, tmp_path):
 
 
 def test_popularity_is_evaluated_only(graphmi, tmp_path):
-    status, out, _ = graphmi("train", "popularity", "--data", WORLD, "--out", tmp_path / "run")
+    for name, text in {"one": f"data: {WORLD}\nseed: 3\ndescription: Mine.", "two": "seed: 4\nreplicates: 9"}.items():
+        (tmp_path / f"{name}.yaml").write_text(text)
+    files = ["--config", tmp_path / "one.yaml", "--config", tmp_path / "two.yaml"]  # each over what stands before it
+    status, out, _ = graphmi("train", "popularity", *files, "--replicates", 0, "--out", tmp_path / "run")
     assert status == 0
     assert "Nothing to train" in out
-    assert result(tmp_path / "run")["num_parameters"] == 0
+    found = result(tmp_path / "run")
+    assert found["num_parameters"] == 0
+    assert [found["config"][name] for name in ("seed", "replicates", "description")] == [4, 0, "Mine."]
 
 
 @pytest.mark.parametrize("preset", ["interest-gcn", "interest-gcn-softmax"])
@@ -540,6 +547,8 @@ def test_a_resumed_run_keeps_its_options(graphmi, trained):
     status, _, err = graphmi("train", "--out", folder, "--resume", "--trainer.learning_rate", 0.5)
     assert status == 2
     assert "'--trainer.learning_rate' is 0.5, but the run in" in err
+    status, _, err = graphmi("train", "lightgcn", *QUICK, "--out", folder, "--resume")
+    assert (status, "'--model.num_layers' is 3, but the run in" in err) == (2, True)
     assert graphmi("train", "--out", folder, "--resume", "--description", "Mine.", "--paper", "None yet.")[0] == 0
 
 
@@ -768,7 +777,7 @@ def test_without_a_folder_a_run_gets_a_free_one(graphmi, tmp_path, monkeypatch):
         status, _, err = graphmi("train", "bam", *QUICK)
         assert (status, err) == (0, "")
         assert (tmp_path / "runs" / name / "result.json").exists()
-    assert graphmi("train", "--model", "Popularity", "--data", WORLD)[::2] == (0, "")
+    assert graphmi("train", "--model=Popularity", "--data", WORLD)[::2] == (0, "")
     assert (tmp_path / "runs" / "run" / "result.json").exists()
 
 
@@ -1092,7 +1101,9 @@ def test_files_that_have_moved_with_the_data_are_found(graphmi, tmp_path, monkey
 
 
 def test_a_run_is_restored_for_questions_not_for_training(trained):
-    restored = restore(RunFolder(trained("run", "popularity", "--trainer.compile", "default")))
+    folder = trained("run", "popularity", "--trainer.compile", "default")
+    restored = restore_runs(Namespace(run=str(folder), data=None, beside=[], weights=None))
+    assert isinstance(restored.model, Popularity)  # alone it stands beside nothing
     assert not restored.model.training
     assert restored.experiment.trainer.compile is None
 
@@ -1505,11 +1516,13 @@ def test_runs_beside_a_run_have_its_data_and_weights(graphmi, trained, tmp_path)
     status, _, err = graphmi("evaluate", run, "--beside", other)
     assert status == 1
     assert err.startswith(f"graphmi: the data '{WORLD}' is not what the run in '{other}' was trained on")
-    status, _, err = graphmi("recommend", run, "--user", "1", "--beside", other, "--weights", "1", "2")
-    assert (status, err) == (
-        2,
-        "graphmi: give each run of '--beside' a weight (got 1 runs and 2 weights)\n",
-    )
+    for words, got in (
+        (["--beside", other, "--weights", "1", "2"], "1 runs and 2 weights"),
+        (["--beside", other, run, "--weights", "1"], "2 runs and 1 weights"),
+        (["--weights", "1"], "0 runs and 1 weights"),
+    ):
+        status, _, err = graphmi("recommend", run, "--user", "1", *words)
+        assert (status, err) == (2, f"graphmi: give each run of '--beside' a weight (got {got})\n")
     status, _, err = graphmi("export", run, "--beside", run, "--weights", "0", "--out", tmp_path / "vectors")
     assert status == 1
     assert "give each model a positive weight" in err

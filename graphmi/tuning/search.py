@@ -82,9 +82,11 @@ class Search:
         self._diversity = experiment.groups.values(self._dataset.train) if grouped else None
         if spread and self._diversity is not None and self._diversity.isnan().all():
             raise UsageError("a small spread needs groups of users, and there are none: choose 'groups.by'")
+        opened = open_storage(storage or str(self.out / "journal.log"))
+        kept_names = [] if storage else optuna.get_all_study_names(opened)  # its folder may have been renamed
         self.study = optuna.create_study(
-            study_name=self.out.name,
-            storage=open_storage(storage or str(self.out / "journal.log")),
+            study_name=kept_names[0] if kept_names else self.out.name,
+            storage=opened,
             directions=["maximize", "minimize"] if spread else ["maximize"],
             pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_min_trials=3),
             load_if_exists=True,

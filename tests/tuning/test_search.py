@@ -347,7 +347,8 @@ def test_a_search_from_before_an_option_was_there_goes_on(tmp_path, measured):
     with pytest.raises(UsageError, match="'replicates' is not what the search"):  # it had the default then, not 0
         Search(config(), RATE, tmp_path / "s")
     search.study.set_user_attr("config", {**older, "replicates": 0})
-    Search(config(), RATE, tmp_path / "s").run(trials=2, progress=False)
+    (tmp_path / "s").rename(tmp_path / "renamed")
+    Search(config(), RATE, tmp_path / "renamed").run(trials=2, progress=False)
     assert len(measured) == 2
 
 
@@ -386,7 +387,7 @@ def test_a_trial_that_cannot_be_drawn_ends(tmp_path, measured, monkeypatch):
 def test_what_trials_have_in_common_is_compared_as_it_is_kept(tmp_path):
     study = optuna.create_study()
     for entry in (3, 3, 4):
-        with pytest.raises(UsageError, match="'b.3' is not what") if entry == 4 else nullcontext():
+        with pytest.raises(UsageError, match=r"'b\.3' is not what") if entry == 4 else nullcontext():
             require_same(study, tmp_path, "config", {"a": (1, 2), "b": {entry: 5}})
 
 
