@@ -87,6 +87,7 @@ def full_names(text: str) -> str:
     for name in _GROUPS:
         if not isinstance(values.get(name, {}), dict | None):
             raise UsageError(f"'--{name}' takes no value of its own (got {values[name]}): write --{name}.NAME VALUE")
+    for name in (*_GROUPS, "columns"):
         if values.get(name, {}) is None:  # all lines below are comments
             del values[name]
     full = {name: _walk(value) if name in _COMPONENTS else value for name, value in values.items()}

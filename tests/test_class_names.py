@@ -43,8 +43,8 @@ def test_texts_and_data_of_a_file_are_no_classes():
 
 
 def test_what_has_nothing_but_comments_below_is_not_there():
-    text = "trainer:\n  # epochs: 3\nfilter: null\nloader:\n  class_path: UserLoader\n  init_args:\n    # batch_size: 3"
-    assert yaml.safe_load(full_names(text)) == {"loader": {"class_path": "graphmi.data.UserLoader"}}
+    text = "trainer:\n  # epochs: 3\nfilter: null\ncolumns:\nloader:\n  class_path: EASE\n  init_args:\n    # a: 3"
+    assert yaml.safe_load(full_names(text)) == {"loader": {"class_path": "graphmi.models.EASE"}}
 
 
 @pytest.mark.parametrize(

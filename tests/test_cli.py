@@ -495,13 +495,13 @@ def test_a_split_of_the_user_gets_its_options_and_must_return_a_dataset(graphmi,
 # --- interruption
 
 
-def interrupt(monkeypatch, at):
-    """Raise Ctrl-C at the ``at``-th step."""
+def interrupt(monkeypatch, at, error=KeyboardInterrupt):
+    """Raise Ctrl-C, or another error, at the ``at``-th step."""
     terms, steps = MultiInterestLoss.terms, iter(range(1, 10**6))
 
     def interrupted(*arguments):
         if next(steps) == at:
-            raise KeyboardInterrupt
+            raise error
         return terms(*arguments)
 
     monkeypatch.setattr(MultiInterestLoss, "terms", interrupted)
@@ -530,6 +530,10 @@ def test_the_same_words_with_resume_continue_too(graphmi, trained, tmp_path, mon
     assert status == 130
     assert f"there is no run in '{tmp_path / 'parts'}' to go on with: a new one begins" in err
     assert "no epoch was finished" in err
+    for at in (1, 2):  # what goes wrong now leaves what there is, after an epoch and before
+        with monkeypatch.context() as patch:
+            interrupt(patch, at, ValueError("late"))
+            assert graphmi(*words)[::2] == (1, "graphmi: late\n")
     assert graphmi(*words)[::2] == (0, "")
     assert_same_run(whole, tmp_path / "parts")
 
@@ -540,15 +544,16 @@ def test_a_finished_run_can_be_given_more_epochs(graphmi, trained):
     words = ["--trainer.epochs", 6, "--description", "Trained for longer."]  # a description decides nothing
     assert graphmi("train", "--out", short, "--resume", *words)[0] == 0
     assert_same_run(long, short)
+    assert result(short)["config"] == yaml.safe_load((short / "config.yaml").read_text())
 
 
 def test_a_resumed_run_keeps_its_options(graphmi, trained):
-    folder = trained()
+    folder = trained("run", "mf", "--seed", "7")
     status, _, err = graphmi("train", "--out", folder, "--resume", "--trainer.learning_rate", 0.5)
     assert status == 2
     assert "'--trainer.learning_rate' is 0.5, but the run in" in err
-    status, _, err = graphmi("train", "lightgcn", *QUICK, "--out", folder, "--resume")
-    assert (status, "'--model.num_layers' is 3, but the run in" in err) == (2, True)
+    status, _, err = graphmi("train", "mf", *QUICK, "--out", folder, "--resume")  # a preset stands for all options
+    assert (status, "'--seed' is 0, but the run in" in err) == (2, True)
     assert graphmi("train", "--out", folder, "--resume", "--description", "Mine.", "--paper", "None yet.")[0] == 0
 
 
@@ -583,6 +588,7 @@ def test_refit_takes_the_best_epochs_of_a_run_and_trains_on_validation_too(graph
     status, out, err = graphmi("refit", first)
     assert (status, err) == (0, "")
     assert "The last of 2 epochs on training and validation." in out
+    assert "ndcg" in out
     assert "validation" not in out.split("\n")[3]
     again, refit = result(tmp_path / "first-refit"), tmp_path / "first-refit"
     assert (again["epochs"], again["best_epoch"], again["valid_metrics"]) == (2, 2, {})
@@ -726,8 +732,8 @@ def test_a_resumed_run_removes_what_killed_processes_left(graphmi, trained):
 def test_a_last_epoch_that_was_not_validated_cannot_become_the_last(graphmi, tmp_path, monkeypatch):
     words = ["train", "mf", *QUICK, "--trainer.validate_every", "2", "--out", tmp_path / "run"]
     with monkeypatch.context() as patch:
-        interrupt(patch, at=3 * 1 + 1)
-        assert graphmi(*words)[0] == 130
+        interrupt(patch, 3 * 1 + 1, ValueError("late"))  # what fails after an epoch can go on
+        assert graphmi(*words)[0] == 1
     done = len(RunFolder(tmp_path / "run").read_state()["history"]["rows"])
     assert done % 2
     status, _, err = graphmi("train", "--out", tmp_path / "run", "--resume", "--trainer.epochs", done)
@@ -813,6 +819,7 @@ def test_a_backbone_under_a_preset_stays_in_the_run_folder(graphmi, trained):
             "'--backbone mind' goes under the preset of a sequence model, and 'mf'",
         ),
         ("train bam DATA OUT --backbone mnd", 2, "no backbone is named 'mnd' (did you mean mind?)"),
+        ("train bam DATA OUT --backbone=", 2, "no backbone is named ''"),
         ("train DATA OUT --backbone mind", 2, "'--backbone mind' goes under a preset"),
         ("train mf DATA --resume", 2, "'--out' is missing"),
         ("train mf DATA --out", 2, "argument --out: expected one argument"),
@@ -1182,6 +1189,7 @@ def test_a_run_that_goes_on_or_was_interrupted_is_not_asked(graphmi, trained, tm
 
 def test_a_run_killed_before_it_began_begins_with_resume(graphmi, tmp_path):
     RunFolder(tmp_path / "run").claim()
+    (tmp_path / "run" / ".config.yaml.1a2b.part").touch()
     words = ["train", "mf", *QUICK, "--out", tmp_path / "run"]
     assert graphmi(*words)[0] == 1
     status, _, err = graphmi(*words, "--resume")

@@ -180,11 +180,13 @@ def test_a_path_through_the_folder_above_is_that_of_the_file_itself(tmp_path, mo
     (tmp_path / "scratch").mkdir()
     (tmp_path / "data.csv").symlink_to("log.csv")
     (tmp_path / "log.csv").touch()
-    for folder, data in (("scratch", "../log.csv"), (".", "log.csv"), (".", "data.csv")):
+    (tmp_path / "ml-100k").mkdir()  # which is a name all the same
+    for folder, data in (("scratch", "../log.csv"), (".", "log.csv"), (".", "data.csv"), (".", "ml-100k")):
         with monkeypatch.context() as patch:
             patch.chdir(tmp_path / folder)
-            found = preset_config("popularity", data).to_dict()["data"]
-        assert found == str(tmp_path / data.removeprefix("../"))  # of a link, its own name
+            found = preset_config("popularity", data, columns={"attributes": data}).to_dict()
+        expected = data if data == "ml-100k" else str(tmp_path / data.removeprefix("../"))  # of a link, its own name
+        assert (found["data"], found["columns"]) == (expected, {"attributes": expected})
 
 
 @pytest.mark.parametrize(

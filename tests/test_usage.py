@@ -1,8 +1,11 @@
-"""Hints at names, beside those that the command gives."""
+"""Hints at names, and null in options of classes, beside what the command says."""
+
+from contextlib import nullcontext
 
 import pytest
+from jsonargparse import ArgumentParser, Namespace
 
-from graphmi.usage import nearest
+from graphmi.usage import UsageError, nearest, require_values
 
 
 @pytest.mark.parametrize(
@@ -21,3 +24,18 @@ from graphmi.usage import nearest
 )
 def test_the_nearest_names_are_a_hint(name, names, hint):
     assert nearest(name, names) == hint
+
+
+class Own:
+    def __init__(self, rate: float, name: str, deep: bool, width: int = None, depth: int | None = 3, **others):  # noqa: RUF013
+        """The width may be null, although it does not say so."""
+
+
+@pytest.mark.parametrize(
+    ("option", "kind"),
+    [("rate", "float"), ("name", "str"), ("deep", "bool"), ("width", None), ("depth", None), ("more", None)],
+)
+def test_null_is_a_value_where_the_class_says_so(option, kind):
+    values = Namespace({"model.class_path": f"{__name__}.Own", f"model.init_args.{option}": None})
+    with pytest.raises(UsageError, match=f"'--model.{option}' must be {kind}") if kind else nullcontext():
+        require_values(ArgumentParser(), values)
