@@ -126,7 +126,7 @@ def read_config(*texts: str, arguments: Sequence[str] = (), parser: ArgumentPars
     if texts[1:] or any(word.startswith(("--model", "--sampler", "--loss", "--loader")) for word in words):
         with suppress(UsageError):  # a file need not be complete
             tell_replaced(values, parse(parser, [*files[:2], "--data", values.data]))
-    values.columns = {name: str(value) for name, value in (values.columns or {}).items()}  # however they came
+    values.columns = {name: str(value) for name, value in values.columns.items()}  # however they came
     for name in set(vars(values)) - set(_options()):  # such as the configuration files themselves
         values.pop(name)
     require_values(parser, values)

@@ -33,12 +33,14 @@ def test_numbers_beside_a_name_are_numbers_and_a_long_word_is_one_line():
 
 
 def test_texts_and_data_of_a_file_are_no_classes():
-    text = full_names("description: EASE\nmodel: EASE\ndata: EASE\nsplit: RandomSplit")
+    text = full_names(
+        "description: EASE\nmodel: EASE\ndata: EASE\nsplit: {class_path: RandomSplit, dict_kwargs: {a: 1}}"
+    )
     assert yaml.safe_load(text) == {
         "description": "EASE",
         "model": "graphmi.models.EASE",
         "data": "EASE",
-        "split": "graphmi.data.RandomSplit",
+        "split": {"class_path": "graphmi.data.RandomSplit", "dict_kwargs": {"a": 1}},
     }
 
 

@@ -588,10 +588,10 @@ def test_refit_takes_the_best_epochs_of_a_run_and_trains_on_validation_too(graph
     status, out, err = graphmi("refit", first)
     assert (status, err) == (0, "")
     assert "The last of 2 epochs on training and validation." in out
-    assert "ndcg" in out
     assert "validation" not in out.split("\n")[3]
     again, refit = result(tmp_path / "first-refit"), tmp_path / "first-refit"
     assert (again["epochs"], again["best_epoch"], again["valid_metrics"]) == (2, 2, {})
+    assert f"{again['metrics']['recall@20']:.4f}" in out
     assert again["protocol"]["trained on"] == "training and validation"
     assert again["data"]["train"] == result(first)["data"]["train"] + result(first)["data"]["valid"]
     assert again["data"]["test"] == result(first)["data"]["test"]

@@ -385,7 +385,7 @@ def test_a_trial_that_cannot_be_drawn_ends(tmp_path, measured, monkeypatch):
 
 
 def test_what_trials_have_in_common_is_compared_as_it_is_kept(tmp_path):
-    study = optuna.create_study()
+    study = optuna.create_study(storage=open_storage(str(tmp_path / "journal.log")))
     for entry in (3, 3, 4):
         with pytest.raises(UsageError, match=r"'b\.3' is not what") if entry == 4 else nullcontext():
             require_same(study, tmp_path, "config", {"a": (1, 2), "b": {entry: 5}})
