@@ -129,7 +129,7 @@ def require_values(parser: ArgumentParser, values: Namespace) -> None:
         UsageError: If an option is null that must be something.
     """
     empty = [key for key, value in values.items() if value is None]
-    outside = Namespace({key: None for key in empty if ".init_args." not in key})
+    outside = Namespace({key: None for key in empty if ".init_args." not in key})  # type: ignore[no-untyped-call]
     try:
         parser.validate(outside, skip_unset=False, skip_required=True)
     except TypeError as error:
