@@ -15,7 +15,7 @@ from graphmi.experiment import Experiment
 from graphmi.result import check_data, describe_data
 from graphmi.run import RunFolder
 
-__all__ = ["Restored", "restore", "restore_model"]
+__all__ = ["Restored", "located", "require_data", "restore", "restore_model"]
 
 # A run that was trained elsewhere is asked on the device that is here, and what made its steps fast is not needed.
 _HERE = (
@@ -58,10 +58,7 @@ def restore(folder: RunFolder, data: str | None = None) -> Restored:
         ValueError: If the data is not that of the run, or the weights are not those of its configuration.
     """
     experiment, weights = _read(folder, data)
-    if (path := Path(experiment.data)).is_absolute() and not path.exists():  # names of data sets are no paths
-        raise FileNotFoundError(
-            f"the data of the run in '{folder.path}' is not at '{path}': say with --data where it is"
-        )
+    require_data(folder, experiment)
     interactions = experiment.interactions()
     dataset = experiment.dataset(interactions)
     check_data(folder, describe_data(experiment, dataset))
@@ -85,16 +82,33 @@ def restore_model(folder: RunFolder, beside: Restored) -> nn.Module:
 
 
 def _read(folder: RunFolder, data: str | None = None) -> tuple[Experiment, Mapping[str, Tensor]]:
-    text, words = folder.read_config(), [*_HERE]
-    if data is not None:
-        text, words = _moved(text, Path(data).parent), [*words, "--data", data]
-    experiment = read_config(text, arguments=words).experiment()
+    text, words = located(folder.read_config(), data)
+    experiment = read_config(text, arguments=[*_HERE, *words]).experiment()
     return experiment, folder.require_ended().read_tensors("model")
 
 
-def _moved(text: str, now: Path) -> str:
-    """Return a configuration with the files that have moved along with the data to a folder."""
-    values = yaml.safe_load(text)
+def require_data(folder: RunFolder, experiment: Experiment) -> None:
+    """Check that the data of a run is where it lay.
+
+    Raises:
+        FileNotFoundError: If it is not.
+    """
+    if (path := Path(experiment.data)).is_absolute() and not path.exists():  # names of data sets are no paths
+        raise FileNotFoundError(
+            f"the data of the run in '{folder.path}' is not at '{path}': say with --data where it is"
+        )
+
+
+def located(text: str, data: str | None) -> tuple[str, list[str]]:
+    """Return a configuration, and the options over it, with the data, and files that have moved along, where they are.
+
+    Args:
+        text: The configuration of a run.
+        data: Where its data lies now; where it lay when omitted.
+    """
+    if data is None:
+        return text, []
+    values, now = yaml.safe_load(text), Path(data).parent
     before = Path(str(values.get("data"))).parent
 
     def place(value: Any) -> Any:
@@ -107,7 +121,7 @@ def _moved(text: str, now: Path) -> str:
         return value
 
     files = {name: place(values[name]) for name in ("columns", "split") if name in values}
-    return yaml.safe_dump({**values, **files})
+    return yaml.safe_dump({**values, **files}), ["--data", data]
 
 
 def _model(folder: RunFolder, experiment: Experiment, weights: Mapping[str, Tensor], dataset: Dataset) -> nn.Module:

@@ -12,6 +12,8 @@ import subprocess
 import sys
 import warnings
 from dataclasses import replace
+from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import polars as pl
@@ -23,6 +25,7 @@ from safetensors.torch import load_file
 from scipy import stats
 
 from graphmi import __version__, cli, losses
+from graphmi import experiment as graphmi_experiment
 from graphmi.commands import train
 from graphmi.commands.beside import restore_runs
 from graphmi.commands.ids import read_ids
@@ -725,8 +728,24 @@ def test_options_of_data_are_text_however_they_come(graphmi, tmp_path, form):
 def test_a_resumed_run_removes_what_killed_processes_left(graphmi, trained):
     folder = trained()
     (folder / ".resume.pt.1a2b.part").write_bytes(b"half")
-    assert graphmi("train", "--out", folder, "--resume")[::2] == (0, "")
+    assert graphmi("train", "--out", folder, "--resume", "--trainer.epochs", "5")[::2] == (0, "")
     assert not list(folder.glob(".*.part"))
+
+
+def test_a_run_that_has_ended_is_shown_again_and_left_as_it_is(graphmi, trained, monkeypatch):
+    folder = trained()
+    assert graphmi("evaluate", folder, "--split", "valid")[0] == 0
+    written = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    with monkeypatch.context() as patch:
+        patch.setattr(Experiment, "train", None)
+        status, out, err = graphmi("train", "--out", folder, "--resume")
+    assert (status, err) == (0, "")
+    assert f"{result(folder)['metrics']['ndcg@20']:.4f}" in out
+    assert written == {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    for name in ("per_user.safetensors", "model.safetensors"):  # what is gone is made anew
+        (folder / name).unlink()
+        assert graphmi("train", "--out", folder, "--resume")[::2] == (0, "")
+        assert (folder / name).exists()
 
 
 def test_a_last_epoch_that_was_not_validated_cannot_become_the_last(graphmi, tmp_path, monkeypatch):
@@ -1075,6 +1094,29 @@ def test_data_that_has_moved_is_named(graphmi, tmp_path):
     moved.write_text("\n".join(["user_id,item_id", *rows, "0,15"]))
     status, _, err = graphmi("evaluate", run, "--data", moved)
     assert (status, "is not what the run in" in err) == (1, True)
+
+
+def test_an_interrupted_run_and_a_refit_take_data_that_has_moved(graphmi, tmp_path, monkeypatch):
+    table, rows = tmp_path / "clicks.csv", [f"{user},{item}" for user in range(12) for item in range(user, user + 5)]
+    table.write_text("\n".join(["user_id,item_id", *rows]))
+    words = ["--out", tmp_path / "run", "--trainer.accelerator", "cpu", "--replicates", "0"]
+    with monkeypatch.context() as patch:
+        interrupt(patch, at=2)
+        assert graphmi("train", "mf", "--data", table, "--trainer.epochs", "3", *words)[0] == 130
+    moved = str(table.rename(tmp_path / "moved.csv"))
+    for words in (["train", "--out", tmp_path / "run", "--resume"], ["refit", tmp_path / "run"]):
+        status, _, err = graphmi(*words)
+        assert (status, "say with --data where it is" in err) == (1, True)
+        assert graphmi(*words, "--data", moved)[::2] == (0, "")
+        moved = str(Path(moved).rename(tmp_path / f"{words[0]}.csv"))
+    opened = Mock(side_effect=graphmi_experiment.open_data)
+    monkeypatch.setattr(graphmi_experiment, "open_data", opened)
+    assert graphmi("refit", tmp_path / "run", "--all", "--data", moved)[::2] == (0, "")
+    assert len(opened.mock_calls) == 1
+    (tmp_path / "other.csv").write_text("\n".join(["user_id,item_id", *rows[1:]]))
+    for words in (["train", "--out", tmp_path / "run", "--resume"], ["refit", tmp_path / "run", "--out", "new"]):
+        status, _, err = graphmi(*words, "--data", tmp_path / "other.csv")
+        assert (status, "is not what the run in" in err) == (1, True)
 
 
 def test_files_that_have_moved_with_the_data_are_found(graphmi, tmp_path, monkeypatch):

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 from graphmi.commands import train
+from graphmi.commands.place import Place
 from graphmi.config import read_config
+from graphmi.restore import located, require_data
 from graphmi.result import check_data, describe_data
 from graphmi.run import RunFolder
 from graphmi.usage import UsageError, command_parser, parse
@@ -19,7 +21,7 @@ def main(arguments: Sequence[str]) -> None:
 
     Raises:
         UsageError: If an option is unknown, or the run is a refit with this seed.
-        FileNotFoundError: If the run has not ended.
+        FileNotFoundError: If the run has not ended, or its data has moved.
         FileExistsError: If the folder holds a run already.
         ValueError: If the data is not that of the run.
         KeyboardInterrupt: If it was interrupted; the message says how to continue.
@@ -36,20 +38,23 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--all", action="store_true", help="Train on the test items, too, and test nothing.")
     parser.add_argument("--seed", type=int, help="Another seed than that of the run.")
     parser.add_argument("--resume", action="store_true", help="Continue where it was interrupted.")
+    parser.add_argument("--data", type=str, help="Where the data of the run lies now, if not where it lay at training.")
     options = parse(parser, arguments)
     run = RunFolder(options.run)
     path, epochs = run.require().path, run.read_result()["best_epoch"]
     refit = "all" if options.all else True
     out = options.out or f"{path.resolve() if path.name in ('', '..') else path}-{'all' if options.all else 'refit'}"
-    if not options.resume:
-        RunFolder(out).require_empty()  # before the data is read
-    experiment = read_config(run.read_config()).experiment()
+    place = Place.of(out, options.resume)  # before the data is read
+    text, words = located(run.read_config(), options.data)
+    experiment = read_config(text, arguments=words).experiment()
     if experiment.refit == refit and options.seed is None:
         raise UsageError(f"'{path}' is a refit already, and would come out as it is: refit the run that it was made of")
-    check_data(run, describe_data(experiment, experiment.dataset()))
-    words = ["--config", str(path / "config.yaml"), "--refit", str(refit).lower(), "--out", out]
+    require_data(run, experiment)
+    interactions = experiment.interactions()
+    check_data(run, describe_data(experiment, experiment.dataset(interactions)))
+    words += ["--refit", str(refit).lower()]
     if epochs:
         words += ["--trainer.epochs", str(epochs)]
     if options.seed is not None:
         words += ["--seed", str(options.seed)]
-    train.main([*words, *["--resume"] * options.resume])
+    train.run(read_config(text, arguments=words), place, interactions)

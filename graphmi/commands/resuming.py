@@ -11,7 +11,8 @@ from graphmi.usage import UsageError
 
 __all__ = ["check_epochs", "check_options"]
 
-_RESUMABLE = {"trainer.epochs", "trainer.patience", "trainer.accelerator", "trainer.progress"}
+# Of the data it is checked that it is the same, wherever it lies now.
+_RESUMABLE = {"data", "trainer.epochs", "trainer.patience", "trainer.accelerator", "trainer.progress"}
 
 
 def check_options(folder: RunFolder, before: Config, now: Config) -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +12,20 @@ from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from rich.console import Console
 
 from graphmi.commands.parts import help_asked, show_help
+from graphmi.commands.place import Place
 from graphmi.commands.resuming import check_epochs, check_options
 from graphmi.commands.tables import metrics_table, result_tables, say
 from graphmi.config import Config, config_text, preset_texts, read_config
-from graphmi.data import Dataset
+from graphmi.data import Dataset, Interactions
 from graphmi.experiment import Experiment, Fitted
 from graphmi.experiment_parser import experiment_parser
 from graphmi.presets import backbone_names, preset_names
+from graphmi.restore import require_data
 from graphmi.result import check_data, describe_data, save_run
 from graphmi.run import RunFolder
 from graphmi.usage import UsageError
 
-__all__ = ["main"]
+__all__ = ["main", "run"]
 
 _USAGE = """graphmi train PRESET --data NAME-or-FILE [--out DIR] [--OPTION VALUE ...]
        graphmi train --config FILE [--out DIR] [--OPTION VALUE ...]
@@ -57,15 +58,41 @@ def main(arguments: Sequence[str]) -> None:
         show_help(*asked)
         return
     request = _request(arguments)
-    config = _config(request, parser)
+    run(_config(request, parser), request.place)
+
+
+def run(config: Config, place: Place, interactions: Interactions | None = None) -> None:
+    """Train and evaluate, or go on with it, leave a run folder, and show what came out.
+
+    Args:
+        config: What to do.
+        place: The run folder.
+        interactions: The data, where it has been read.
+
+    Raises:
+        UsageError: If a run that is to go on has other options.
+        FileExistsError: If the folder holds a run already.
+        FileNotFoundError: If the data of a run that is to go on has moved.
+        ValueError: If the data or an argument cannot be used.
+        KeyboardInterrupt: If it was interrupted; the message says how to continue.
+    """
     experiment = config.experiment()
-    if request.resume:
-        check_epochs(request.folder, experiment)
-    dataset = experiment.dataset()  # in several processes, none goes on before all have looked at the folder
-    folder = _begin(request, config, experiment, dataset)
-    trained = _train(folder, request.resume, experiment, dataset)
+    if place.resume:
+        check_options(place.folder, read_config(place.folder.read_config()), config)
+        check_epochs(place.folder, experiment)
+        require_data(place.folder, experiment)
+    dataset = experiment.dataset(interactions)  # of several processes, none goes on before all have seen the folder
+    data = describe_data(experiment, dataset)
+    if place.resume:
+        check_data(place.folder, data)
+        if place.folder.has_ended and place.folder.read_config() == config.text():
+            if experiment.trainer.leads:
+                _show(place.folder, experiment, place.folder.read_result())
+            return
+    folder = _begin(place, config, experiment, data)
+    trained = _train(folder, place.resume, experiment, dataset)
     if experiment.trainer.leads:
-        _finish(folder, config, experiment, dataset, trained)
+        _show(folder, experiment, save_run(folder, experiment, dataset, trained, config.to_dict()))
 
 
 @dataclass(frozen=True)
@@ -75,19 +102,13 @@ class _Request:
     Attributes:
         texts: The YAML of the preset.
         files: Configuration files over it.
-        folder: The run folder.
-        named: Whether just this folder is asked for, and not the first of ``FOLDER``, ``FOLDER-2``, ... that is free.
-        resumable: Whether a run in the folder is to go on.
-        resume: Whether there is one, and it is.
+        place: Where the run goes.
         options: All other words.
     """
 
     texts: list[str]
     files: list[str]
-    folder: RunFolder
-    named: bool
-    resumable: bool
-    resume: bool
+    place: Place
     options: list[str]
 
 
@@ -122,61 +143,31 @@ def _request(arguments: Sequence[str]) -> _Request:
     if known.backbone is not None and preset is None:
         raise UsageError(f"'--backbone {known.backbone}' goes under a preset: name one before it")
     texts = [] if preset is None else preset_texts(preset, known.backbone)
-    if known.out is None and known.resume:
-        raise UsageError("'--out' is missing: name the folder of the run that is to go on")
-    if known.out == "":
-        raise UsageError("'--out' is empty: name a folder")
-    folder, named = RunFolder(known.out or Path("runs", preset or "run")), known.out is not None
-    resume = known.resume and folder.exists
-    if named and not resume and not (known.resume and folder.only_claimed):
-        folder.require_empty()
-    return _Request(texts, known.config, folder, named, known.resume, resume, options)
+    return _Request(texts, known.config, Place.of(known.out, known.resume, preset or "run"), options)
 
 
 def _config(request: _Request, parser: ArgumentParser) -> Config:
-    texts = request.texts + [config_text(Path(file)) for file in request.files]
-    if not request.resume:
-        if not texts and not any(option.startswith("--model") for option in request.options):
-            if request.resumable:
-                request.folder.require()
-            raise UsageError(f"name a preset ({', '.join(preset_names())}), a --config file or a --model")
-        return read_config(*texts, arguments=request.options, parser=parser)
-    stored = request.folder.read_config()
-    config = read_config(*(texts or [stored]), arguments=request.options, parser=parser)
-    check_options(request.folder, read_config(stored, parser=parser), config)
-    return config
+    texts, folder = request.texts + [config_text(Path(file)) for file in request.files], request.place.folder
+    if request.place.resume:
+        texts = texts or [folder.read_config()]
+    elif not texts and not any(option.startswith("--model") for option in request.options):
+        if request.place.resumable:
+            folder.require()
+        raise UsageError(f"name a preset ({', '.join(preset_names())}), a --config file or a --model")
+    return read_config(*texts, arguments=request.options, parser=parser)
 
 
-def _begin(request: _Request, config: Config, experiment: Experiment, dataset: Dataset) -> RunFolder:
+def _begin(place: Place, config: Config, experiment: Experiment, data: Mapping[str, Any]) -> RunFolder:
     """Return the folder of the run, which one of several processes has begun."""
-    folder, data = request.folder, describe_data(experiment, dataset)
-    if request.resume:
-        check_data(folder, data)
-        if experiment.trainer.leads:
-            folder.reopen()
+    folder = place.folder
     if experiment.trainer.leads:
-        if not request.resume:
-            folder = _claim(request)
+        if place.resume:
+            folder.reopen()
+        else:
+            folder = place.claim()
             folder.write_result(data, "data.json")
         folder.write_config(config.text())
     return experiment.trainer.fabric.broadcast(folder)
-
-
-def _claim(request: _Request) -> RunFolder:
-    if request.resumable:
-        sys.stderr.write(f"graphmi: there is no run in '{request.folder.path}' to go on with: a new one begins\n")
-    folder, number = request.folder, 1
-    if request.resumable and folder.only_claimed:
-        folder.reopen()
-        folder.discard()
-    while True:
-        try:
-            return folder.claim()
-        except FileExistsError:
-            if request.named or not folder.path.exists():
-                raise
-        number += 1
-        folder = RunFolder(f"{request.folder.path}-{number}")
 
 
 def _train(folder: RunFolder, resume: bool, experiment: Experiment, dataset: Dataset) -> Fitted:
@@ -198,9 +189,7 @@ def _train(folder: RunFolder, resume: bool, experiment: Experiment, dataset: Dat
         logger.finalize("")
 
 
-def _finish(folder: RunFolder, config: Config, experiment: Experiment, dataset: Dataset, trained: Fitted) -> None:
-    """Write what the run came to, and show it."""
-    result = save_run(folder, experiment, dataset, trained, config.to_dict())
+def _show(folder: RunFolder, experiment: Experiment, result: Mapping[str, Any]) -> None:
     if "metrics" in result:
         parts = {"validation": result["valid_metrics"], "test": result["metrics"]}
         accuracy = metrics_table(experiment.data, {name: found for name, found in parts.items() if found})
