@@ -32,6 +32,9 @@ __all__ = [
     "shared_metrics",
 ]
 
+# What a name of a file may hold and no XML does: control characters, bytes that are not UTF-8, and what Unicode left out.
+_NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
 
 @dataclass(frozen=True)
 class NamedRun:
@@ -233,9 +236,10 @@ def _path_but_seed(run: NamedRun) -> Path:
 
 
 def _unique_tails(paths: Sequence[Path]) -> list[str]:
-    """Return as much of the end of each path as tells it from the others."""
+    """Return as much of the end of each path as tells it from the others, in characters that any text may hold."""
     tails = ([Path(*path.parts[-depth:]).as_posix() for path in paths] for depth in count(1))
-    return next(names for names in tails if len(set(names)) == len(set(paths)))
+    names = next(names for names in tails if len(set(names)) == len(set(paths)))
+    return [_NO_TEXT.sub(lambda found: ascii(found[0])[1:-1], name) for name in names]
 
 
 def _check_protocols(first: NamedRun, other: NamedRun) -> None:

@@ -60,7 +60,7 @@ def build_report(
     command += ["--num_users", str(num_users), *["--seeds"] * seeds]
     text = render(models, metric, explorer, shlex.join(command))
     with replacing(path) as part:
-        part.write_text(text, encoding="utf-8")
+        part.write_bytes(text.encode(errors="backslashreplace"))  # names of files need not be UTF-8
     return path
 
 

@@ -64,7 +64,7 @@ def render(models: Sequence[Model], metric: str, explorer: Mapping[str, Any] | N
             sections=list(sections(summary)),
             explorer=None if explorer is None else {**explorer, "json": _json(explorer["data"])},
             facts=_facts(summary.runs),
-            configs=[yaml.safe_dump(model.first.result["config"], sort_keys=False) for model in models],
+            configs=[_yaml(model.first.result["config"]) for model in models],
             command=command,
         )
         .lstrip()
@@ -85,19 +85,20 @@ def _together(text: str) -> str:
 
 def _caption(summary: Summary) -> str:
     kind, leaning = "runs", "; its interval leans upwards in small groups and may lie above it"
-    text = "Test metrics, in brackets 95 % bootstrap intervals over users. "
+    text = ["Test metrics, in brackets 95 % bootstrap intervals over users."]
     if summary.averaged:
         kind, leaning = "models", ""
-        text = f"Test metrics, means over seeds ± 95 % t intervals ({summary.seeds}). "
+        text = [f"Test metrics, means over seeds ± 95 % t intervals ({summary.seeds})."]
     if len(summary.models) > 1:
-        text += (
+        text.append(
             f"p: Wilcoxon signed-rank test against {summary.first.name} on the same users, after Holm's correction for "
-            f"the number of {kind}; significant where p < 0.05 and the interval does not hold zero. "
+            f"the number of {kind}; significant where p < 0.05 and the interval does not hold zero."
         )
-    text += f"Spread: standard deviation between diversity groups, less is more even{leaning}."
-    if len(summary.models) == 1:
-        return text
-    return f"{text} Best is the best number, whether or not it is significantly so."
+    if summary.grouping:
+        text.append(f"Spread: standard deviation between diversity groups, less is more even{leaning}.")
+    if len(summary.models) > 1:
+        text.append("Best is the best number, whether or not it is significantly so.")
+    return " ".join(text)
 
 
 def _lists_caption(summary: Summary) -> str:
@@ -131,6 +132,11 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4f}" if abs(value) < 100 else f"{value:,.1f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _yaml(config: Mapping[str, Any]) -> str:
+    text: str = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+    return text
 
 
 def _json(data: Mapping[str, Any]) -> Markup:

@@ -189,11 +189,11 @@ def test_pictures_are_written_where_there_is_something_to_draw(runs, tmp_path):
 
 
 def test_names_are_taken_as_they_are(tmp_path):
-    folder = RunFolder(tmp_path / "_$x^2$ <b> 猫")
+    folder = RunFolder(tmp_path / "_$x^2$ <b> 猫\a")
     folder.write_metrics([{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 1.0}])
     figure = training_curves([folder])
-    assert legend(figure) == [" _$x^2$ <b> 猫"]
-    assert "_$x^2$ &lt;b&gt; 猫" in to_svg(figure, "name", "title", "what it shows")
+    assert legend(figure) == [r" _$x^2$ <b> 猫\x07"]
+    assert r"_$x^2$ &lt;b&gt; 猫\x07" in to_svg(figure, "name", "title", "what it shows")
 
 
 def test_an_svg_takes_its_colors_from_the_page_and_has_unique_ids():

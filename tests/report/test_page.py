@@ -150,11 +150,13 @@ class TestPage:
         said = ["-", "0.1235", "-99.9900", "100.0", "-1,234.6", "1,234", "1234"]
         assert [rendering._cell(value) for value in values] == said
 
-    def test_explains_what_its_table_has(self, trained):
+    def test_explains_what_its_table_has(self, trained, plain):
         runs = [trained["popularity"], trained["comirec-dr"]]
         one, two = (rendering._caption(summary_of(runs[:count])) for count in (1, 2))
         assert "p: Wilcoxon" not in one
         assert "Best is" not in one
+        assert "Spread: " in one
+        assert rendering._caption(summary_of([plain])) == one[: one.index(" Spread: ")]
         assert "test against popularity on the same users, after Holm's correction for the number of runs;" in two
         assert two.endswith("may lie above it. Best is the best number, whether or not it is significantly so.")
 
@@ -573,9 +575,14 @@ class TestRuns:
         recorded = [name for name in model.first.epochs[0] if name.startswith("interests/")]
         assert len(collapse_panels([model])) == len(recorded) == 3
 
-    def test_of_one_name_and_one_run_twice(self, copy, tmp_path):
-        one, other = copy("popularity", "a/run", groups={}), copy("popularity", "b/run", groups={})
-        page = Page(build_report([one, other, one], tmp_path / "report.html", num_users=0).read_text())
+    def test_of_one_name_and_one_run_twice(self, copy, trained, tmp_path):
+        config = {**trained["popularity"].read_result()["config"], "data": "猫.csv"}
+        one, other = copy("popularity", "a/run", groups={}, config=config), copy("popularity", "b/run", groups={})
+        other.write_result({**other.read_result(), "description": "\udce9"})  # of a name that is not UTF-8
+        text = build_report([one, other, one], tmp_path / "report.html", num_users=0).read_text(encoding="utf-8")
+        page = Page(text)
+        assert "data: 猫.csv" in page.text("pre")[0]
+        assert "\\udce9" in text
         assert [row.split()[0] for row in page.text("span", **{"class": "name"})] == ["a/run", "b/run"]
 
     def test_that_differ_are_refused(self, copy, trained, tmp_path):
