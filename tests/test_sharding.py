@@ -102,7 +102,8 @@ def test_parts_are_a_partition(kind, world):
     rows = torch.cat([part.row for part in parts])
     assert rows.sort().values.tolist() == list(range(len(batch.user)))
     assert sorted(triple for part in parts for triple in triples(part.batch)) == sorted(triples(batch))
-    if kind == "prefixes":  # whole users
+    if kind == "prefixes":  # whole users, each history once
+        assert sum(len(part.batch.history) for part in parts) == len(batch.history)
         users = [set(part.batch.user.tolist()) for part in parts]
         assert sum(map(len, users)) == len(set(batch.user.tolist()))
     else:
@@ -118,6 +119,7 @@ def test_users_without_a_positive_are_nobodys(world):
     negatives = SAMPLERS["own"]()(batch.user, batch.positive, torch.Generator().manual_seed(1))
     total = {}
     for part in (shard(batch, rank, world) for rank in range(world)):
+        assert part.counts or part.row.tolist() == [1]
         share = shares(loss, batch, part)
         for name, term in terms_and_gradients(model, loss, part.batch, negatives.take(part.row), share)[0].items():
             total[name] = total.get(name, 0) + term
@@ -163,6 +165,9 @@ def test_who_gets_nothing_has_a_share_of_nothing():
 
 def test_terms_that_are_no_sums_are_refused():
     batch = batch_of("pairs")
+    unknown = replace(batch, positive=None)
+    with pytest.raises(ValueError, match="a training batch needs positives"):
+        shares(model_and_loss("pairs")[1], unknown, shard(unknown, 0, 2))
     loss = MultiInterestLoss(SelectReadout(), SampledSoftmaxLoss(), regularizers=[(1.0, AlignmentUniformity())])
     with pytest.raises(ValueError, match=r"AlignmentUniformity compares all examples .* train in one process"):
         shares(loss, batch, shard(batch, 0, 2))

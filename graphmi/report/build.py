@@ -69,9 +69,11 @@ def _target(out: str | os.PathLike[str]) -> Path:
     path = Path(out)
     if path.is_dir():
         raise FileExistsError(f"'{path}' is a folder: name a file in it, such as '{path / 'report.html'}'")
-    if path.is_file():
-        with path.open("rb") as file:
-            start = file.read(2000)
+    if path.exists():
+        start = b""
+        if path.is_file():  # and no device or pipe
+            with path.open("rb") as file:
+                start = file.read(2000)
         if f'<meta name="generator" content="{GENERATOR} '.encode() not in start:
             raise FileExistsError(
                 f"'{path}' is no report of graphmi, and nothing else is overwritten: name another file"

@@ -1,6 +1,7 @@
 import base64
 import hashlib
 import math
+import os
 import re
 import shutil
 from collections import Counter
@@ -614,7 +615,10 @@ class TestCommand:
         assert (tmp_path / "r.html").read_text() == "my thesis"
         assert cli.main([*words[:-1], str(tmp_path)]) == 1
         assert "is a folder" in capsys.readouterr().err
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["popularity", "r.html"]
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(FileExistsError, match="is no report of graphmi"):
+            build_report([plain], tmp_path / "pipe", num_users=0)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["pipe", "popularity", "r.html"]
 
     def test_knows_metrics(self, trained, tmp_path, capsys):
         words = ["report", str(trained["popularity"].path), "--out", str(tmp_path / "r.html"), "--metric"]
