@@ -32,7 +32,7 @@ __all__ = [
     "shared_metrics",
 ]
 
-# What a name of a file may hold and no XML does: control characters, bytes that are not UTF-8, and what Unicode left out.
+# What the name of a file may hold and no XML does: control characters, bytes that are not UTF-8, and no characters.
 _NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 

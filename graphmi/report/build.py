@@ -91,8 +91,8 @@ def _explorer(models: Sequence[Model], num_users: int, progress: bool) -> dict[s
         explorer = Explorer(users, groups, num_groups, shown)
         for run in runs:
             explorer.add(run)
-    evenly = " drawn evenly from the diversity groups," if num_groups > 1 else ""
-    everyone = f"{len(users):,} of the {total:,} users of the test,{evenly} are"
+    evenly = ", drawn evenly from the diversity groups," if num_groups > 1 else ""
+    everyone = f"{len(users):,} of the {total:,} users of the test{evenly} are"
     if len(users) == total:
         everyone = f"All {total:,} users of the test are"
     return {

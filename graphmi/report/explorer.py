@@ -23,9 +23,9 @@ class Explorer:
     """Collects what the page shows of users and items, run by run, with every item named once.
 
     Args:
-        users: Users in the page, ``[num_users]``.
+        users: Users in the page, ``[num_users]``, at least one.
         groups: Diversity group of each, ``[num_users]``, -1 for none; ``None`` where there are no groups.
-        num_groups: Number of groups.
+        num_groups: Number of groups, 0 where there are none.
         on_users: Called with the number of users done so far.
     """
 
@@ -36,7 +36,7 @@ class Explorer:
         self._local: dict[int, int] = {}  # item id -> its place in the page
         self._data: dict[str, Any] = {"runs": []}
         self._done = 0
-        self._first: Restored | None = None
+        self._first: Restored
         self._labels: dict[int, list[int]] = {}  # item id -> its categories
 
     def add(self, run: NamedRun) -> None:
@@ -49,22 +49,23 @@ class Explorer:
                 told += explainer(some, k=_LIST, num_nearest=5, num_causes=5)
                 self._done += len(some)
                 self.on_users(self._done)
-        if self._first is None:
+        if not self._data["runs"]:
             self._first, self._labels = restored, _labels(restored)
             self._data["users"] = [self._user(restored, n, one) for n, one in enumerate(told)]
         self._data["runs"].append(
             {
                 "name": run.name,
-                "interests": len(told[0].interests) if told else 0,
+                "interests": len(told[0].interests),
                 "map": self._map(restored),
                 "told": [self._told(one) for one in told],
             }
         )
 
     def data(self) -> dict[str, Any]:
-        """Return everything as plain lists and numbers; items are places in ``"items"``, titles and categories."""
-        if self._first is None:
-            return {}
+        """Return everything as plain lists and numbers; items are places in ``"items"``, titles and categories.
+
+        At least one run must have been added.
+        """
         train = self._first.dataset.train
         ids = list(self._local)
         titles = train.titles or tuple(map(str, train.items.decode(torch.arange(train.num_items))))
@@ -78,7 +79,7 @@ class Explorer:
             "categories": list(train.categories.names) if train.categories is not None else [],
             "coloured": coloured,
             "shown": [int(shown[item]) for item in ids],
-            "groups": self.num_groups if self.groups is not None else 0,
+            "groups": self.num_groups,
             "numItems": train.num_items,
         }
 

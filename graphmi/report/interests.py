@@ -92,11 +92,11 @@ def _heat_map(model: Model) -> Panel:
         ax.invert_yaxis()
         ax.set(xlabel="interest of a user, the busiest first", ylabel=f"rank in the top {len(share)}")
 
-    first = share.mean(0)
+    busiest = share[:, 0].sum() / max(share.sum(), 1.0)  # of the ranks that lists reach, which have a sum of 1
     return Panel(
         title=model.name,
         description=f"{model.name}: of 100 recommendations at each rank, how many come from each interest of a user. "
-        f"Over all {len(share)} ranks the busiest interest gives {100 * first[0]:.0f} %, an even share would be "
+        f"Over all ranks the busiest interest gives {100 * busiest:.0f} %, an even share would be "
         f"{100 / share.shape[1]:.0f} %.",
         header=("rank", *(f"interest {n + 1}" for n in range(share.shape[1]))),
         rows=tuple((str(rank + 1), *row) for rank, row in enumerate(share.tolist())),

@@ -48,7 +48,7 @@ def sections(summary: Summary) -> Iterator[Section]:
     """Yield the sections of models whose runs may be compared, their figures drawn."""
     models, metric = summary.models, summary.metric
     means = over = lines = users = whose = levelled = ""
-    if any(run.result.get("valid_metrics") for model in models for run in model.runs):
+    if any(run.epochs and run.result.get("valid_metrics") for run in summary.runs):
         levelled = "The validation metric should have levelled off at the end. "
     if summary.averaged:
         means, over = f" Means over seeds ({summary.seeds}).", " over the seeds"

@@ -60,7 +60,7 @@ def _accuracy(summary: Summary) -> Iterator[str]:
 
 
 def _groups(summary: Summary) -> Iterator[str]:
-    if summary.grouping is None:
+    if summary.grouping is None or max(len(group.present) for group in summary.groups) < 2:
         return
     at = " at equal activity" if summary.grouping == "diversity-controlled" else ""
     few = len(summary.models) < 4

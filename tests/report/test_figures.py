@@ -105,7 +105,7 @@ def test_spread_shows_every_run_with_the_interval_of_its_mean(runs):
 
 
 def test_heat_map_shows_the_share_of_each_rank(runs):
-    share = [[0.7, 0.3], [0.6, 0.4], [1.0, 0.0]]
+    share = [[0.7, 0.3], [0.6, 0.4], [1.0, 0.0], [0.0, 0.0]]  # no list has four items
     for run, shares in zip(runs, ([[1.0]] * 3, share), strict=True):  # the first has one interest
         run.write_result({**run.read_result(), "interest_share": shares})
     (axes,) = interest_heat_map(runs).axes
@@ -113,10 +113,10 @@ def test_heat_map_shows_the_share_of_each_rank(runs):
     said = {tuple(text.get_position()): text.get_text() for text in axes.texts}
     assert said[(0.5, 0.5)] == "70"
     assert said[(1.5, 2.5)] == "0"
-    assert len(said) == 6
+    assert len(said) == 8
     assert axes.yaxis_inverted()
     ticks = [[label.get_text() for label in labels] for labels in (axes.get_xticklabels(), axes.get_yticklabels())]
-    assert ticks == [["1", "2"], ["1", "2", "3"]]
+    assert ticks == [["1", "2"], ["1", "2", "3", "4"]]
     (panel,) = heat_map_panels(models_of(named(runs)))
     assert "the busiest interest gives 77 %, an even share would be 50 %." in panel.description
 

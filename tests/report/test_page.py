@@ -3,8 +3,10 @@ import hashlib
 import math
 import os
 import re
+import shlex
 import shutil
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
@@ -20,11 +22,12 @@ from graphmi.estimates import Estimate, GroupEstimates
 from graphmi.explain import Explainer
 from graphmi.metrics import Interval, PairedResult
 from graphmi.models import ItemKNN
-from graphmi.report import build_report, explorer, items, rendering, words
+from graphmi.report import build, build_report, explorer, items, rendering, words
 from graphmi.report.explorer import sample_users
 from graphmi.report.items import _place, coloured_categories, item_category, map_items
 from graphmi.report.sections import sections
 from graphmi.report.summary import Summary, is_significant, p_text
+from graphmi.report.svg import SHAPES, mark
 from graphmi.report.training import collapse_panels
 from graphmi.report.words import findings, lead
 from graphmi.restore import restore
@@ -119,6 +122,8 @@ class TestPage:
         assert trained["popularity"].read_result()["data"]["fingerprint"] in text
         assert "leave-one-out" in text
         assert "num_interests: 4" in text
+        assert "k 10, 20, 50" in text
+        assert f"; seed 0; {told['device']}; python {told['versions']['python']}, graphmi " in text
         assert "graphmi report" in text
 
     def test_marks_the_best_in_words(self, report, trained):
@@ -161,20 +166,54 @@ class TestPage:
         assert "test against popularity on the same users, after Holm's correction for the number of runs;" in two
         assert two.endswith("may lie above it. Best is the best number, whether or not it is significantly so.")
 
-    def test_says_where_a_validation_should_have_ended(self, copy):
+    def test_says_where_a_validation_should_have_ended(self, copy, plain):
         for name, metrics in (("with", {"ndcg@20": 0.1}), ("without", {})):
-            run = copy("popularity", name, groups={}, valid_metrics=metrics)
-            how = next(section.how for section in sections(summary_of([run])) if section.name == "training")
-            assert ("should have levelled off" in how) == bool(metrics)
+            run = copy("lightgcn-softmax", name, groups={}, valid_metrics=metrics)
+            for shown in ([run], [plain, run]):
+                how = next(section.how for section in sections(summary_of(shown)) if section.name == "training")
+                assert ("should have levelled off" in how) == bool(metrics)
 
     def test_leaves_out_lists_that_a_run_knows_nothing_of(self, trained, copy, tmp_path):
         runs = [trained["popularity"], copy("popularity", "older", lists={})]
         assert not Page(build_report(runs, tmp_path / "r.html", num_users=0).read_text()).all("p", id="lists-note")
 
+    def test_draws_its_metric_in_small_pictures(self, trained):
+        shown = list(sections(Summary(models_of(named([trained["lightgcn-softmax"]])), "recall@10")))
+        said = {section.name: [picture.panel.description for picture in section.pictures] for section in shown}
+        assert [len(told) for told in said.values()] == [2, 2, 2, 0, 0, 0]
+        told = [*said["spread"], *said["groups"], said["training"][1], shown[1].heading]
+        assert all("recall@10" in text for text in told)
+        for section in shown:
+            for n, picture in enumerate(section.pictures):
+                name, panel = f"{section.name}-{n}", picture.panel
+                assert f'<title id="{name}-title">{panel.title}</title>' in picture.svg
+                assert f'<desc id="{name}-description">{panel.description}</desc>' in picture.svg
+                assert 'viewBox="0 0 316.8 237.6"' in picture.svg
+                assert f">{panel.title}</text>" not in picture.svg
+
+    def test_has_a_mark_for_each_run_and_numbers_that_do_not_break(self, page, report):
+        text = page.read_text()
+        places = [text.index(f"{mark(n)}<span>{run['name']}") for n, run in enumerate(report.data["runs"][:4])]
+        assert places == sorted(places)
+        assert report.data["shapes"] == list(SHAPES)
+        assert "\xa0%" in text[: text.index('id="spread"')]
+        assert " %" not in text[text.index('class="lead"') : text.index('id="spread"')]
+        assert not [name for name in ("spread", "groups", "training") if "seeds" in report.text("section", id=name)[0]]
+
     def test_holds_users_and_items_unless_told_otherwise(self, report, plain, tmp_path):
         assert report.all("canvas")
         assert len(report.data["users"]) == 25
+        said = "25 of the 100 users of the test, drawn evenly from the diversity groups, are on this page"
+        assert said in report.text("section", id="users")[0]
         page = Page(build_report([plain], tmp_path / "none.html", num_users=0).read_text())
+        assert page.text("p", **{"class": "nothing"}) == [
+            "The runs have no user groups.",
+            "The runs have no user groups.",
+            "Nothing was trained.",
+            "No run has several interests, or none recorded which of them filled the list.",
+            "No run has several interests and user groups.",
+            "No run recorded its interests during training.",
+        ]
         assert not page.all("canvas")
         assert not page.all("script", id="data")
 
@@ -235,12 +274,29 @@ class TestExplorer:
             return replace(run, experiment=replace(run.experiment, repeat=True))
 
         monkeypatch.setattr(explorer, "restore", repeating)
-        data = Page(build_report([plain], tmp_path / "report.html", num_users=20).read_text()).data
+        page = Page(build_report([plain], tmp_path / "report.html", num_users=100).read_text())
+        assert page.text("section", id="users")[0].startswith("Users, one by one All 100 users of the test are on this")
+        data = page.data
         assert any(
             entry[0] in user["history"]
             for user, told in zip(data["users"], data["runs"][0]["told"], strict=True)
             for entry in told["list"]
         )
+
+    def test_says_how_many_users_of_all_runs_are_done(self, trained, restored, monkeypatch):
+        said = []
+
+        @contextmanager
+        def counting(*words):
+            said.append(words)
+            yield said.append
+
+        monkeypatch.setattr(build, "counting", counting)
+        monkeypatch.setattr(explorer, "restore", lambda folder: restored[folder.path.name])
+        monkeypatch.setattr(explorer, "_AT_ONCE", 2)
+        runs = named([trained["popularity"], trained["lightgcn-softmax"]])
+        build._explorer(models_of(runs), 3, False)
+        assert said == [("users", 6, False), 2, 3, 5, 6]
 
     def test_titles_that_are_long_are_cut(self):
         assert [explorer._short("x" * length) for length in (100, 101)] == ["x" * 100, "x" * 99 + "…"]
@@ -272,7 +328,7 @@ class TestExplorer:
     def test_escapes_titles(self, plain, tmp_path, monkeypatch):
         def hostile(folder):
             run = restore(folder)
-            train = replace(run.dataset.train, titles=(HOSTILE,) * 80)
+            train = replace(run.dataset.train, titles=(HOSTILE,) * 80, categories=None)
             dataset = run.dataset
             object.__setattr__(dataset, "train", train)
             return run
@@ -280,7 +336,9 @@ class TestExplorer:
         monkeypatch.setattr(explorer, "restore", hostile)
         text = build_report([plain], tmp_path / "report.html", num_users=5).read_text()
         assert text.count("<script") == 2
-        assert Page(text).data["items"][0][0] == HOSTILE
+        data = Page(text).data
+        assert data["items"][0] == [HOSTILE, []]
+        assert (data["categories"], data["coloured"], set(data["shown"])) == ([], [], {-1})
 
     def test_escapes_names(self, report):
         assert not report.all("img")
@@ -447,6 +505,12 @@ class TestWords:
         found = [summary_of(runs[:count]).grouping for count in (1, 2, 3)]
         assert found == ["diversity-controlled", "diversity", None]
 
+    def test_one_group_is_not_compared_to_itself(self, trained, copy):
+        key = "diversity/ndcg@20"
+        one = {**trained["popularity"].read_result()["groups"][key], "mean": [0.2, None], "count": [100, 0]}
+        runs = [copy("popularity", name, groups={key: one}) for name in ("one", "other")]
+        assert not [sentence for sentence in findings(summary_of(runs)) if "group" in sentence]
+
     def test_no_difference_is_called_one(self, trained):
         summary = summary_of([trained["lightgcn-softmax"], trained["interest-gcn-softmax"]])
         assert "does not differ significantly from lightgcn-softmax" in lead(summary)
@@ -570,6 +634,8 @@ class TestRuns:
         page = Page(build_report([run], tmp_path / "report.html", num_users=5).read_text())
         assert "The runs have no user groups." in page.text("section", id="groups")[0]
         assert page.data["groups"] == 0
+        assert {user["group"] for user in page.data["users"]} == {-1}
+        assert "5 of the 100 users of the test are on this page" in page.text("section", id="users")[0]
 
     def test_all_that_was_recorded_of_interests_is_shown(self, trained):
         [model] = models_of(named([trained["comirec-dr"]]))
@@ -580,9 +646,13 @@ class TestRuns:
         config = {**trained["popularity"].read_result()["config"], "data": "猫.csv"}
         one, other = copy("popularity", "a/run", groups={}, config=config), copy("popularity", "b/run", groups={})
         other.write_result({**other.read_result(), "description": "\udce9"})  # of a name that is not UTF-8
-        text = build_report([one, other, one], tmp_path / "report.html", num_users=0).read_text(encoding="utf-8")
+        runs, out = [one, other, RunFolder(one.path / ".." / "run")], tmp_path / "my report.html"
+        text = build_report(runs, out, metric="recall@20", num_users=0).read_text(encoding="utf-8")
         page = Page(text)
-        assert "data: 猫.csv" in page.text("pre")[0]
+        paths = [str(run.path) for run in runs]
+        options = ["--out", str(out), "--metric", "recall@20", "--num_users", "0"]
+        assert shlex.split(page.text("pre")[-1]) == ["graphmi", "report", *paths, *options]
+        assert page.text("pre")[0].startswith("data: 猫.csv model: ")
         assert "\\udce9" in text
         assert [row.split()[0] for row in page.text("span", **{"class": "name"})] == ["a/run", "b/run"]
 
@@ -594,6 +664,9 @@ class TestRuns:
         other.write_result({**told, "data": {**told["data"], "fingerprint": "0" * 64}})
         with pytest.raises(ValueError, match="their data differ"):
             build_report([trained["popularity"], other], tmp_path / "report.html")
+        for runs, num_users in (([], 9), ([other], -1)):
+            with pytest.raises(ValueError, match=f"at least 0 \\(got {len(runs)} and {num_users}\\)"):
+                build_report(runs, tmp_path / "report.html", num_users=num_users)
         assert not (tmp_path / "report.html").exists()
 
     def test_that_have_not_ended_are_refused(self, copy, tmp_path):

@@ -6,9 +6,9 @@ import torch
 from scipy import stats
 
 from graphmi import cli
-from graphmi.comparison import models_of, named
+from graphmi.comparison import Model, models_of, named
 from graphmi.metrics import rank_correlation
-from graphmi.report import build_report
+from graphmi.report import build, build_report
 from graphmi.report.interests import diversity_panels, heat_map_panels
 from graphmi.report.panel import draw
 from graphmi.report.summary import Summary
@@ -110,6 +110,7 @@ def test_words_speak_of_models_and_seeds(summary, seeds):
 
 def test_every_caption_says_how_many_seeds(report):
     for name, told in (
+        ("spread", "of each model alone, over its seeds; models"),
         ("spread", "Means over seeds (1 to 2 seeds each)."),
         ("groups", "Bars are 95 % intervals over the seeds. Means over seeds (1 to 2 seeds each)."),
         ("training", "Each seed has a line in the color of its model (1 to 2 seeds each)."),
@@ -120,11 +121,15 @@ def test_every_caption_says_how_many_seeds(report):
         ("users", "Of several seeds of a model the first is shown."),
     ):
         assert told in report.text("section", id=name)[0], name
-    assert "means over seeds ± 95" in report.text("p", id="runs-note")[0]
+    note = report.text("p", id="runs-note")[0]
+    assert note.startswith("Test metrics, means over seeds ± 95 % t intervals (1 to 2 seeds each). p: ")
+    assert "for the number of models; " in note
+    assert "less is more even. Best is" in note
 
 
-def test_the_first_seed_answers_for_a_model(report, seeds, tmp_path):
-    alone = Page(build_report(seeds[:1], tmp_path / "r.html", num_users=5).read_text()).data
+def test_the_first_seed_answers_for_a_model(report, seeds):
+    alone = build._explorer([Model("alone", named(seeds[:1]))], 5, False)["data"]
+    assert [run["name"] for run in alone["runs"]] == ["alone"]
     names = [run["name"] for run in report.data["runs"]]
     assert names == ["popularity", MODEL]
     lists = [[[data["items"][entry[0]][0] for entry in told["list"]] for told in data["runs"][n]["told"]]
