@@ -17,7 +17,7 @@ from torch import nn
 
 from graphmi import cli
 from graphmi.comparison import models_of, named
-from graphmi.data import LeaveOneOut, planted
+from graphmi.data import LeaveOneOut, Vocabulary, planted
 from graphmi.estimates import Estimate, GroupEstimates
 from graphmi.explain import Explainer
 from graphmi.metrics import Interval, PairedResult
@@ -271,12 +271,16 @@ class TestExplorer:
     def test_a_run_that_recommends_known_items_shows_them(self, plain, tmp_path, monkeypatch):
         def repeating(folder):
             run = restore(folder)
+            train = replace(run.dataset.train, items=Vocabulary.of(range(1000, 1080))).with_categories([], [])
+            object.__setattr__(run.dataset, "train", train)
             return replace(run, experiment=replace(run.experiment, repeat=True))
 
         monkeypatch.setattr(explorer, "restore", repeating)
         page = Page(build_report([plain], tmp_path / "report.html", num_users=100).read_text())
         assert page.text("section", id="users")[0].startswith("Users, one by one All 100 users of the test are on this")
         data = page.data
+        assert {title for title, _ in data["items"]} <= set(map(str, range(1000, 1080)))
+        assert (data["categories"], data["coloured"], set(data["shown"])) == ([], [], {-1})
         assert any(
             entry[0] in user["history"]
             for user, told in zip(data["users"], data["runs"][0]["told"], strict=True)
@@ -338,6 +342,7 @@ class TestExplorer:
         assert text.count("<script") == 2
         data = Page(text).data
         assert data["items"][0] == [HOSTILE, []]
+        assert data["numItems"] == 80 > len(data["items"])
         assert (data["categories"], data["coloured"], set(data["shown"])) == ([], [], {-1})
 
     def test_escapes_names(self, report):
