@@ -19,7 +19,7 @@ from graphmi import cli
 from graphmi.comparison import models_of, named
 from graphmi.data import LeaveOneOut, Vocabulary, planted
 from graphmi.estimates import Estimate, GroupEstimates
-from graphmi.explain import Explainer
+from graphmi.explain import Explainer, Explanation
 from graphmi.metrics import Interval, PairedResult
 from graphmi.models import ItemKNN
 from graphmi.report import build, build_report, explorer, items, rendering, words
@@ -302,7 +302,15 @@ class TestExplorer:
         build._explorer(models_of(runs), 3, False)
         assert said == [("users", 6, False), 2, 3, 5, 6]
 
-    def test_titles_that_are_long_are_cut(self):
+    def test_what_is_long_is_cut(self, restored, monkeypatch):
+        monkeypatch.setattr(explorer, "_HISTORY", 2)
+        page = explorer.Explorer(torch.tensor([7]), None, 0)
+        page._labels = {5: [3, 1], 6: [1], 7: [2]}
+        told = Explanation(7, history=(5, 6, 7), targets=(8, 6, 5), interests=(), recommendations=())
+        user = page._user(restored["popularity"], 0, told)
+        assert list(page._local) == [6, 7, 8]
+        assert (user["size"], user["history"], user["targets"]) == (3, [0, 1], [2, 0])
+        assert user["categories"] == [[1, 2], [2, 1], [3, 1]]
         assert [explorer._short("x" * length) for length in (100, 101)] == ["x" * 100, "x" * 99 + "…"]
 
     def test_knows_what_the_history_of_the_page_leaves_out(self, trained, restored, tmp_path, monkeypatch):
