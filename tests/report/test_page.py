@@ -19,7 +19,7 @@ from graphmi import cli
 from graphmi.comparison import models_of, named
 from graphmi.data import LeaveOneOut, Vocabulary, planted
 from graphmi.estimates import Estimate, GroupEstimates
-from graphmi.explain import Explainer, Explanation
+from graphmi.explain import Explainer, Explanation, Interest
 from graphmi.metrics import Interval, PairedResult
 from graphmi.models import ItemKNN
 from graphmi.report import build, build_report, explorer, items, rendering, words
@@ -306,11 +306,15 @@ class TestExplorer:
         monkeypatch.setattr(explorer, "_HISTORY", 2)
         page = explorer.Explorer(torch.tensor([7]), None, 0)
         page._labels = {5: [3, 1], 6: [1], 7: [2]}
-        told = Explanation(7, history=(5, 6, 7), targets=(8, 6, 5), interests=(), recommendations=())
+        interests = (Interest(0, True, 2 / 3, (5, 7, 9), ()), Interest(1, False, 0.0, (9,), ()))
+        told = Explanation(7, history=(5, 6, 7), targets=(8, 6, 5), interests=interests, recommendations=())
         user = page._user(restored["popularity"], 0, told)
         assert list(page._local) == [6, 7, 8]
         assert (user["size"], user["history"], user["targets"]) == (3, [0, 1], [2, 0])
         assert user["categories"] == [[1, 2], [2, 1], [3, 1]]
+        answer = page._told(told)
+        assert list(page._local) == [6, 7, 8, 5, 9]
+        assert answer == {"interests": [[1, 67, [3, 1, 4], []], [0, 0, [4], []]], "list": [], "known": [3]}
         assert [explorer._short("x" * length) for length in (100, 101)] == ["x" * 100, "x" * 99 + "…"]
 
     def test_knows_what_the_history_of_the_page_leaves_out(self, trained, restored, tmp_path, monkeypatch):
