@@ -258,6 +258,7 @@ class TestExplorer:
                 assert ids[shown["map"]["items"]].tolist() == found.item.tolist()
                 place = torch.tensor([shown["map"]["x"], shown["map"]["y"]]).T
                 assert place.tolist() == (1000 * found.place).round().tolist()
+                assert shown["map"]["method"] == found.method
                 assert shown["map"]["interest"] == (None if found.interest is None else found.interest.tolist())
 
     def test_says_of_which_group_a_user_is(self, report, trained, restored):
@@ -367,6 +368,8 @@ class TestExplorer:
         users, groups = sample_users(run, 20)
         assert groups.bincount().tolist() == [4] * 5
         assert users.tolist() == sorted(set(users.tolist()))
+        firsts = [run.per_user["user"][run.per_user["group/diversity"] == group][:4] for group in range(5)]
+        assert users.tolist() != torch.cat(firsts).sort().values.tolist()  # they are drawn
         all_groups = dict(zip(run.per_user["user"].tolist(), run.per_user["group/diversity"].tolist(), strict=True))
         assert [all_groups[user] for user in users.tolist()] == groups.tolist()
         everyone, _ = sample_users(run, 1000)
