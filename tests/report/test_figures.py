@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from graphmi.comparison import Model, models_of, named
 from graphmi.report import (
+    figures,
     interest_heat_map,
     interests_against_diversity,
     metric_by_group,
@@ -188,6 +189,28 @@ def test_pictures_are_written_where_there_is_something_to_draw(runs, tmp_path):
     assert b"dc:date" not in svg.read_bytes()  # the same figure is the same file
 
 
+def test_all_pictures_are_of_the_metric_asked_for(trained, tmp_path, monkeypatch):
+    written, runs = {}, [trained["comirec-dr"]]
+    monkeypatch.setattr(figures, "draw", lambda panels: " ".join(panel.description for panel in panels))
+    monkeypatch.setattr(figures, "save", lambda words, path: written.update({path: words}))
+    for _ in range(2):  # the folder may be there
+        assert save_figures(runs, tmp_path / "a" / "b", "recall@20") == list(written)
+    for picture, words in (
+        (training_curves, "Validation recall@20 over the epochs"),
+        (metric_by_group, "Test recall@20 from the group of the narrowest"),
+        (utility_against_spread, "Test recall@20 against the standard deviation"),
+        (interest_heat_map, "of 100 recommendations at each rank"),
+        (interests_against_diversity, "Effective number of interests in the top 10"),
+        (routing_collapse, "Share of interests that rest on one item"),
+    ):
+        metric = ["recall@20"] * ("recall" in words)
+        told = written.pop(tmp_path / "a" / "b" / f"{picture.__name__}.png")
+        assert words in told
+        assert picture(runs, *metric) == told
+    assert not written
+    assert (tmp_path / "a" / "b").is_dir()
+
+
 def test_names_are_taken_as_they_are(tmp_path):
     folder = RunFolder(tmp_path / "_$x^2$ <b> 猫\a")
     folder.write_metrics([{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 1.0}])
@@ -212,6 +235,7 @@ def test_an_svg_takes_its_colors_from_the_page_and_has_unique_ids():
     assert '<title id="one-title">A &lt;title&gt;</title>' in one
     assert '<desc id="one-description">What &amp; why</desc>' in one
     assert "http" not in one
+    assert "<g id=" not in one  # nothing refers to groups
 
 
 def test_a_path_of_an_svg_has_two_decimals():
