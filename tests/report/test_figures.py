@@ -221,9 +221,16 @@ def test_names_are_taken_as_they_are(tmp_path):
 
 def test_an_svg_takes_its_colors_from_the_page_and_has_unique_ids():
     figure = Figure()
-    figure.add_subplot().plot([0, 1], color=COLORS[1], marker="o")
+    axes = figure.add_subplot()
+    axes.grid()
+    for n in range(len(COLORS)):
+        axes.plot([0, 1], color=color(n), marker="o")
     one, other = (to_svg(figure, name, "A <title>", "What & why") for name in ("one", "other"))
-    assert "var(--series-1)" in one
+    start = one[: one.index(">")]
+    assert 'role="img" aria-labelledby="one-title one-description"' in start
+    assert not re.search(r" (width|height|version)=", start)
+    assert one.index("<title") < one.index("<desc") < one.index("<g")
+    assert all(f"var(--{name})" in one for name in ("grid", *(f"series-{n}" for n in range(6))))
     assert "currentColor" in one
     assert "#" not in one.replace("url(#one-", "").replace('href="#one-', "")
     assert one.replace("one-", "other-") == other
@@ -245,7 +252,7 @@ def test_a_path_of_an_svg_has_two_decimals():
 @pytest.mark.parametrize(("index", "fill"), [(1, "var(--series-1)"), (6, "currentColor"), (8, "var(--series-1)")])
 def test_a_mark_has_the_look_of_its_run(index, fill):
     shape = SHAPES[MARKERS.index(marker(index))]
-    assert f'<path style="fill: {fill}" d="{shape}"/>' in mark(index)
+    assert f'aria-hidden="true"><path style="fill: {fill}" d="{shape}"/>' in mark(index)
 
 
 def test_forty_nine_runs_can_be_told_apart():
