@@ -1,13 +1,10 @@
 """Runs side by side: which may stand beside each other, what they are called, and which are seeds of one model."""
 
 import json
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import count
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +12,7 @@ from torch import Tensor
 
 from graphmi.config import completed, settings
 from graphmi.run import RunFolder
+from graphmi.run_names import path_but_seed, unique_tails
 from graphmi.usage import UsageError, nearest
 
 __all__ = [
@@ -31,9 +29,6 @@ __all__ = [
     "shared_lists",
     "shared_metrics",
 ]
-
-# What the name of a file may hold and no XML does: control characters, bytes that are not UTF-8, and no characters.
-_NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True)
@@ -112,7 +107,7 @@ class Model:
 
 def named(folders: Sequence[RunFolder]) -> list[NamedRun]:
     """Return the runs with names that differ, in their order."""
-    names = _unique_tails([folder.path.resolve() for folder in folders])
+    names = unique_tails([folder.path.resolve() for folder in folders])
     return [NamedRun(name, folder) for name, folder in zip(names, folders, strict=True)]
 
 
@@ -150,10 +145,10 @@ def by_seed(runs: Sequence[NamedRun]) -> list[Model]:
                 "leave one of them out"
             )
         same.append(run)
-    paths = [_path_but_seed(same[0]) for same in models.values()]
+    paths = [path_but_seed(same[0].folder.path, same[0].result["seed"]) for same in models.values()]
     if len(set(paths)) < len(paths):  # several models in one folder
         paths = [same[0].folder.path.resolve() for same in models.values()]
-    return [Model(name, same) for name, same in zip(_unique_tails(paths), models.values(), strict=True)]
+    return [Model(name, same) for name, same in zip(unique_tails(paths), models.values(), strict=True)]
 
 
 def has_seeds(runs: Sequence[NamedRun]) -> bool:
@@ -224,22 +219,6 @@ def _config_but_seed(run: NamedRun) -> str:
         unread = dict.fromkeys(("epochs", "patience", "validate_every"))
         config = {**config, "trainer": {**config["trainer"], **unread}}
     return json.dumps({**settings(config), "seed": None}, sort_keys=True)
-
-
-def _path_but_seed(run: NamedRun) -> Path:
-    path = run.folder.path.resolve()
-    name = path.name.removesuffix("-refit")
-    name = re.sub(rf"(^|[^\w.]+|_+)(seed)?[\W_]*{run.result['seed']}$", "", name, flags=re.IGNORECASE)
-    path = path.with_name(name) if name else path.parent
-    # The best trial of a search has the name of the search: which one it was differs from data set to data set.
-    return path.parent if re.fullmatch(r"trial-\d+", path.name) else path
-
-
-def _unique_tails(paths: Sequence[Path]) -> list[str]:
-    """Return as much of the end of each path as tells it from the others, in characters that any text may hold."""
-    tails = ([Path(*path.parts[-depth:]).as_posix() for path in paths] for depth in count(1))
-    names = next(names for names in tails if len(set(names)) == len(set(paths)))
-    return [_NO_TEXT.sub(lambda found: ascii(found[0])[1:-1], name) for name in names]
 
 
 def _check_protocols(first: NamedRun, other: NamedRun) -> None:

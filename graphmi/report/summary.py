@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from graphmi.comparison import Model, NamedRun, averaged, shared_lists, shared_metrics
+from graphmi.data import SOURCES
 from graphmi.estimates import (
     Estimate,
     GroupEstimates,
@@ -90,7 +91,9 @@ class Summary:
     @property
     def data_name(self) -> str:
         """The name of the data without its options, or that of its file without the folders."""
-        return PurePath(self.data["name"].partition(":")[0]).name
+        name: str = self.data["name"]
+        source = name.partition(":")[0]
+        return source if source in SOURCES else PurePath(name).name
 
     @cached_property
     def differences(self) -> list[tuple[Model, PairedResult]]:
