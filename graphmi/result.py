@@ -15,12 +15,18 @@ from graphmi.experiment import Experiment, Fitted, Trained
 from graphmi.run import RunFolder
 from graphmi.trainer import Trainer
 
-__all__ = ["check_data", "describe_data", "describe_evaluation", "save_run", "versions"]
+__all__ = ["check_data", "describe_data", "describe_evaluation", "is_whole", "save_run", "versions"]
 
 _PACKAGES = (
     *("graphmi", "torch", "torch-geometric", "torchmetrics", "lightning-fabric"),
     *("polars", "numpy", "scipy", "networkx", "torch-scatter", "triton"),
 )
+# What result.json holds, and besides where the model was tested.
+_ENTRIES = {
+    *("description", "protocol", "data", "seed", "device", "versions", "valid_metrics", "valid_protocol"),
+    *("best_epoch", "epochs", "num_parameters", "timings", "config"),
+}
+_MEASURED = {"metrics", "groups", "lists", "interests", "interest_share", "num_users"}
 
 
 def save_run(
@@ -58,6 +64,22 @@ def save_run(
     }
     folder.write_result(result)
     return result
+
+
+def is_whole(folder: RunFolder, tested: bool) -> bool:
+    """Tell whether a run has ended, and all that it left for others is there and can be read.
+
+    Args:
+        folder: The run.
+        tested: Whether the run should have been tested.
+    """
+    try:
+        result, rows = folder.read_result(), folder.read_metrics()
+        for name in ("model", *["per_user"] * tested):
+            folder.read_tensors(name)
+    except (OSError, ValueError):
+        return False
+    return result.keys() >= _ENTRIES | (_MEASURED if tested else set()) and len(rows) == result["epochs"]
 
 
 def describe_evaluation(experiment: Experiment, dataset: Dataset, evaluation: Evaluation) -> dict[str, Any]:

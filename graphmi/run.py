@@ -100,14 +100,6 @@ class RunFolder:
             raise FileNotFoundError(f"'{self.path}' is not a run folder: it has no config.yaml")
         return self
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether a run came to its end here, and all that was kept of it is there."""
-        names = ["model.safetensors", "result.json"]
-        if not all((self.path / name).is_file() for name in names):
-            return False
-        return "metrics" not in self.read_result() or (self.path / "per_user.safetensors").is_file()
-
     def require_ended(self) -> "RunFolder":
         """Return the folder itself, or say that its weights are those of a run that has not ended.
 

@@ -35,6 +35,7 @@ from graphmi.losses import MultiInterestLoss
 from graphmi.models import Popularity
 from graphmi.processes import make_fabric
 from graphmi.restore import restore
+from graphmi.result import is_whole
 from graphmi.run import RunFolder
 
 WORLD = "planted:num_users=60,num_items=80,num_clusters=4,interactions_per_user=10"
@@ -742,10 +743,21 @@ def test_a_run_that_has_ended_is_shown_again_and_left_as_it_is(graphmi, trained,
     assert (status, err) == (0, "")
     assert f"{result(folder)['metrics']['ndcg@20']:.4f}" in out
     assert written == {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    for name in ("per_user.safetensors", "model.safetensors"):  # what is gone is made anew
+    made, kept = {path.name: path.read_bytes() for path in folder.glob("*.*")}, RunFolder(folder)
+    for name in ("per_user.safetensors", "model.safetensors", "metrics.csv"):  # what is gone is made anew
         (folder / name).unlink()
         assert graphmi("train", "--out", folder, "--resume")[::2] == (0, "")
-        assert (folder / name).exists()
+        assert (folder / name).read_bytes() == made[name]
+    (folder / "model.safetensors").write_bytes(b"half")
+    assert not is_whole(kept, tested=True)
+    (folder / "model.safetensors").write_bytes(made["model.safetensors"])
+    measured = {"metrics", "groups", "lists", "interests", "interest_share", "num_users"}
+    for name in [*result(folder)]:  # and what is damaged
+        kept.write_result({entry: value for entry, value in json.loads(made["result.json"]).items() if entry != name})
+        assert not is_whole(kept, tested=True)
+        assert is_whole(kept, tested=False) == (name in measured)
+    assert graphmi("train", "--out", folder, "--resume")[::2] == (0, "")
+    assert is_whole(kept, tested=True)
 
 
 def test_a_last_epoch_that_was_not_validated_cannot_become_the_last(graphmi, tmp_path, monkeypatch):

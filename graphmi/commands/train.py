@@ -21,7 +21,7 @@ from graphmi.experiment import Experiment, Fitted
 from graphmi.experiment_parser import experiment_parser
 from graphmi.presets import backbone_names, preset_names
 from graphmi.restore import require_data
-from graphmi.result import check_data, describe_data, save_run
+from graphmi.result import check_data, describe_data, is_whole, save_run
 from graphmi.run import RunFolder
 from graphmi.usage import UsageError
 
@@ -85,7 +85,8 @@ def run(config: Config, place: Place, interactions: Interactions | None = None) 
     data = describe_data(experiment, dataset)
     if place.resume:
         check_data(place.folder, data)
-        if place.folder.has_ended and place.folder.read_config() == config.text():
+        as_it_was = place.folder.read_config() == config.text()
+        if as_it_was and is_whole(place.folder, tested=experiment.refit != "all"):
             if experiment.trainer.leads:
                 _show(place.folder, experiment, place.folder.read_result())
             return
