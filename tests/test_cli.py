@@ -1120,6 +1120,8 @@ def test_an_interrupted_run_and_a_refit_take_data_that_has_moved(graphmi, tmp_pa
         status, _, err = graphmi(*words)
         assert (status, "say with --data where it is" in err) == (1, True)
         assert graphmi(*words, "--data", moved)[::2] == (0, "")
+        folder = RunFolder(tmp_path / ("run" if words[0] == "train" else "run-refit"))
+        assert folder.read_result()["config"]["data"] == folder.read_result("data.json")["name"] == moved
         moved = str(Path(moved).rename(tmp_path / f"{words[0]}.csv"))
     opened = Mock(side_effect=graphmi_experiment.open_data)
     monkeypatch.setattr(graphmi_experiment, "open_data", opened)

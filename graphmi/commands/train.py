@@ -166,7 +166,7 @@ def _begin(place: Place, config: Config, experiment: Experiment, data: Mapping[s
             folder.reopen()
         else:
             folder = place.claim()
-            folder.write_result(data, "data.json")
+        folder.write_result(data, "data.json")
         folder.write_config(config.text())
     return experiment.trainer.fabric.broadcast(folder)
 
