@@ -1,5 +1,6 @@
 """Where trials are kept: a journal file, or a database."""
 
+import re
 from pathlib import Path
 
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
@@ -29,6 +30,5 @@ def open_storage(name: str) -> BaseStorage:
         raise
     except Exception as error:  # each database has its own, and a file that is no journal fails in any way
         said = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise ValueError(
-            f"the storage '{name}' cannot be opened ({said}): name the URL of a database, a journal, or a new file"
-        ) from error
+        told = f"the storage '{name}' cannot be opened ({said}): name the URL of a database, a journal, or a new file"
+        raise ValueError(re.sub(r"(://[^:/@]*):[^'\s]*@", r"\1:***@", told)) from error  # without the password

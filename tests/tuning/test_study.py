@@ -140,6 +140,12 @@ def test_what_is_no_storage_is_named(name, monkeypatch, tmp_path):
     assert (tmp_path / "plain.csv").read_text() == "a,b\n1,2\n"
 
 
+def test_a_password_is_not_repeated():
+    with pytest.raises(ValueError, match=r"the storage 'sqlite://me:\*\*\*@host/db' cannot be opened") as raised:
+        open_storage("sqlite://me:secret@host/db")
+    assert "secret" not in str(raised.value)
+
+
 def test_a_journal_that_cannot_be_written_is_told_as_the_system_tells_it(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(FileExistsError):
