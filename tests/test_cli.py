@@ -653,6 +653,10 @@ def test_refit_on_all_is_a_run_to_be_served_and_not_measured(graphmi, trained, t
         assert (status, err.count("\n"), sentence in err) == (1, 1, True)
     status, _, err = graphmi("refit", served, "--all")
     assert (status, "'first-all' is a refit already" in err.replace(f"{tmp_path}/", "")) == (2, True)
+    written = {path: path.stat().st_mtime_ns for path in served.rglob("*")}
+    status, out, err = graphmi("refit", first, "--all", "--resume")
+    assert (status, err, "on training, validation and test" in out) == (0, "", True)
+    assert written == {path: path.stat().st_mtime_ns for path in served.rglob("*")}
 
 
 def test_an_interrupted_refit_is_resumed(graphmi, trained, tmp_path, monkeypatch):

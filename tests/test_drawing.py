@@ -61,11 +61,27 @@ def test_nothing_is_drawn_before_it_is_asked_for():
 @pytest.mark.parametrize("positive", [POSITIVE[:30], None], ids=["several positives", "none"])
 def test_users_with_another_number_of_positives_come_alone(positive):
     row = torch.arange(10).repeat_interleave(3)
-    given = [Batch(USER[:10], positive, row=row)] * 3
-    assert len([*drawing(given, sampler := Recorded(1000))]) == 3
+    given, sampler = [Batch(USER[:10], positive, row=row)] * 3, Recorded(1000)
+    assert len([*drawing(given, sampler)]) == 3
     if positive is not None:
-        assert [len(draw().item) for _, draw in drawing(given, sampler)] == [10] * 3
+        drawn = [draw() for _, draw in drawing(given, sampler)]
+        assert [(len(one.item), one.pos_log_q.numel()) for one in drawn] == [(10, 30)] * 3  # all that was given
         assert sampler.asked == [10] * 3
+
+
+def test_a_batch_of_nobody_has_no_negatives():
+    nobody = Batch(USER[:0], POSITIVE[:0])
+    assert [len(draw().item) for _, draw in drawing([nobody, *batches(100)], Recorded(100))] == [0, 100, 100]
+
+
+def test_negatives_are_drawn_where_the_sampler_is():
+    given = with_negatives(batches(60), Recorded(120), torch.Generator(), torch.device("meta"))
+    assert [(draw().item.device.type, len(draw().item)) for _, draw in given] == [
+        ("meta", 60),
+        ("meta", 60),
+        ("meta", 60),
+        ("meta", 20),
+    ]
 
 
 @pytest.mark.parametrize("make", [UniformSampler, PopularitySampler, LogUniformSampler])

@@ -128,7 +128,7 @@ def train(monkeypatch, device, begin, name, **options):
     draws = torch.Generator("cpu" if device == "meta" else device)
     monkeypatch.setattr(session, "generator", lambda *_: draws)
     monkeypatch.setattr(Session, "_means", lambda self, meter: {"steps": meter.steps})  # the look at the end
-    parts = (part.to(device) for part in (sampler, copy.deepcopy(one.loss)))
+    parts = sampler, copy.deepcopy(one.loss).to(device)
     source, trainer = FromTheFirstBatch(loader, begin), one.trainer
     training = Session(
         Device(device), model.to(device), source, *parts, trainer._make_optimizer, 0, trainer.weight_average
