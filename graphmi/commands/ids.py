@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from graphmi.data import DataError, Vocabulary
+from graphmi.data.reading import what_is_wrong
 from graphmi.usage import UsageError, require_name
 
 __all__ = ["TABLES", "find_id", "read_ids", "require_ids"]
@@ -82,7 +83,7 @@ def _column(path: Path, name: str) -> pl.Series:
             return pl.Series(content.decode("utf-8-sig").split("\n"))
         table = pl.read_parquet(content) if path.suffix == ".parquet" else pl.read_csv(content, infer_schema=False)
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
-        raise UsageError(f"'{path}' cannot be read: {str(error).splitlines()[0]}") from None
+        raise UsageError(f"'{path}' cannot be read: {what_is_wrong(error)}") from None
     if name not in table.columns and "user_id" in table.columns:
         return table["user_id"]
     require_name(name, table.columns, f"column of '{path}'")

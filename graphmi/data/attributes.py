@@ -100,15 +100,19 @@ def read_text(path: str | PathLike[str]) -> str:
 
 
 def _from_json(interactions: Interactions, path: Path) -> Interactions:
+    text = read_text(path)
     try:
-        found = json.loads(read_text(path))
-    except (json.JSONDecodeError, RecursionError) as error:
+        found = json.loads(text, parse_constant=lambda _: None)  # NaN is no category
+    except (ValueError, RecursionError) as error:
         raise DataError(f"the file is not JSON ({error})") from None
     if not isinstance(found, dict) or not all(isinstance(ids, list) for ids in found.values()):
         raise DataError('the file must hold a list of categories per item, such as {"7": [1, 2]}')
     if not interactions.items.contains(list(found)).any():
         raise DataError("none of its items is among those of the interactions")
-    pairs = [(item, str(category)) for item, ids in found.items() for category in ids]
+    pairs = [(item, category) for item, ids in found.items() for category in ids if category is not None]
+    if wrong := [category for _, category in pairs if not isinstance(category, str | int | float)]:
+        raise DataError(f"categories must be text or numbers (got {wrong[0]!r})")
+    pairs = [(item, str(category)) for item, category in pairs]
     return describe_items(interactions, pl.DataFrame(pairs, ["item_id", "category"], orient="row"))
 
 

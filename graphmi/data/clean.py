@@ -40,7 +40,7 @@ def to_series(values: Any, what: str) -> pl.Series:
 
 
 def infer_ids(ids: pl.Series, what: str) -> pl.Series:
-    """Return ids read as text as integers where all of them are integers, else as categories.
+    """Return ids read as text as integers where all of them are integers, else as categories; null for empty ones.
 
     Args:
         ids: ``String`` or ``Categorical`` values.
@@ -52,6 +52,8 @@ def infer_ids(ids: pl.Series, what: str) -> pl.Series:
     ids = ids.cast(pl.Categorical)
     names = ids.drop_nulls().unique()
     distinct = names.cast(pl.String)
+    if (distinct == "").any():
+        return pl.select(pl.when(ids.cast(pl.String) != "").then(ids)).to_series()
     if not distinct.str.contains(_NUMBER).all() or distinct.is_empty():
         return ids
     if not distinct.str.contains(_WHOLE).all():
@@ -132,7 +134,7 @@ def clean_time(time: pl.Series, what: str) -> pl.Series:
     whole = time.cast(pl.Int64, strict=False)
     if whole.null_count():
         raise DataError(f"{what} has a value beyond 64 bits: {time.filter(whole.is_null())[0]}")
-    if time.dtype.is_float() and len(fractions := time.filter(whole.cast(time.dtype) != time)):
+    if not time.dtype.is_integer() and len(fractions := time.filter(whole.cast(time.dtype) != time)):
         raise DataError(f"{what} has a fraction, {fractions[0]}; scale it to whole numbers so that no order is lost")
     return whole
 
@@ -148,9 +150,9 @@ def clean_weight(weight: pl.Series, what: str) -> pl.Series:
         DataError: If a weight is missing, not a number, or not finite.
     """
     _require_no_nulls(weight, what)
-    if weight.dtype.is_nested():
-        raise DataError(f"{what} must be numbers (got {weight.dtype})")
     weight = _spelled(weight)
+    if not weight.dtype.is_numeric() and weight.dtype not in (pl.Boolean, pl.String):
+        raise DataError(f"{what} must be numbers (got {weight.dtype})")
     numbers = weight.cast(pl.Float64, strict=False)
     if numbers.null_count():
         raise DataError(f"{what} has a value that is no number: {weight.filter(numbers.is_null())[0]!r}")
@@ -165,13 +167,17 @@ def clean_categories(categories: pl.Series) -> pl.Series:
     Raises:
         DataError: If they are neither text nor numbers.
     """
+    wrong = DataError(f"categories must be text or numbers, or lists of them (got {categories.dtype})")
     if categories.dtype.is_nested():
-        raise DataError(f"categories must be text or numbers, or lists of them (got {categories.dtype})")
+        raise wrong
     if categories.dtype.is_float():  # how pandas holds integers of which some are missing
         categories = categories.fill_nan(None)
         whole = categories.cast(pl.Int64, strict=False)
-        categories = whole if (whole == categories).all() else categories
-    text = categories.cast(pl.String)
+        categories = whole if whole.eq_missing(categories).all() else categories
+    try:
+        text = categories.cast(pl.String)
+    except pl.exceptions.PolarsError:
+        raise wrong from None
     return text.set(text == "", None)
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,10 +17,16 @@ from graphmi.data.columns import Columns, choose_columns
 from graphmi.data.errors import DataError, given_as
 from graphmi.data.interactions import Interactions
 
-__all__ = ["read_interactions", "read_table", "readable"]
+__all__ = ["read_interactions", "read_table", "readable", "what_is_wrong"]
 
 SEPARATORS = {"\t": "tab", "::": "'::'", ",": "comma", ";": "semicolon", "|": "'|'", " ": "space"}
 _QUOTED = (",", ";")  # separators beside which fields may stand in double quotes
+_TOLD = {  # what polars says, for those who do not know polars
+    "more fields|n_extra|ragged": "a line has more fields than there are columns; quote fields that hold the separator",
+    "n_missing": "the first row is empty, or has fewer fields than there are columns; write the separators of all",
+    "CSV malformed|invalid csv": 'a double quote within a field; quote such fields, and write each " in them twice',
+    "end of file|gzip|deflate": "the gzip file is damaged; fetch it again",
+}
 _NEVER_IN_TEXT = "\x01"  # reads a line as one field
 
 
@@ -93,14 +100,20 @@ def read_table(
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"there is no file or directory '{path}'")
+    if not path.is_file() and not path.is_dir():
+        raise DataError("it is a pipe or a device, and what is read more than once must be a file: write it to one")
     if not _is_text(path):
         return _scan_parquet(path)
     first = _first_line(path, encoding)
+    if columns is None and first.startswith(("{", "[{")):
+        raise DataError("it holds JSON and no table; convert it to CSV or Parquet")
     separator = _check_separator(first, separator) if separator else _find_separator(first)
     fields = _split(first, separator)
     names = _header(first, fields, separator) if columns is None else list(columns)
     if len(set(names)) != len(fields):
         raise DataError(f"the file has {len(fields)} columns; 'columns' must name each once (got {names})")
+    if columns is not None and names == fields:
+        raise DataError(f"the first line, {_shorten(first)}, is a header of these names: leave out 'columns'")
     return _scan_text(path, separator, names, skip=columns is None, encoding=encoding)
 
 
@@ -229,7 +242,11 @@ def readable() -> Iterator[None]:
     except pl.exceptions.NoDataError:  # as polars before 2 says it
         raise DataError("the table has no rows") from None
     except (pl.exceptions.PolarsError, UnicodeDecodeError, OSError) as error:
-        said = str(error).strip().splitlines()[0]
-        if any(words in str(error) for words in ("more fields", "extra_columns", "n_extra", "ragged")):
-            said = "a line has more fields than there are columns; quote fields that hold the separator"
-        raise DataError(f"the file cannot be read: {said}") from None
+        raise DataError(f"the file cannot be read: {what_is_wrong(error)}") from None
+
+
+def what_is_wrong(error: Exception) -> str:
+    """Return in a sentence what polars says of a file that it cannot read."""
+    text = str(error).strip()
+    told = (sentence for words, sentence in _TOLD.items() if re.search(words, text))
+    return next(told, text.splitlines()[0].partition(", hint: ")[0])

@@ -1,5 +1,6 @@
 """Interactions from files with one line per user: the user, then the user's items."""
 
+import io
 from os import PathLike
 
 import polars as pl
@@ -51,7 +52,7 @@ def item_lists(path: str | PathLike[str]) -> pl.DataFrame:
 
 def _rows(text: str, least: int) -> pl.DataFrame:
     """Return users, items and their places in the line, of lines of at least so many ids."""
-    fields = pl.Series("line", text.splitlines(), dtype=pl.String).str.extract_all(r"\S+")
+    fields = pl.Series("line", list(io.StringIO(text, newline=None)), dtype=pl.String).str.extract_all(r"\S+")
     if fields.is_empty():
         raise DataError("the file is empty")
     for number, what in enumerate(("is empty", "has a user without items")[:least], start=1):

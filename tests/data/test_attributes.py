@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 
 import polars as pl
 import pytest
@@ -29,7 +30,7 @@ def categories(data):
 @pytest.mark.parametrize("name", ["attributes.json", "attributes.json.gz"])
 def test_lists_of_categories(tmp_path, name):
     # Item 99 has no interaction, item 20 no attribute and item 30 is not in the file.
-    content = json.dumps({"10": [3, 1], "40": [3], "20": [], "99": [5], "x": [1]})
+    content = json.dumps({"10": [3, None, 1], "40": [3, math.nan], "20": [None], "99": [5], "x": [1]})
     data = with_attributes(DATA, write(tmp_path, content, name))
     assert data.categories.names == ("1", "3")
     assert categories(data) == {10: {"1", "3"}, 20: set(), 30: set(), 40: {"3"}}
@@ -86,6 +87,8 @@ def test_beside_logs_and_sequences(tmp_path):
         ("a.json", "{", {}, "the file is not JSON"),
         ("a.json", "[1]", {}, "must hold a list of categories per item"),
         ("a.json", '{"10": 3}', {}, "must hold a list of categories per item"),
+        ("a.json", '{"10": ["a"], "20": [["b"]]}', {}, r"categories must be text or numbers \(got \['b'\]\)"),
+        ("a.json", '{"10": [%s]}' % ("9" * 5000), {}, "the file is not JSON"),
         ("a.json", b"\xff", {}, "the file is not UTF-8 text"),
         ("a.json", "{}", {"category": "kind"}, r"JSON has no columns: leave out 'category' \(got 'kind'\)"),
         (

@@ -1,7 +1,10 @@
 import gzip
 import math
+import os
 import shutil
 from dataclasses import replace
+from datetime import date
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -70,6 +73,9 @@ def test_a_file_without_header(tmp_path):
     check(read_interactions(path, columns=NAMES))
     with pytest.raises(DataError, match="has 4 columns; 'columns' must name each once"):
         read_interactions(path, columns=NAMES[:3])
+    path.write_text(text("::"))
+    with pytest.raises(DataError, match="'user_id::item_id::rating::timestamp', is a header of these names: leave out"):
+        read_interactions(path, columns=NAMES)
 
 
 def test_parquet_file_and_directory(tmp_path):
@@ -80,6 +86,9 @@ def test_parquet_file_and_directory(tmp_path):
     frame()[:1].write_parquet(parts / "0.parquet")
     frame()[1:].write_parquet(parts / "more" / "1.parquet")
     check(read_interactions(parts))
+    frame()[1:].with_columns(note=1).write_parquet(parts / "more" / "1.parquet")
+    with pytest.raises(DataError, match=r"parts: the file cannot be read: extra column in file .*: note$"):
+        read_interactions(parts)
 
 
 def test_strings_of_digits_stay_strings_where_the_table_says_so(tmp_path):
@@ -147,6 +156,10 @@ def test_a_column_of_categories(tmp_path):
     for numbers in ([7, 8, 7, 8, None], [7.0, 8.0, 7.0, 8.0, math.nan]):  # pandas makes the first like the second
         coded = Interactions.from_frame(pandas.assign(**{"class": numbers}), category="class")
         assert coded.categories.names == ("7", "8")
+    beyond = Interactions.from_frame(
+        table.with_columns(pl.Series("class", [1e30, 1e30, 7.0, 7.0, None])), category="class"
+    )
+    assert len(beyond.categories) == 2
     assert read_interactions(tmp_path / "data.csv").categories is None
     with pytest.raises(
         DataError, match=r"no column 'clas' among .*; name the category column, such as category='class'"
@@ -187,6 +200,12 @@ def test_lists_of_categories(tmp_path):
     assert data.categories.matrix(4).tolist() == [[1, 1], [1, 1], [0, 0], [0, 0]]
     with pytest.raises(DataError, match=r"categories must be text or numbers, or lists of them \(got Struct"):
         Interactions.from_frame(table.with_columns(pl.struct("user_id").alias("genres")), category="genres")
+    for cells in ([{"toy"}, {"book"}, None], [b"\xff", b"a", None]):  # polars has no sets, and only some bytes are text
+        kinds = pd.DataFrame({"user_id": [1, 1, 2], "item_id": [1, 2, 3], "genres": cells})
+        with pytest.raises(
+            DataError, match=r"categories must be text or numbers, or lists of them \(got (Object|Binary)"
+        ):
+            Interactions.from_frame(kinds, category="genres")
     with pytest.raises(DataError, match=r"'genres' must be numbers \(got List"):
         Interactions.from_frame(table.filter(pl.col("genres").is_not_null()), weight="genres")
 
@@ -308,6 +327,17 @@ def test_times_beyond_float_precision(tmp_path):
         ("user_id,item_id\n1,1\n,2\n", "'user_id' must have a value in every row .got none in row 2"),
         ("user_id,item_id\n1,1\n2\n", "'item_id' must have a value in every row .got none in row 2"),
         ("user_id,item_id\n1,1\n1,2,3\n", "a line has more fields than there are columns; quote"),
+        ("user_id,item_id\n1\n2,3\n", "the first row is empty, or has fewer fields than there are columns; write"),
+        ("user_id,item_id\n\n2,3\n", "the first row is empty, or has fewer fields"),
+        *(
+            (f"user_id,item_id,title\n{rows}", 'a double quote within a field; quote such fields, and write each " in')
+            for rows in ('1,2,5" disk\n2,3,x\n', '1,2,5" disk\n2,3,x\n3,4,7" disk\n4,5,z\n', '1,2,"x" y\n2,3,z\n')
+        ),
+        ('{"user_id": 1, "item_id": 2}\n', "it holds JSON and no table; convert it to CSV or Parquet"),
+        ('[{"user_id": 1}]', "it holds JSON and no table"),
+        ('user_id,item_id\n1,1\n"",2\n', "'user_id' must have a value in every row .got none in row 2"),
+        ("user_id\titem_id\n1\ta\n2\t \n", "'item_id' must have a value in every row .got none in row 2"),
+        ("user_id::item_id\n::1\n2::1\n", "'user_id' must have a value in every row .got none in row 1"),
         ("user_id::item_id\n1::1\n1::2::3\n", "more fields than the 2 columns of the first line, in 1 of the lines"),
         ("user_id,item_id\n1,1.5\n1,2\n", "'item_id' has floating-point ids such as 1.5"),
         ("user_id,item_id\n1,9223372036854775808\n1,2\n", "beyond 64-bit integers, 9223372036854775808"),
@@ -335,6 +365,12 @@ def test_files_that_cannot_be_used_get_one_sentence(tmp_path, content, message):
         assert file.read() == content
 
 
+def test_a_pipe_is_refused_before_it_is_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")  # would be waited for
+    with pytest.raises(DataError, match="pipe: it is a pipe or a device, and what is read more than once must be a f"):
+        read_interactions(tmp_path / "pipe")
+
+
 def test_separators_that_do_not_fit(tmp_path):
     path = tmp_path / "data.csv"
     path.write_text(text(","))
@@ -358,9 +394,10 @@ def test_other_files_that_cannot_be_used(tmp_path):
     path.write_bytes(b"\xff\x00\n")
     with pytest.raises(DataError, match="not utf-8 text"):
         read_interactions(path)
-    path.write_bytes(gzip.compress(text(",").encode())[:-20])
-    with pytest.raises(DataError, match=r"damaged|cannot be read"):
-        read_interactions(path)
+    for end in (-20, -9):
+        path.write_bytes(gzip.compress(text(",").encode())[:end])
+        with pytest.raises(DataError, match=r"the gzip file is damaged.*; fetch it again"):
+            read_interactions(path)
     path.write_bytes(b"PAR1 and no more")
     with pytest.raises(DataError, match="cannot be read"):
         read_interactions(path)
@@ -376,6 +413,9 @@ def test_other_files_that_cannot_be_used(tmp_path):
         ({"item_id": [1, None, None]}, "every row .got none in 2 rows, first in row 2"),
         ({"timestamp": [1.0, float("nan"), 2.0]}, "'timestamp' has a non-finite value"),
         ({"rating": [1.0, 2.0, float("-inf")]}, "'rating' has a non-finite value, -inf, in row 3"),
+        ({"timestamp": [Decimal("1.0"), Decimal("2.5"), Decimal("2.4")]}, r"'timestamp' has a fraction, 2\.5"),
+        ({"rating": [date(2024, 5, 31)] * 3}, r"'rating' must be numbers \(got Date\)"),
+        ({"rating": [b"1"] * 3}, r"'rating' must be numbers \(got Binary\)"),
     ],
 )
 def test_tables_that_cannot_be_used(column, message):

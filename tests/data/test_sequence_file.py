@@ -28,7 +28,15 @@ def histories(data):
 
 @pytest.mark.parametrize("name", ["sequences.txt", "sequences.txt.gz", "gzip.txt"])
 @pytest.mark.parametrize(
-    "text", [TEXT, TEXT.rstrip("\n"), TEXT.replace("\n", " \r\n"), TEXT.replace(" ", "\t"), "\ufeff" + TEXT]
+    "text",
+    [
+        TEXT,
+        TEXT.rstrip("\n"),
+        TEXT.replace("\n", " \r\n"),
+        TEXT.replace(" ", "\t"),
+        "\ufeff" + TEXT,
+        TEXT.replace(" ", "\u2028\x0c"),
+    ],
 )
 def test_items_come_in_the_order_of_their_line(tmp_path, name, text):
     content = gzip.compress(text.encode()) if name == "gzip.txt" else text  # the content counts, not the name
