@@ -6,9 +6,14 @@ from collections.abc import Sequence
 __all__ = ["at_least", "is_share", "one_of", "positive"]
 
 
-def at_least(least: float, **values: float | None) -> None:
-    """Raise a ``ValueError`` that names the first of these arguments below the least or infinite; ``None`` passes."""
+def at_least(least: float, **values: int | float | None) -> None:
+    """Raise a ``ValueError`` that names the first of these arguments below the least or infinite; ``None`` passes.
+
+    Whole numbers beyond 64 bits are refused, too, which no tensor takes.
+    """
     for name, value in values.items():
+        if isinstance(value, int) and value >= 2**63:
+            raise ValueError(f"'{name}' must be below 2**63 (got {value})")
         if value is not None and not least <= value < math.inf:
             raise ValueError(f"'{name}' must be at least {least}{' and finite' * (value == math.inf)} (got {value})")
 

@@ -1433,6 +1433,7 @@ def test_ids_of_a_parquet_file_are_taken_as_they_are(tmp_path):
         ("ids.txt", b"3\nann\n60\nann\n", "2 of 3 ids in '{}' are not in the data: 'ann', '60'"),
         ("ids.txt", b"\xff\xfe3", "'{}' cannot be read: 'utf-8' codec can't decode"),
         ("ids.csv", b"", "'{}' cannot be read: empty CSV"),
+        ("ids.csv", b'user_id,title\n3,5" disk\n4,x\n', "'{}' cannot be read: a double quote within a field; quote"),
         ("ids.csv", b"user_id\n", "there are no ids in '{}'"),
         ("ids.csv", b"user,item\n3,4\n", "no column of '{}' is named 'user_id' (did you mean user?)"),
         ("ids.parquet", b"user_id\n3\n", "'{}' cannot be read: "),
@@ -1608,6 +1609,7 @@ def test_runs_beside_a_run_have_its_data_and_weights(graphmi, trained, tmp_path)
         (["--history", "x"], "no item has the id 'x': ids are whole numbers"),
         (["--user", "1", "--without", "-1"], "no item has the id '-1'"),
         (["--user", "1", "--k", "0"], "'k' must be at least 1 (got 0)"),
+        (["--user", "1", "--k", str(2**63)], "'k' must be below 2**63 (got 9223372036854775808)"),
     ],
 )
 def test_recommend_says_what_is_wrong(graphmi, trained, words, sentence):

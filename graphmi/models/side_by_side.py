@@ -73,8 +73,10 @@ class SideBySide(Model):
         if not isinstance(models, Sequence | nn.ModuleList):
             raise ValueError(f"'models' must be a list of trained models (got {type(models).__name__})")
         self.weights = [1.0] * len(models) if weights is None else list(weights)
-        if not models or len(self.weights) != len(models) or not all(weight > 0 for weight in self.weights):
-            raise ValueError(f"give each model a positive weight (got {len(models)} models and weights {weights})")
+        if not models or len(self.weights) != len(models) or not _positive(self.weights):
+            raise ValueError(
+                f"give each model a positive weight that float32 holds (got {len(models)} models and weights {weights})"
+            )
         one_of(("sum", "best"), reading=reading)
         self.models, self.reading = nn.ModuleList(models), reading
         lengths = [model.max_length for model in models if isinstance(model, HistoryReader)]
@@ -184,3 +186,8 @@ def _for(model: nn.Module, batch: Batch) -> Batch:
         return batch
     history, mask = latest(model, batch.history, batch.mask)
     return replace(batch, history=history, mask=mask)
+
+
+def _positive(weights: Sequence[float]) -> bool:
+    held = torch.tensor(weights, dtype=torch.float64).float()  # what scores are made with
+    return bool(((held > 0) & held.isfinite()).all())

@@ -208,8 +208,11 @@ def test_somebody_new_is_served_where_all_models_can(data, models):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"weights": [1.0]}, r"give each model a positive weight \(got 3 models and weights \[1.0\]\)"),
-        ({"weights": [1.0, 0.0, 1.0]}, "give each model a positive weight"),
+        (
+            {"weights": [1.0]},
+            r"give each model a positive weight that float32 holds \(got 3 models and weights \[1.0\]\)",
+        ),
+        *(({"weights": [1.0, weight, 1.0]}, "give each model a positive weight") for weight in (0.0, 1e-46, 1e39)),
         ({"reading": "mean"}, "'reading' must be 'sum' or 'best'"),
     ],
 )
