@@ -2,13 +2,14 @@
 
 import csv
 import gzip
+import os
 import re
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import polars as pl
 
@@ -221,13 +222,29 @@ def _split_lines(lines: pl.LazyFrame, separator: str, names: list[str]) -> pl.La
 
 
 def _scan_parquet(path: Path) -> pl.LazyFrame:
-    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+    files = sorted(_parquet_files(path)) if path.is_dir() else [path]
     if not files:
         raise DataError("the directory has no .parquet files")
     table = pl.scan_parquet(files, glob=False)
     with readable():
         table.collect_schema()
     return table
+
+
+def _parquet_files(folder: Path) -> Iterator[Path]:
+    """Yield the Parquet files in a folder, in those below it and in those that are linked there, each folder once."""
+
+    def refuse(error: OSError) -> NoReturn:
+        raise error  # else what cannot be opened would be left out
+
+    seen = set[Path]()
+    for place, names, files in os.walk(folder, onerror=refuse, followlinks=True):
+        names.sort()
+        if (real := Path(place).resolve()) in seen:
+            names.clear()
+            continue
+        seen.add(real)
+        yield from (Path(place, file) for file in files if file.endswith(".parquet"))
 
 
 @contextmanager

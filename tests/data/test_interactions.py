@@ -86,9 +86,30 @@ def test_parquet_file_and_directory(tmp_path):
     frame()[:1].write_parquet(parts / "0.parquet")
     frame()[1:].write_parquet(parts / "more" / "1.parquet")
     check(read_interactions(parts))
-    frame()[1:].with_columns(note=1).write_parquet(parts / "more" / "1.parquet")
+    (parts / "more").rename(parts / "more.parquet")  # as Spark calls the folder of a table
+    check(read_interactions(parts))
+    (parts / "more.parquet").rename(tmp_path / "more")
+    for link, of in (("link", tmp_path / "more"), ("again", tmp_path / "more"), ("self", parts)):
+        (parts / link).symlink_to(of)
+    check(read_interactions(parts))  # each folder once
+    frame()[1:].with_columns(note=1).write_parquet(tmp_path / "more" / "1.parquet")
     with pytest.raises(DataError, match=r"parts: the file cannot be read: extra column in file .*: note$"):
         read_interactions(parts)
+
+
+def test_a_folder_that_cannot_be_opened_is_not_left_out(tmp_path, monkeypatch):
+    (tmp_path / "closed").mkdir()
+    frame().write_parquet(tmp_path / "0.parquet")
+    real = os.scandir
+
+    def scandir(path):  # whoever runs this may be allowed all
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(PermissionError, match=r"Permission denied: '.*closed'"):
+        read_interactions(tmp_path)
 
 
 def test_strings_of_digits_stay_strings_where_the_table_says_so(tmp_path):
