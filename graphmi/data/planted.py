@@ -7,6 +7,8 @@ from torch import Tensor
 from graphmi.data.categories import Categories
 from graphmi.data.interactions import Interactions
 from graphmi.data.vocabulary import Vocabulary
+from graphmi.ranges import at_least
+from graphmi.seeds import check_seed
 
 __all__ = ["planted", "planted_world"]
 
@@ -65,6 +67,7 @@ def planted_world(
         (100, torch.Size([100, 3]))
     """
     _check(num_users, num_items, num_clusters, interests_per_user, interactions_per_user, noise)
+    check_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(num_items, generator=generator)  # item ids carry no hint of the cluster
     cluster = torch.empty_like(order).index_put_((order,), torch.arange(num_items) % num_clusters)
@@ -125,16 +128,14 @@ def _vocabulary(size: int) -> Vocabulary:
 
 
 def _check(users: int, items: int, clusters: int, interests: int, interactions: int, noise: float) -> None:
-    ranges = {
-        "num_users": (users, 1, None),
-        "num_clusters": (clusters, 1, None),
-        "num_items": (items, clusters, None),
-        "interests_per_user": (interests, 1, clusters),
-        "interactions_per_user": (interactions, 1, interests * (items // clusters) if clusters > 0 else None),
+    at_least(1, num_users=users, num_clusters=clusters)
+    at_least(clusters, num_items=items)
+    most = {
+        "interests_per_user": (interests, clusters),
+        "interactions_per_user": (interactions, interests * (items // clusters)),
     }
-    for name, (value, low, high) in ranges.items():
-        if value < low or (high is not None and value > high):
-            limits = f"at least {low}" if high is None else f"from {low} to {high}"
-            raise ValueError(f"'{name}' must be {limits} (got {value})")
+    for name, (value, high) in most.items():
+        if not 1 <= value <= high:
+            raise ValueError(f"'{name}' must be from 1 to {high} (got {value})")
     if not 0 <= noise <= 1:
         raise ValueError(f"'noise' must be from 0 to 1 (got {noise})")

@@ -77,6 +77,8 @@ def test_a_large_world_has_its_size():
     ("arguments", "message"),
     [
         ({"num_users": 0}, "'num_users' must be at least 1 .got 0"),
+        ({"num_users": 2**63}, r"'num_users' must be below 2\*\*63 .got 9223372036854775808"),
+        ({"seed": 2**63}, r"'seed' must be below 2\*\*63"),
         ({"num_clusters": 0}, "'num_clusters' must be at least 1"),
         ({"num_items": 5}, "'num_items' must be at least 8 .got 5"),
         ({"interests_per_user": 9}, "'interests_per_user' must be from 1 to 8 .got 9"),
