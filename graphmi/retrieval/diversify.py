@@ -7,6 +7,8 @@ from graphmi.ranges import at_least
 
 __all__ = ["diversified"]
 
+_MOST = 1e30  # beyond it what items lose would leave float32
+
 
 @torch.no_grad()
 def diversified(scores: Tensor, categories: Tensor, k: int, weight: float) -> Tensor:
@@ -42,6 +44,7 @@ def diversified(scores: Tensor, categories: Tensor, k: int, weight: float) -> Te
     """
     at_least(1, k=k)
     at_least(0, weight=weight)
+    weight = min(weight, _MOST)
     labels = categories + 1  # 0 for none, of which none is ever picked
     number = (labels > 0).sum(-1).clamp_min(1).to(scores)
     counts = scores.new_zeros(len(scores), 1 + (int(labels.max()) if labels.numel() else 0))  # picked so far, of each

@@ -13,7 +13,7 @@ def test_the_published_rule(weight, expected):
 
 
 @pytest.mark.parametrize("k", [8, 20])
-@pytest.mark.parametrize("weight", [0.0, 0.3, 3.0])
+@pytest.mark.parametrize("weight", [0.0, 0.3, 3.0, 1e300])
 def test_it_is_the_greedy_loop(weight, k):
     """Of several categories or none, and of fewer candidates than the list is long."""
     generator = torch.Generator().manual_seed(0)
