@@ -67,4 +67,4 @@ class AllItemsSampler(Sampler):
 
     def log_prob(self, user: Tensor, item: Tensor) -> Tensor:
         """Return minus the log number of items, of the shape of ``item``."""
-        return torch.full(item.shape, -math.log(self.item.numel()), device=item.device)
+        return torch.full(item.shape, -math.log(max(self.item.numel(), 1)), device=item.device)

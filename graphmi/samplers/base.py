@@ -1,6 +1,8 @@
 """The interface of samplers, and what they ask of the training graph."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Self
 
 import torch
 from torch import Generator, Tensor, nn
@@ -9,7 +11,7 @@ from torch_geometric.data import HeteroData
 from graphmi.edges import user_item_edges
 from graphmi.typing import Negatives
 
-__all__ = ["Sampler", "item_degrees", "on_cpu", "one_positive_each", "pick"]
+__all__ = ["Precise", "Sampler", "item_degrees", "on_cpu", "one_positive_each", "pick"]
 
 
 class Sampler(nn.Module, ABC):
@@ -44,6 +46,18 @@ class Sampler(nn.Module, ABC):
             item: Item ids, ``[num]`` for samplers that share their negatives, or ``[batch, num]``. Items that the
                 user knows get the value of the same formula, although a rejecting sampler never draws them.
         """
+
+
+class Precise(nn.Module):
+    """A module whose buffers keep their number formats where a module around it is given another one."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        def moved(tensor: Tensor) -> Tensor:
+            found = fn(tensor)
+            return found if found.dtype == tensor.dtype else tensor.to(found.device)
+
+        applied: Self = super()._apply(moved, recurse)  # type: ignore[no-untyped-call]
+        return applied
 
 
 def on_cpu(tensor: Tensor) -> bool:

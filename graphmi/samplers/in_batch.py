@@ -3,14 +3,14 @@
 from torch import Generator, Tensor
 from torch_geometric.data import HeteroData
 
-from graphmi.samplers.base import Sampler, item_degrees, on_cpu, one_positive_each, pick
+from graphmi.samplers.base import Precise, Sampler, item_degrees, on_cpu, one_positive_each, pick
 from graphmi.samplers.known_items import KnownItems
 from graphmi.typing import Negatives
 
 __all__ = ["InBatchSampler"]
 
 
-class InBatchSampler(Sampler):
+class InBatchSampler(Precise, Sampler):
     """Takes the positives of the whole batch as negatives of each user.
 
     Batches of training pairs hold an item as often as users chose it, so ``log_q`` is its share of the training

@@ -1,5 +1,6 @@
 """Negatives drawn by popularity."""
 
+import torch.nn.functional as F
 from torch import Generator, Tensor
 from torch_geometric.data import HeteroData
 
@@ -51,7 +52,7 @@ class PopularitySampler(Sampler):
         super().__init__()
         at_least(0, power=power)
         degree = item_degrees(graph).double()
-        weight = (degree / degree.max().clamp_min(1)) ** power  # no power of a share is infinite
+        weight = (degree / F.pad(degree, (0, 1), value=1.0).max()) ** power  # no power of a share is infinite
         self.proposal = Proposal(graph, weight, num_negatives=num_negatives, shared=shared, reject_known=reject_known)
         self.rows_together = self.proposal.rows_together
 

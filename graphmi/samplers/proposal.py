@@ -8,7 +8,7 @@ from torch_geometric.data import HeteroData
 
 from graphmi.ranges import at_least
 from graphmi.samplers.alias import alias_table, at_places
-from graphmi.samplers.base import Sampler, on_cpu, one_positive_each, pick
+from graphmi.samplers.base import Precise, Sampler, on_cpu, one_positive_each, pick
 from graphmi.samplers.known_items import KnownItems
 from graphmi.samplers.numbers import fractions, integers
 from graphmi.typing import Negatives
@@ -23,7 +23,7 @@ _TRIES = 16  # so many at most
 _TOGETHER = 16_384  # negatives that are drawn at once, of several batches
 
 
-class Proposal(nn.Module):
+class Proposal(Precise):
     r"""Draws items with probability proportional to their weights.
 
     Weights are integers, so that sums are exact. Where everything may be drawn, an alias table has it by one look.
@@ -85,7 +85,7 @@ class Proposal(nn.Module):
         self._register_skips(width)
 
     def _quantise(self, weight: Tensor) -> Tensor:
-        largest = min(_MAX_TOTAL, _RANGE // max(self.num_users, self.num_items))
+        largest = min(_MAX_TOTAL, _RANGE // max(self.num_users, self.num_items, 1))
         total = largest - self.num_items  # room for rounding up
         share = weight / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
         return (share * total).ceil().long()

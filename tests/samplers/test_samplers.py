@@ -253,6 +253,8 @@ def test_a_power_beyond_all_numbers_draws_the_most_popular_item(make_graph):
 def test_no_interactions_means_no_popularity(make_graph):
     with pytest.raises(ValueError, match="no interactions"):
         PopularitySampler(make_graph([[]], 3))
+    with pytest.raises(ValueError, match="no interactions"):
+        PopularitySampler(make_graph([], 0))
     with pytest.raises(ValueError, match="'power' must be at least 0"):
         PopularitySampler(make_graph([[0]], 3), power=-1)
 
@@ -372,6 +374,30 @@ def test_buffers_stay_out_of_checkpoints_and_follow_the_device(graph, make):
     sampler = make(graph)
     assert not sampler.state_dict()
     assert all(buffer.device.type == "meta" for buffer in sampler.to("meta").buffers())
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(
+    "make",
+    [
+        partial(UniformSampler, num_negatives=50),
+        partial(PopularitySampler, num_negatives=50),
+        InBatchSampler,
+        partial(MixedSampler, samplers=[partial(LogUniformSampler, num_negatives=50), UniformSampler]),
+    ],
+    ids=["uniform", "popularity", "in batch", "mixed"],
+)
+def test_draws_and_their_probabilities_keep_their_precision_within_a_module_of_less(graph, make, kind):
+    sampler = make(graph)
+    exact = sampler(USERS, POSITIVES, generator())
+    torch.nn.ModuleList([sampler]).to(kind)
+    found = sampler(USERS, POSITIVES, generator())
+    assert torch.equal(found.item, exact.item)
+    for one, other in (
+        (found.log_q, exact.log_q),
+        (sampler.log_prob(USERS, USERS[None]), make(graph).log_prob(USERS, USERS[None])),
+    ):
+        assert one is other is None or torch.equal(one, other)
 
 
 ALL = [AllItemsSampler, InBatchSampler, LogUniformSampler, PopularitySampler, UniformSampler]
