@@ -1,3 +1,4 @@
+import copy
 import math
 
 import pytest
@@ -38,6 +39,7 @@ READOUTS = [
     SelectReadout(),
     SelectReadout(anchor="candidate"),
     SelectReadout(MeanSelector()),
+    SelectReadout(InverseDistanceSelector()),
     SelectReadout(InverseDistanceSelector(), anchor="candidate", similarity=NegativeDistance()),
     SelectReadout(SoftmaxSelector(), similarity=NegativeDistance()),
     LogSumExpReadout(),
@@ -95,6 +97,15 @@ class TestContract:
         loss.sum().backward()
         assert loss.isfinite().all()
         assert interests.grad.isfinite().all()
+
+    @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+    def test_in_half_precision_it_is_that_of_all_in_full(self, readout, kind):
+        inputs = [x.to(kind).requires_grad_() for x in (INTERESTS, POSITIVE, SHARED)]
+        loss = losses(copy.deepcopy(readout).to(kind)(*inputs, MASK))
+        exact = losses(copy.deepcopy(readout).to(kind).double()(*(x.detach().double() for x in inputs), MASK))
+        torch.testing.assert_close(loss.double(), exact, atol=8 * torch.finfo(kind).eps, rtol=4 * torch.finfo(kind).eps)
+        loss.sum().backward()
+        assert all(x.grad.isfinite().all() for x in inputs)
 
     def test_gradients(self, readout):
         inputs = tuple(x.clone().requires_grad_() for x in (INTERESTS, POSITIVE, SHARED))

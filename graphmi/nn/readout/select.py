@@ -70,7 +70,7 @@ class SelectReadout(Readout):
         if not (self.selector.hard or linear):
             score = partial(self._weighted, interests, weights)
             return Scores(score(positive).squeeze(-1), score(negative), score=score)
-        mixed = (weights * interests).sum(1, keepdim=True)  # num_interests times fewer scores
+        mixed = _mixed(weights, interests)  # num_interests times fewer scores
         score = partial(self._single, mixed)
         return Scores(score(positive).squeeze(-1), score(negative), score=score)
 
@@ -105,7 +105,7 @@ class SelectReadout(Readout):
             return None
         vector = interests
         if self.anchor == "positive":
-            vector = (weights_of(self.selector, interests, positive, interest_mask) * interests).sum(1, keepdim=True)
+            vector = _mixed(weights_of(self.selector, interests, positive, interest_mask), interests)
         elif not _no_choice(interests, interest_mask):
             return None
         return vector, self._single(vector, positive).squeeze(-1)
@@ -154,6 +154,11 @@ class SelectReadout(Readout):
     def _single(self, vector: Tensor, items: Tensor) -> Tensor:
         scores: Tensor = self.similarity(vector, items)
         return scores.squeeze(1)
+
+
+def _mixed(weights: Tensor, interests: Tensor) -> Tensor:
+    """Return the weighted sum of the interests, ``[batch, 1, dim]``, in their number format."""
+    return (weights * interests).sum(1, keepdim=True).to(interests.dtype)  # weights may be wider
 
 
 def _no_choice(interests: Tensor, interest_mask: Tensor | None) -> bool:
