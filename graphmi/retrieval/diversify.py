@@ -48,7 +48,7 @@ def diversified(scores: Tensor, categories: Tensor, k: int, weight: float) -> Te
     labels = categories + 1  # 0 for none, of which none is ever picked
     number = (labels > 0).sum(-1).clamp_min(1).to(scores)
     counts = scores.new_zeros(len(scores), 1 + (int(labels.max()) if labels.numel() else 0))  # picked so far, of each
-    left, picked = scores.clone(), list[Tensor]()
+    left, picked = scores.clone(), [labels.new_zeros(len(scores), 0)]
     for _ in range(min(k, scores.size(1))):
         before = counts.gather(1, labels.flatten(1)).view(labels.shape).sum(-1) / number  # [batch, num_candidates]
         best, place = (left - weight * before).max(1, keepdim=True)  # [batch, 1]

@@ -8,9 +8,17 @@ from graphmi.nn.inactive import active_places, without_inactive
 from graphmi.retrieval import parallel
 from graphmi.typing import ItemTable
 
-__all__ = ["best_interest", "item_scores"]
+__all__ = ["active_queries", "best_interest", "item_scores"]
 
 _NUMBERS = 2**20  # numbers of item vectors held at once
+
+
+def active_queries(queries: Tensor, interest_mask: Tensor | None) -> Tensor:
+    """Return float32 queries, an active one in place of the inactive ones, and 0 where none is active."""
+    queries = without_inactive(queries.float(), interest_mask)
+    if interest_mask is None:
+        return queries
+    return queries.masked_fill(~interest_mask.any(1).view(-1, 1, 1), 0.0)
 
 
 @torch.no_grad()
@@ -30,8 +38,8 @@ def best_interest(
     """
     if not len(items):
         return torch.full_like(ids, -1)
-    queries = without_inactive(queries.float(), interest_mask)
-    size = parallel.part_size(len(ids), max(1, _NUMBERS // (ids.size(1) * queries.size(2))), ids.device)
+    queries = active_queries(queries, interest_mask)
+    size = parallel.part_size(len(ids), max(1, _NUMBERS // max(1, ids.size(1) * queries.size(2))), ids.device)
 
     def argmax(start: int) -> Tensor:
         return _argmax(queries[start : start + size], items, ids[start : start + size])
@@ -53,9 +61,10 @@ def item_scores(queries: Tensor, items: Tensor | ItemTable, index: Tensor) -> Te
     """
     # a sixth of the time of plain indexing on the CPU
     vectors = embedding(index, items) if isinstance(items, Tensor) else items[index]
-    vectors = vectors.float().view(len(index), -1, queries.size(2))  # [batch, num * num_vectors, dim]
+    num_vectors = vectors.size(2) // queries.size(2)
+    vectors = vectors.float().view(len(index), index.size(1) * num_vectors, queries.size(2))
     scores = queries @ vectors.transpose(1, 2)
-    return scores.view(*scores.shape[:2], index.size(1), -1).amax(dim=-1)
+    return scores.view(*scores.shape[:2], index.size(1), num_vectors).amax(dim=-1)
 
 
 @torch.no_grad()

@@ -8,11 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from graphmi.nn.inactive import without_inactive
 from graphmi.ranges import at_least
 from graphmi.retrieval import keys, parallel
 from graphmi.retrieval.blocks import Buffers, Excluded, ItemBlock, require_excluded
-from graphmi.retrieval.interest import best_interest
+from graphmi.retrieval.interest import active_queries, best_interest
 from graphmi.retrieval.sieve import Sieve
 from graphmi.typing import ItemTable
 
@@ -99,7 +98,8 @@ def rank(
         ValueError: If shapes or arguments are impossible, or if a score is NaN.
     """
     _check(queries, items, k, exclude, interest_mask, block_size)
-    queries = without_inactive(queries.float(), interest_mask)
+    exclude = None if exclude is None else (exclude[0], exclude[1].long())
+    queries = active_queries(queries, interest_mask)
     block_size = block_size or _SCORES.get(queries.device.type, _SCORES["cuda"])
     best = torch.full((queries.size(0), k), keys.EMPTY, device=queries.device)
     peaks = [queries.new_tensor(-math.inf)]

@@ -48,6 +48,13 @@ def test_no_weight_or_no_category_is_the_order_of_the_scores(most):
         assert torch.equal(found, scores.argsort(dim=1, descending=True))
 
 
+@pytest.mark.parametrize("shape", [(2, 0), (0, 3), (0, 0)])
+def test_without_candidates_or_rows_nothing_is_picked(shape):
+    found = diversified(torch.zeros(shape), torch.zeros(*shape, 1, dtype=torch.int64), 4, 1.0)
+    assert found.shape == shape
+    assert found.dtype == torch.int64
+
+
 @pytest.mark.parametrize(
     "arguments",
     [{"k": 0, "weight": 1.0}, {"k": 1, "weight": -1.0}, {"k": 1, "weight": torch.nan}, {"k": 1, "weight": torch.inf}],

@@ -23,6 +23,7 @@ def test_interests_take_the_best_that_is_left_while_they_may(quota):
     rowptr, col = torch.arange(0, 15, 2), torch.randint(30, (14,), generator=torch.Generator().manual_seed(2))
     mask = torch.ones(7, 3, dtype=torch.bool)
     mask[0, 1] = mask[3, 0] = mask[3, 2] = False
+    queries[~mask] = torch.nan  # what is inactive may hold anything
     found = nominate(queries, ExactIndex(items), 5, quota, exclude=(rowptr, col), interest_mask=mask)
     for row in range(7):
         known = set(col[rowptr[row] : rowptr[row + 1]].tolist())

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from graphmi.retrieval import TopK, keys, rank, top_k, topk
 from graphmi.retrieval.blocks import ItemBlock
+from graphmi.retrieval.interest import best_interest
 
 
 def full_sort(queries, items, k, excluded=None, mask=None):
@@ -227,6 +228,20 @@ def test_types_and_gradients():
         assert torch.equal(one, other)
 
 
+@pytest.mark.parametrize("num_items", [9, 2000])
+def test_excluded_items_may_be_32_bits_wide(num_items):
+    queries, items, (rowptr, col) = integers(3, 2, 4), integers(num_items, 4), csr([[0, 5, 2], [], [7]])
+    found, expected = (
+        top_k(queries, items, 4, exclude=(rowptr.to(kind), col.to(kind))) for kind in (torch.int32, torch.int64)
+    )
+    assert torch.equal(found.ids, expected.ids)
+
+
+def test_of_no_items_no_interest_is_the_best():
+    found = best_interest(torch.ones(3, 2, 4), torch.ones(5, 4), torch.zeros(3, 0, dtype=torch.int64))
+    assert found.shape == (3, 0)
+
+
 def test_arguments_stay_as_they_are():
     queries, items = integers(4, 2, 3), integers(11, 3)
     before = queries.clone(), items.clone()
@@ -270,7 +285,7 @@ def test_inactive_interest_may_hold_anything():
 
 
 def test_row_without_active_interest_is_empty():
-    queries = torch.ones(2, 2, 1)
+    queries = torch.tensor([[[math.nan]] * 2, [[1.0]] * 2])
     mask = torch.tensor([[False, False], [True, True]])
     assert top_k(queries, torch.ones(3, 1), 2, interest_mask=mask).ids.tolist() == [[-1, -1], [0, 1]]
 
