@@ -29,7 +29,7 @@ def interest_cosine(interests: Tensor, interest_mask: Tensor | None = None) -> T
     Returns:
         Values in ``[-1, 1]``, ``[num_users]``; NaN for fewer than two active interests.
     """
-    unit = F.normalize(interests, dim=-1)
+    unit = _unit(interests)
     if interest_mask is None:
         count = unit.new_full((len(unit),), unit.size(1))
     else:
@@ -64,7 +64,7 @@ def alignment(
         Values in ``[0, 4]``, ``[num_users]``; NaN without a relevant item or an active interest.
     """
     size = (len(interests),)
-    total, count = interests.new_zeros(size), interests.new_zeros(size)
+    total, count = interests.new_zeros((2, *size), dtype=_wide(interests)).unbind()
     for row, item in zip(*(index.split(_PAIRS) for index in edge_label_index), strict=True):
         mask = None if interest_mask is None else interest_mask[row]
         total = total.index_add(0, row, _distances(interests[row], items[item], mask))
@@ -90,7 +90,7 @@ def uniformity(vectors: Tensor) -> Tensor:
         A scalar in ``[-8, 0]``; NaN for fewer than two vectors.
     """
     size = len(vectors)
-    unit = F.normalize(vectors, dim=-1)
+    unit = _unit(vectors)
     length = unit.square().sum(dim=1, keepdim=True)  # 1, or 0 for a vector of zeros
     one = torch.ones_like(length)
     # One product has all exponents, which are too close to 0 to need their maximum.
@@ -109,4 +109,13 @@ def _distances(interests: Tensor, vectors: Tensor, mask: Tensor | None) -> Tenso
     best = scores.flatten(1).argmax(dim=1)
     row = torch.arange(len(best), device=best.device)
     interest, item = interests[row, best // vectors.size(1)], vectors[row, best % vectors.size(1)]
-    return (F.normalize(interest, dim=-1) - F.normalize(item, dim=-1)).square().sum(dim=-1)
+    return (_unit(interest) - _unit(item)).square().sum(dim=-1)
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    """Return vectors at length one, or 0, in full precision: half has no number for what torch divides 0 by."""
+    return F.normalize(vectors.to(_wide(vectors)), dim=-1)
+
+
+def _wide(vectors: Tensor) -> torch.dtype:
+    return torch.promote_types(vectors.dtype, torch.float32)

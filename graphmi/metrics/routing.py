@@ -38,7 +38,7 @@ def routing_collapse(
     if not 0.5 <= threshold < 1:
         raise ValueError(f"'threshold' must be at least 0.5 and below 1 (got {threshold})")
     weights, length = _over_positions(routing, mask)
-    return _mean((weights.amax(dim=2) > threshold).to(routing), weights, length, interest_mask)
+    return _mean((weights > threshold).any(dim=2).to(routing), weights, length, interest_mask)
 
 
 def routing_entropy(routing: Tensor, mask: Tensor | None = None, interest_mask: Tensor | None = None) -> Tensor:

@@ -21,6 +21,17 @@ def test_rounding_leads_out_of_no_range():
     assert max(uniformity(equal).item() for equal in interests) <= 0
 
 
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_half_precision_is_computed_in_full(kind):
+    interests, mask = (part.repeat(30, *[1] * (part.dim() - 1)) for part in draw())
+    interests, edges = interests.to(kind), torch.tensor([[0, 0, 5], [1, 0, 2]])
+    items = interests[0]  # one of them of length 0
+    for metric, *others in ((interest_cosine, mask), (alignment, items, edges, mask), (uniformity,)):
+        given = interests.flatten(0, 1) if metric is uniformity else interests
+        exact = metric(given.float(), *(other.float() if other is items else other for other in others))
+        torch.testing.assert_close(metric(given, *others), exact, equal_nan=True, atol=1e-2, rtol=1e-2)
+
+
 def test_cosine_equals_a_loop():
     interests, mask = draw()
     found = interest_cosine(interests, mask)
