@@ -172,6 +172,9 @@ class TestSets:
         assert interests.shape == (5, extractor.num_interests, 3)
         assert not interests[[0, 2, 4]].any()
         assert interests[[1, 3]].all()
+        for num in (None, 0, 2):
+            none = extractor(x[0, :0], torch.zeros(0, dtype=torch.int64), dim_size=num).interests
+            assert torch.equal(none, torch.zeros(num or 0, extractor.num_interests, 3, dtype=torch.float64))
 
     @pytest.mark.parametrize(
         ("x", "where"),

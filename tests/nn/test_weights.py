@@ -83,9 +83,10 @@ def test_isolated_nodes_change_nothing():
         torch.testing.assert_close(weight(edges, larger), weight(edges, size))
 
 
+@pytest.mark.parametrize("size", [(2, 3), (0, 3), (2, 0), (0, 0)])
 @pytest.mark.parametrize("weight", [LightGCNWeight(), CAGCNWeight()])
-def test_without_edges_there_are_no_weights(weight):
-    assert weight(USER_ITEM[:, :0], (2, 3)).shape == (0,)
+def test_without_edges_there_are_no_weights(weight, size):
+    assert weight(USER_ITEM[:, :0], size).shape == (0,)
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,8 @@ class CAGCNWeight(EdgeWeight):
         to_src = Adjacency.from_edge_index(torch.stack([dst, src]), size=size[::-1])
         degree = to_src.rowptr.diff().float()  # of the sources
         ratios = []
-        for first, rows in zip(range(0, size[0], self.block_size), torch.split(degree, self.block_size), strict=True):
+        starts = range(0, max(size[0], 1), self.block_size)  # of no sources there is one block, too
+        for first, rows in zip(starts, torch.split(degree, self.block_size), strict=True):
             edges = slice(*torch.searchsorted(src, torch.tensor([first, first + len(rows)]).to(src)).tolist())
             member = degree.new_zeros(size[1], len(rows))  # which destinations know the sources of the block
             member[dst[edges], src[edges] - first] = 1

@@ -65,6 +65,8 @@ class Extractor(Shortcuts, nn.Module, ABC):
                 "give histories [batch, length, dim] with a bool mask [batch, length], or members [num, dim] with "
                 f"int64 sets [num] (got {list(x.shape)} with {where.dtype} {list(where.shape)})"
             )
+        if not len(where) and not dim_size:
+            return self.extract(x.new_zeros(0, 0, x.size(1)), where.new_zeros(0, 0, dtype=torch.bool))
         where, order = torch.sort(where, stable=True)
         return self.extract(*to_dense_batch(x.index_select(0, order), where, batch_size=dim_size))
 
