@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from graphmi.data import DataError, Vocabulary
-from graphmi.data.reading import what_is_wrong
+from graphmi.data.damage import what_is_wrong
 from graphmi.usage import UsageError, require_name
 
 __all__ = ["TABLES", "find_id", "read_ids", "require_ids"]

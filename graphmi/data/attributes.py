@@ -10,9 +10,10 @@ import polars as pl
 
 from graphmi.data.clean import clean_categories
 from graphmi.data.columns import column_names, plain_names, select_columns
+from graphmi.data.damage import readable
 from graphmi.data.errors import DataError
 from graphmi.data.interactions import Interactions
-from graphmi.data.reading import read_table, readable
+from graphmi.data.reading import read_table
 
 __all__ = ["describe_items", "read_text", "with_attributes"]
 

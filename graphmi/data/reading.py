@@ -3,10 +3,8 @@
 import csv
 import gzip
 import os
-import re
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,19 +13,14 @@ import polars as pl
 
 from graphmi.data.clean import infer_ids
 from graphmi.data.columns import Columns, choose_columns
+from graphmi.data.damage import readable
 from graphmi.data.errors import DataError, given_as
 from graphmi.data.interactions import Interactions
 
-__all__ = ["read_interactions", "read_table", "readable", "what_is_wrong"]
+__all__ = ["read_interactions", "read_table"]
 
 SEPARATORS = {"\t": "tab", "::": "'::'", ",": "comma", ";": "semicolon", "|": "'|'", " ": "space"}
 _QUOTED = (",", ";")  # separators beside which fields may stand in double quotes
-_TOLD = {  # what polars says, for those who do not know polars
-    "more fields|n_extra|ragged": "a line has more fields than there are columns; quote fields that hold the separator",
-    "n_missing": "the first row is empty, or has fewer fields than there are columns; write the separators of all",
-    "CSV malformed|invalid csv": 'a double quote within a field; quote such fields, and write each " in them twice',
-    "end of file|gzip|deflate": "the gzip file is damaged; fetch it again",
-}
 _NEVER_IN_TEXT = "\x01"  # reads a line as one field
 
 
@@ -245,25 +238,3 @@ def _parquet_files(folder: Path) -> Iterator[Path]:
             continue
         seen.add(real)
         yield from (Path(place, file) for file in files if file.endswith(".parquet"))
-
-
-@contextmanager
-def readable() -> Iterator[None]:
-    """Say in a sentence what is wrong with a file that is read in this context.
-
-    Raises:
-        DataError: If it cannot be read.
-    """
-    try:
-        yield
-    except pl.exceptions.NoDataError:  # as polars before 2 says it
-        raise DataError("the table has no rows") from None
-    except (pl.exceptions.PolarsError, UnicodeDecodeError, OSError) as error:
-        raise DataError(f"the file cannot be read: {what_is_wrong(error)}") from None
-
-
-def what_is_wrong(error: Exception) -> str:
-    """Return in a sentence what polars says of a file that it cannot read."""
-    text = str(error).strip()
-    told = (sentence for words, sentence in _TOLD.items() if re.search(words, text))
-    return next(told, text.splitlines()[0].partition(", hint: ")[0])
