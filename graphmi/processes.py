@@ -19,6 +19,7 @@ __all__ = ["Accelerator", "Precision", "gathered", "launched", "make_fabric", "p
 Accelerator = Literal["auto", "cpu", "cuda"]
 Precision = Literal["32-true", "64-true", "bf16-mixed", "16-mixed"]
 _T = TypeVar("_T")
+_CONNECTION = 5  # seconds in which the store of torchrun answers
 _PATIENCE = 5  # seconds that a process which fails waits for process 0 to say why
 
 
@@ -98,20 +99,20 @@ def speaking() -> Iterator[bool]:
         return
     if os.environ["RANK"] != "0":
         with suppress(RuntimeError):  # process 0 has not failed in this time
-            store.wait(["graphmi/said"])
+            store.wait(["graphmi/said"], timedelta(seconds=_PATIENCE))
     first = store.add("graphmi/speaks", 1) == 1
     try:
         yield first
     finally:
         if first:
-            store.set("graphmi/said", "")
+            store.add("graphmi/said", 1)  # unlike set, it returns when the others can see it
 
 
 def _common_store() -> Any:
     """Return what ``torchrun`` keeps for all processes; ``None`` where there is one process, or no answer."""
     if not TorchElasticEnvironment.detect() or os.environ["WORLD_SIZE"] == "1":
         return None
-    address, port, wait = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), timedelta(seconds=_PATIENCE)
+    address, port, wait = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), timedelta(seconds=_CONNECTION)
     try:
         store = dist.TCPStore(address, port, is_master=False, timeout=wait)  # type: ignore[attr-defined]
     except RuntimeError:

@@ -101,7 +101,7 @@ def test_another_speaks_where_process_0_does_not(store, torchrun, monkeypatch):
 def test_process_0_comes_first_where_it_fails_later(store, torchrun, monkeypatch):
     waiting, told = Mock(wraps=store), []
 
-    def until(keys):
+    def until(keys, _):
         torchrun(0, 4, 2)
         monkeypatch.setattr(processes, "_common_store", lambda: store)
         with speaking() as first:
@@ -121,6 +121,6 @@ def test_who_is_alone_or_finds_no_store_speaks_if_it_is_process_0(torchrun, monk
     assert heard()
     torchrun(0, 4, 2)
     assert heard()  # nobody had spoken to all
-    monkeypatch.setattr(processes, "_PATIENCE", 0.1)
+    monkeypatch.setattr(processes, "_CONNECTION", 0.1)
     torchrun(1, 4, 2, MASTER_PORT=1)
     assert not heard()
