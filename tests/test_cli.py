@@ -8,6 +8,7 @@ import math
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import warnings
@@ -1158,6 +1159,11 @@ def test_files_that_have_moved_with_the_data_are_found(graphmi, tmp_path, monkey
     assert graphmi("evaluate", run, "--data", new / "log.csv")[::2] == (0, "")
     assert result(run, "evaluation-test.json")["metrics"] == result(run)["metrics"]
     assert "title 3" in graphmi("recommend", run, "--user", "4", "--data", new / "log.csv")[1]
+    again = Path(shutil.copytree(run, tmp_path / "again"))
+    (again / "result.json").unlink()  # as if interrupted
+    assert graphmi("train", "--out", again, "--resume", "--data", new / "log.csv")[::2] == (0, "")
+    assert result(again)["metrics"] == result(run)["metrics"]
+    assert str(new / "parts" / "valid.csv") in (again / "config.yaml").read_text()
     (old / "parts").mkdir(parents=True)  # files that are where they were are taken, even so
     (old / "parts" / "test.csv").write_text("\n".join(["user_id,item_id", *log[41:]]))
     with pytest.raises(ValueError, match="is not what the run in"):

@@ -20,7 +20,7 @@ from graphmi.data import Dataset, Interactions
 from graphmi.experiment import Experiment, Fitted
 from graphmi.experiment_parser import experiment_parser
 from graphmi.presets import backbone_names, preset_names
-from graphmi.restore import require_data
+from graphmi.restore import located, require_data
 from graphmi.result import check_data, describe_data, is_whole, save_run
 from graphmi.run import RunFolder
 from graphmi.usage import UsageError
@@ -78,7 +78,7 @@ def run(config: Config, place: Place, interactions: Interactions | None = None) 
     """
     experiment = config.experiment()
     if place.resume:
-        check_options(place.folder, read_config(place.folder.read_config()), config)
+        check_options(place.folder, read_config(_located(place.folder, config)), config)
         check_epochs(place.folder, experiment)
         require_data(place.folder, experiment)
     dataset = experiment.dataset(interactions)  # of several processes, none goes on before all have seen the folder
@@ -149,13 +149,19 @@ def _request(arguments: Sequence[str]) -> _Request:
 
 def _config(request: _Request, parser: ArgumentParser) -> Config:
     texts, folder = request.texts + [config_text(Path(file)) for file in request.files], request.place.folder
-    if request.place.resume:
-        texts = texts or [folder.read_config()]
+    if request.place.resume and not texts:
+        named = read_config(folder.read_config(), arguments=request.options, parser=parser)
+        texts = [_located(folder, named)]
     elif not texts and not any(option.startswith("--model") for option in request.options):
         if request.place.resumable:
             folder.require()
         raise UsageError(f"name a preset ({', '.join(preset_names())}), a --config file or a --model")
     return read_config(*texts, arguments=request.options, parser=parser)
+
+
+def _located(folder: RunFolder, config: Config) -> str:
+    """Return the configuration of a run with its files where they are, seen from the data of another."""
+    return located(folder.read_config(), config.to_dict()["data"])[0]
 
 
 def _begin(place: Place, config: Config, experiment: Experiment, data: Mapping[str, Any]) -> RunFolder:
