@@ -1,6 +1,7 @@
 """The page in a real browser."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -171,6 +172,22 @@ def test_the_map_says_titles_and_shows_parts(opened):
     assert entry.get_attribute("aria-pressed") == "true"
     entry.click()
     assert entry.get_attribute("aria-pressed") == "false"
+
+
+def test_without_categories_and_interests_colors_show_nothing(browser, page, tmp_path):
+    start, found, end = re.split(r'(?<=id="data">)(.*?)(?=</script>)', page.read_text("utf-8"), maxsplit=1)
+    data = json.loads(found)
+    runs = [run for run in data["runs"] if run["interests"] == 1 and run["map"]]
+    data |= {"runs": runs, "categories": [], "coloured": [], "shown": [-1] * len(data["items"])}
+    data["items"] = [[title, []] for title, _ in data["items"]]
+    (tmp_path / "bare.html").write_text(start + json.dumps(data).replace("<", "\\u003c") + end, "utf-8")
+    browser.get((tmp_path / "bare.html").as_uri())
+    assert painted(browser) > 500
+    for way in ("#by-category", "#by-interest"):
+        assert not find(browser, way).is_enabled()
+        assert find(browser, way).get_attribute("aria-pressed") == "false"
+    assert "color" not in text(browser, "#map-note")
+    assert not browser.find_elements("css selector", "#legend button")
 
 
 def luminance(color):

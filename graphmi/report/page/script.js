@@ -90,12 +90,10 @@
     };
 
     function setUp() {
-      const there = map() !== null, interests = there && map().interest !== null;
-      if (!interests && data.coloured.length) state.by = "category";
-      byCategory.disabled = !data.coloured.length;
-      byInterest.disabled = !interests;
-      if (state.by === "interest" && !interests) state.by = "none";
-      if (state.by === "none" && interests) state.by = "interest";
+      const there = map() !== null, can = { category: data.coloured.length > 0, interest: there && map().interest !== null };
+      if (!can[state.by]) state.by = can.category ? "category" : can.interest ? "interest" : "none";
+      byCategory.disabled = !can.category;
+      byInterest.disabled = !can.interest;
       byCategory.setAttribute("aria-pressed", String(state.by === "category"));
       byInterest.setAttribute("aria-pressed", String(state.by === "interest"));
       byId("map-nothing").hidden = there;
