@@ -71,6 +71,13 @@ def test_row_wise_is_adagrad_times_the_root_of_the_visits():
     torch.testing.assert_close(found, theirs.detach(), rtol=1e-5, atol=1e-7)
 
 
+def test_the_first_row_wise_step_is_as_long_as_the_learning_rate_in_single_precision():
+    weight = nn.Parameter(torch.zeros(NUM_ROWS, 1))
+    weight.grad = torch.linspace(1, 2, NUM_ROWS).unsqueeze(1).to_sparse(1)
+    LazyAdam([weight], lr=1.0, betas=(0.9, 1 - 1e-6), eps=0.0, row_wise=True).step()
+    torch.testing.assert_close(weight.detach(), torch.full((NUM_ROWS, 1), -1.0))
+
+
 VISITS = [[0, 2, 2], [2, 5, 5, 5], [0, 5, 2], [4, 4, 0]]
 
 
@@ -109,7 +116,8 @@ def test_equals_the_formulas_row_by_row(row_wise, options):
 @pytest.mark.parametrize("row_wise", [False, True])
 def test_gradients_are_there_after_the_step(row_wise):
     weight, other = table(), table()
-    train(weight, LazyAdam([weight], row_wise=row_wise), [EVERY], sparse=True)
+    train(weight, LazyAdam([weight, other], row_wise=row_wise), [EVERY], sparse=True)
+    assert torch.equal(other, table())  # which has no gradient
     loss(other, EVERY, sparse=False).backward()
     torch.testing.assert_close(weight.grad.to_dense(), other.grad)
 
@@ -154,6 +162,11 @@ def test_dense_parameters_are_left_to_adam():
     (ours, found), (theirs, expected) = both(LazyAdam), both(torch.optim.Adam)
     assert ours == pytest.approx(theirs)
     torch.testing.assert_close(found, expected)
+
+
+def test_steps_are_fused_on_the_cpu_and_left_to_torch_elsewhere():
+    parameters = [table(), nn.Parameter(torch.zeros(2, 4)[:, :2]), nn.Parameter(torch.zeros(2, device="meta"))]
+    assert [LazyAdam([one]).param_groups[0]["fused"] for one in parameters] == [True, None, None]
 
 
 def test_a_parameter_may_be_a_part_of_a_tensor():

@@ -129,7 +129,7 @@ def embedding_spread(train: Interactions, vectors: Tensor) -> Tensor:
         raise ValueError(f"'vectors' must have a row per item, {train.num_items} (got {tuple(vectors.shape)})")
     unit = torch.nn.functional.normalize(vectors.detach().cpu().double(), dim=-1)
     pairs = torch.unique(train.pairs())
-    place = (pairs // max(1, train.num_items)).numpy(), (pairs % max(1, train.num_items)).numpy()
+    place = (pairs // train.num_items).numpy(), (pairs % train.num_items).numpy()
     met = sp.csr_array((np.ones(len(pairs)), place), shape=(train.num_users, train.num_items))
     number = torch.from_numpy(met.sum(axis=1))
     itself = torch.from_numpy(met @ unit.square().sum(dim=1).numpy())  # n, less where a vector is zero

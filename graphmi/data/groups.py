@@ -170,11 +170,11 @@ def controlled_groups(values: Tensor, activity: Tensor, num_groups: int = 5, num
     by_value = values[users].argsort(stable=True)
     for number in range(num_strata):
         members = users[by_value[stratum[by_value] == number]]
-        groups[members] = torch.arange(len(members), device=values.device) * num_groups // max(1, len(members))
+        groups[members] = torch.arange(len(members), device=values.device) * num_groups // len(members)
     return groups
 
 
 def _equal_parts(order: Tensor, num_parts: int) -> Tensor:
     part = torch.empty_like(order)
-    part[order] = torch.arange(len(order), device=order.device) * num_parts // max(1, len(order))
+    part[order] = torch.arange(len(order), device=order.device) * num_parts // len(order)
     return part

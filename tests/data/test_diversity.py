@@ -66,7 +66,7 @@ def test_users_who_are_equal_but_for_the_order_of_sums_have_one_value():
     entropy = -sum(count / 13 * math.log(count / 13) for count in (7, 4, 1, 1))
     for measure, expected in ((category_entropy, entropy), (simpson, 1 - 67 / 169), (category_drift, 6 / 7)):
         values = measure(train)
-        assert values.tolist() == pytest.approx([expected] * 24, abs=1e-9)
+        assert values.tolist() == [round(expected, 9)] * 24
         assert len(values.unique()) == 1
         assert quantile_groups(values, 24).tolist() == list(range(24))
 
@@ -104,5 +104,6 @@ def test_residual_where_all_are_as_active_or_nobody_has_a_value():
 def test_residual_refuses_what_has_no_logarithm():
     with pytest.raises(ValueError, match=r"'activity' must be above 0 for users with a value \(got 0\)"):
         residual(torch.ones(2), torch.tensor([0, 1]))
-    with pytest.raises(ValueError, match="'activity' must have the shape"):
-        residual(torch.ones(2), torch.ones(3))
+    for shape in ((3,), (2, 1)):
+        with pytest.raises(ValueError, match="'activity' must have the shape"):
+            residual(torch.ones(2), torch.ones(shape))

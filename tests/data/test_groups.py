@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from graphmi.data import (
+    Categories,
     DataError,
     DiversityGroups,
     Interactions,
@@ -36,6 +37,9 @@ def test_vectors():
     assert category_entropy(data)[0].exp().item() == pytest.approx(1.754765, abs=5e-7)  # effective number
     assert distinct_categories(data).tolist() == [2, 2]
     assert category_entropy(data)[1].item() == pytest.approx(math.log(2))
+    pairs = data.categories
+    other = replace(data, categories=Categories(pairs.item.flip(0), pairs.category.flip(0), pairs.names))
+    assert torch.equal(simpson(other), simpson(data))
 
 
 def test_users_without_categories_have_no_diversity():
@@ -120,22 +124,41 @@ def test_controlled_groups_by_hand():
     values = torch.tensor([0.3, 0.1, 0.2, 9.0, 7.0, 8.0, 6.0, 0.0])
     assert controlled_groups(values, activity, num_groups=2, num_strata=2).tolist() == [1, 0, 1, 1, 0, 1, 0, 0]
     values[3] = torch.nan
-    assert controlled_groups(values, activity, num_groups=2, num_strata=2)[3] == -1
+    assert controlled_groups(values, activity, num_groups=2, num_strata=2).tolist() == [1, 0, 1, -1, 0, 1, 0, 0]
 
 
 def test_controlled_groups_use_fewer_strata_for_few_users():
-    values = torch.arange(7.0)
-    assert controlled_groups(values, values, num_groups=5, num_strata=10).tolist() == quantile_groups(values).tolist()
+    values = torch.arange(10.0)
+    few = values[:9]
+    assert controlled_groups(few, few, num_groups=5, num_strata=10).tolist() == quantile_groups(few).tolist()
+    assert controlled_groups(values, values, num_groups=5, num_strata=10).tolist() == [0, 1, 2, 3, 4] * 2
 
 
 def test_group_arguments():
     with pytest.raises(ValueError, match="must be at least 1"):
         quantile_groups(torch.zeros(3), 0)
+    with pytest.raises(ValueError, match="'num_strata' must be at least 1"):
+        controlled_groups(torch.zeros(3), torch.zeros(3), num_strata=0)
     with pytest.raises(ValueError, match="'activity' must have the shape"):
         controlled_groups(torch.zeros(3), torch.zeros(2))
 
 
 # --- groups as an option of experiments
+
+
+def test_the_users_who_are_evaluated_are_alone_in_equal_groups():
+    world = planted(num_users=50, num_items=40, interactions_per_user=8)
+    world = world.take(world.user < 49)  # the last of all has no training interactions
+    users, groups = torch.arange(0, 50, 5), DiversityGroups(num_groups=2)
+    found = groups.cut(groups.values(world), world, users)
+    activity = world.user.bincount(minlength=50)[users]
+    expected = (
+        quantile_groups(groups.values(world)[users], 2),
+        controlled_groups(groups.values(world)[users], activity, 2),
+    )
+    for group, of_users in zip(found.values(), expected, strict=True):
+        assert (group >= 0).sum() == 10
+        assert torch.equal(group[users], of_users)
 
 
 def test_groups_by_categories_are_those_of_the_measure():
@@ -156,11 +179,12 @@ def test_groups_by_categories_are_those_of_the_measure():
 
 
 def test_groups_by_communities_where_there_are_no_categories():
-    world = planted(num_users=200, num_items=60, num_clusters=4, interests_per_user=2)
+    world = planted(num_users=30, num_items=40, interactions_per_user=4)
     bare = replace(world, categories=None)
-    labelled = replace(world, categories=item_communities(world, seed=2))
-    assert torch.equal(DiversityGroups(seed=2).values(bare), category_entropy(labelled))
-    assert torch.equal(DiversityGroups(by="communities", seed=2).values(world), category_entropy(labelled))
+    found, other = (category_entropy(replace(world, categories=item_communities(world, seed=seed))) for seed in (1, 0))
+    assert not torch.equal(found, other)
+    assert torch.equal(DiversityGroups(seed=1).values(bare), found)
+    assert torch.equal(DiversityGroups(by="communities", seed=1).values(world), found)
 
 
 def test_communities_order_users_as_the_true_clusters_do():
@@ -201,9 +225,10 @@ def test_the_protocol_says_what_decides_the_groups():
     assert DiversityGroups(4, "simpson", seed=1).protocol(bare) == "4 by simpson of communities (seed 1)"
 
 
-@pytest.mark.parametrize(("name", "value"), [("num_groups", 1), ("max_items", -1), ("seed", -1)])
+@pytest.mark.parametrize(("name", "value"), [("num_groups", 1), ("max_items", -1), ("seed", -1), ("seed", 2**63)])
 def test_options_out_of_range(name, value):
-    with pytest.raises(ValueError, match=rf"'{name}' must be at least \d \(got {value}\)"):
+    limit = "below" if value > 0 and name == "seed" else r"at least \d \("
+    with pytest.raises(ValueError, match=rf"'{name}' must be {limit}.*got {value}\)"):
         DiversityGroups(**{name: value})
 
 
