@@ -1,10 +1,15 @@
 """The page in a real browser."""
 
 import json
+import math
 import re
 import shutil
+import statistics
+from collections import Counter
 
 import pytest
+
+from .pages import Page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -127,6 +132,95 @@ def test_the_explorer_works_by_keyboard(opened):
     before = text(opened, "#status")
     press(opened, Keys.TAB, Keys.ENTER)
     assert text(opened, "#status") != before
+
+
+def members(data, group):
+    """Return the users of a group, those whose number of items is the closest to the median first."""
+    sizes = {n: user["size"] for n, user in enumerate(data["users"]) if user["group"] == group}
+    middle = statistics.median_high(sizes.values())
+    return sorted(sizes, key=lambda n: (abs(sizes[n] - middle), n))
+
+
+def test_users_are_chosen_by_group_one_after_the_other_and_by_id(opened, page):
+    data = Page(page.read_text("utf-8")).data
+    ids = [user["id"] for user in data["users"]]
+
+    def shown():
+        return ids.index(find(opened, "#user").get_attribute("value"))
+
+    broad, typical, narrow = (members(data, group) for group in (4, 2, 0))
+    assert shown() == broad[0]
+    for way, wanted in [("narrow", narrow), ("typical", typical), ("broad", [*broad[1:], broad[0]])]:
+        for n in (*wanted, wanted[0]):
+            find(opened, f"[data-pick={way}]").click()
+            assert shown() == n
+    for way, wanted in [("next", 0), ("next", 1), ("previous", 0), ("previous", len(ids) - 1)]:
+        if (way, wanted) == ("next", 0):
+            find(opened, "#user").clear()
+            find(opened, "#user").send_keys(f" {ids[-1]} ")
+            find(opened, "#choose button[type=submit]").click()
+            assert shown() == len(ids) - 1
+        find(opened, f"[data-pick={way}]").click()
+        assert shown() == wanted
+
+
+def told_of(user, told, data):
+    """Return the text of each part of what the page shows of a user, with one model's answer."""
+    title, entries, several = [title for title, _ in data["items"]], told["list"], len(told["interests"]) > 1
+
+    def share(cause):
+        return f"{cause[1] or '<1'}\N{NO-BREAK SPACE}%"
+
+    def entry(rank, item, by, hit, causes):
+        because = ", ".join(f"{title[cause[0]]} ({share(cause)})" for cause in causes)
+        return (
+            f"{rank}{title[item]}{'✓ found in the test' * hit}{f' Interest {by + 1}' * several}"
+            f"{f'because of {because}' * bool(causes)}"
+        )
+
+    def card(number, active, _, nearest, causes):
+        found = f"{[by for _, by, *_ in entries].count(number)} of {len(entries)} recommendations"
+        head = f" Interest {number + 1}{found if active else 'not in use for this user'}"
+        items = "".join(f"{title[item]}{'known' * (item in user['history'])}" for item in nearest)
+        sources = "".join(f"{title[cause[0]]}{share(cause)}" for cause in causes)
+        return f"{head * several}Nearest items{items}{f'Comes from{sources}' * bool(causes)}"
+
+    hits = {item for item, _, hit, _ in entries if hit}
+    listed = Counter(category for item, *_ in entries for category in data["items"][item][1])
+    known = Counter(dict(map(tuple, user["categories"])))
+    categories = [*known, *(category for category in listed if category not in known)]
+    shares = [[100 * counts[c] / max(1, counts.total()) for counts in (known, listed)] for c in categories]
+    return {
+        ".list > li": [entry(rank, *one) for rank, one in enumerate(entries, start=1)],
+        ".cards > li": [card(number, *one) for number, one in enumerate(told["interests"])],
+        ".bars dt": [data["categories"][category] for category in categories],
+        ".bars dd": ["".join(f"{math.floor(one + 0.5)}\N{NO-BREAK SPACE}%" for one in both) for both in shares],
+        ".told > div:nth-child(2) > .plain > li": [
+            title[item] + " ✓ in the list" * (item in hits) for item in user["targets"]
+        ],
+        ".told summary": [f"{user['size']} items, the latest first"],
+        ".history li": [title[item] for item in reversed(user["history"])],
+    }
+
+
+@pytest.mark.parametrize("run", [0, 2, 3], ids=["popularity", "graph", "history"])
+def test_what_is_told_of_a_user_is_what_the_data_says(opened, page, run):
+    from selenium.webdriver.support.ui import Select
+
+    data = Page(page.read_text("utf-8")).data
+    Select(find(opened, "#run")).select_by_index(run)
+    for n in members(data, 0)[:2]:
+        find(opened, "[data-pick=narrow]").click()
+        expected = told_of(data["users"][n], data["runs"][run]["told"][n], data)
+        found = opened.execute_script(
+            "return arguments[0].map((part) => [...document.querySelectorAll(part)].map((one) => one.textContent))",
+            [*expected],
+        )
+        assert dict(zip(expected, found, strict=True)) == expected
+        hits = "".join(expected[".list > li"]).count("found in the test")
+        assert text(opened, "#status").endswith(
+            f" {data['users'][n]['size']} known items, {hits} of 10 recommendations found in the test."
+        )
 
 
 def test_a_user_who_is_not_there_gets_a_sentence(opened):
