@@ -94,8 +94,9 @@ def test_bootstrap_is_repeatable_and_bounded(monkeypatch):
     assert first == run(1)
     assert first != run(2)
     assert set(first) == {"std", "gap", "cv", "0", "1", "2"}  # not of the empty group 3, nor against it
-    for draws in (40, 10):  # a few samples at a time, and less than the users of a group
-        monkeypatch.setattr("graphmi.metrics.grouped._DRAWS", draws)
+    # a few samples at a time, and less than the users of a group
+    for limit, number in (("_LOOKED_UP", 40), ("_LOOKED_UP", 10), ("_DRAWS", 40), ("_DRAWS", 10)):
+        monkeypatch.setattr(f"graphmi.metrics.grouped.{limit}", number)
         assert run(1)["gap"].low == pytest.approx(first["gap"].low, abs=0.05)
 
 
@@ -218,6 +219,7 @@ def test_weighted_metrics():
     ("arguments", "message"),
     [
         ({"group": torch.zeros(2, dtype=torch.int64)}, "one length"),
+        ({"values": torch.rand(3, 1), "group": torch.arange(3).unsqueeze(1)}, "one length"),
         ({"group": torch.full((3,), -1)}, "at least one user"),
         ({"replicates": -1}, "'replicates' must not be negative"),
         ({"level": 1.0}, "'level' within"),
