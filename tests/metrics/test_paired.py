@@ -99,6 +99,7 @@ def test_the_interval_is_that_of_its_level():
         interval = paired_tests(first, second, level=level, generator=draws)["all"].interval
         return interval.high - interval.low
 
+    assert width(0.95) == width(0.95)  # by the generator alone
     normal = stats.norm.ppf(0.75) / stats.norm.ppf(0.975)
     assert width(0.5) / width(0.95) == pytest.approx(normal, rel=0.15)
 

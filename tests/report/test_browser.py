@@ -144,24 +144,19 @@ def members(data, group):
 def test_users_are_chosen_by_group_one_after_the_other_and_by_id(opened, page):
     data = Page(page.read_text("utf-8")).data
     ids = [user["id"] for user in data["users"]]
-
-    def shown():
-        return ids.index(find(opened, "#user").get_attribute("value"))
-
     broad, typical, narrow = (members(data, group) for group in (4, 2, 0))
-    assert shown() == broad[0]
-    for way, wanted in [("narrow", narrow), ("typical", typical), ("broad", [*broad[1:], broad[0]])]:
-        for n in (*wanted, wanted[0]):
-            find(opened, f"[data-pick={way}]").click()
-            assert shown() == n
-    for way, wanted in [("next", 0), ("next", 1), ("previous", 0), ("previous", len(ids) - 1)]:
-        if (way, wanted) == ("next", 0):
-            find(opened, "#user").clear()
-            find(opened, "#user").send_keys(f" {ids[-1]} ")
-            find(opened, "#choose button[type=submit]").click()
-            assert shown() == len(ids) - 1
-        find(opened, f"[data-pick={way}]").click()
-        assert shown() == wanted
+    assert find(opened, "#user").get_attribute("value") == ids[broad[0]]
+    find(opened, "#user").clear()
+    find(opened, "#user").send_keys(f" {ids[-1]} ")
+    find(opened, "#choose button[type=submit]").click()
+    expected = [("next", 0), ("next", 1), ("previous", 0), ("previous", len(ids) - 1)]
+    expected += [("narrow", n) for n in (*narrow, narrow[0])] + [("typical", typical[0]), ("broad", broad[1])]
+    found = opened.execute_script(
+        "return arguments[0].map(([way]) => {"
+        "  document.querySelector(`[data-pick=${way}]`).click(); return document.getElementById('user').value; });",
+        expected,
+    )
+    assert found == [ids[n] for _, n in expected]
 
 
 def told_of(user, told, data):
@@ -266,6 +261,62 @@ def test_the_map_says_titles_and_shows_parts(opened):
     assert entry.get_attribute("aria-pressed") == "true"
     entry.click()
     assert entry.get_attribute("aria-pressed") == "false"
+
+
+def test_the_map_is_walked_and_pointed_at_where_its_data_says(opened, page):
+    from selenium.webdriver.common.keys import Keys
+
+    data = Page(page.read_text("utf-8")).data
+    shown = data["runs"][2]["map"]
+    place = list(zip(shown["x"], shown["y"], strict=True))
+    ways = {Keys.ARROW_RIGHT: (1, 0), Keys.ARROW_LEFT: (-1, 0), Keys.ARROW_UP: (0, 1), Keys.ARROW_DOWN: (0, -1)}
+
+    def told(n):
+        item, by = shown["items"][n], shown["interest"][n]
+        title, categories = data["items"][item]
+        more = [data["categories"][c] for c in categories] + [f"interest {by + 1}"] * (by >= 0)
+        return f"{title}. {', '.join(more)}"
+
+    def following(n, way):
+        """Return the next item within 45 degrees of a way, for which a step aside counts twice."""
+        distance = {}
+        for other, (x, y) in enumerate(place):
+            dx, dy = x - place[n][0], y - place[n][1]
+            along, across = dx * way[0] + dy * way[1], abs(dx * way[1]) + abs(dy * way[0])
+            if along > 0 and across <= along:
+                distance[other] = along + 2 * across
+        return min(distance, key=distance.get, default=n)
+
+    opened.execute_script("document.getElementById('map').focus()")
+    press(opened, Keys.ARROW_LEFT)
+    at = 0
+    for key in [*ways] * 3:
+        press(opened, key)
+        at = following(at, ways[key])
+        assert opened.execute_script("return document.getElementById('map-said').textContent") == told(at)
+    # An entry of the legend leaves its items alone: the first of them is the first that is reached.
+    for n, button in enumerate(opened.find_elements("css selector", "#legend button")[:2]):
+        button.click()
+        opened.execute_script("document.getElementById('map').focus()")
+        press(opened, Keys.ARROW_LEFT)
+        assert opened.execute_script("return document.getElementById('map-said').textContent") == told(
+            shown["interest"].index(n)
+        )
+        button.click()
+    found = opened.execute_script(
+        "const m = document.getElementById('map'), at = m.getBoundingClientRect(), found = [];"
+        "const w = m.clientWidth, h = m.clientHeight, [xs, ys] = arguments, X = Math.max(...xs), Y = Math.max(...ys);"
+        "const scale = Math.min((w - 28) / X, (h - 28) / Y);"
+        "xs.forEach((x, n) => {"
+        "  const clientX = at.left + (w - X * scale) / 2 + x * scale;"
+        "  const clientY = at.top + (h + Y * scale) / 2 - ys[n] * scale;"
+        "  m.dispatchEvent(new PointerEvent('pointermove', {clientX, clientY, pointerType: 'mouse'}));"
+        "  found.push(document.querySelector('#map-title').firstChild.textContent);"
+        "}); return found;",
+        shown["x"],
+        shown["y"],
+    )
+    assert found == [data["items"][shown["items"][place.index(one)]][0] for one in place]
 
 
 def test_without_categories_and_interests_colors_show_nothing(browser, page, tmp_path):
