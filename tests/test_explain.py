@@ -1,16 +1,20 @@
 """Explanations: lists, interests and causes against naive loops, for every kind of model; the command from outside."""
 
 import json
+import re
 from dataclasses import replace
+from io import StringIO
 
 import polars as pl
 import pytest
 import torch
+from rich.console import Console
 from torch import nn
 
 import graphmi.explain
 from graphmi import cli
 from graphmi.attribution import Cause, _largest
+from graphmi.commands.explanation import print_explanation
 from graphmi.data import Dataset, Interactions, LeaveOneOut, Vocabulary, planted
 from graphmi.explain import Explainer
 from graphmi.models import InterestGCN, Popularity, SeparateInterestGCN, SequenceModel
@@ -120,6 +124,7 @@ def test_list_and_interests_equal_a_full_sort(dataset, name, repeat):
         alone = scores_by_interest(out, row)
         for index, one in enumerate(told.interests):
             assert one.index == index
+            assert isinstance(one.active, bool)
             assert one.share == pytest.approx(interest[best].tolist().count(index) / 6)
             nearest = sorted(range(dataset.num_items), key=lambda item: (-float(alone[index, item]), item))
             assert list(one.nearest) == nearest[:4]
@@ -198,6 +203,7 @@ class RoutesOnly(nn.Module):
         self.item = nn.Parameter(torch.randn(num_items, 5))
 
     def forward(self, batch):
+        assert not torch.is_grad_enabled()
         routing = torch.rand(len(batch.user), 2, batch.history.size(1))  # of what is no item too
         self.routing, self.batch = routing, batch
         interests = torch.tanh((routing * batch.mask.unsqueeze(1)) @ self.item[batch.history])
@@ -495,3 +501,106 @@ def test_titles_come_from_the_data(dataset):
     named = command._named(told, titled)
     assert [one["title"] for one in named["recommendations"]] == [f"Film {one.item}" for one in told.recommendations]
     assert named["interests"][0]["causes"][0]["title"] == f"Film {told.interests[0].causes[0].item}"
+
+
+def told(title, share=None, item=None, categories=()):
+    return {"item": title if item is None else item, "title": title, "categories": [*categories], "share": share}
+
+
+FOUND = {
+    "run": "runs/one",
+    "split": "test",
+    "user": "ann",
+    "diversity": 1.234,
+    "group": 3,
+    "num_groups": 5,
+    "max_length": 8,
+    "source": "history",
+    "note": "Nobody knows.",
+    "typical": True,
+    "narrow": "bob",
+    "broad": "zoe",
+    "history": [told(f"item {n}", categories=["drama", "war"]) for n in range(9)],
+    "categories": {f"kind {n}": 1000 * (9 - n) for n in range(9)},
+    "targets": [told("x"), told("y")],
+    "interests": [
+        {"number": 1, "active": True, "share": 0.5, "nearest": [told("near"), told("by")],
+         "causes": [told(f"cause {n}", share) for n, share in enumerate([0.6, 0.1, 0.0999, 0.0006, 0.0004])]},
+        {"number": 2, "active": False, "share": 0.0, "nearest": [told("far")], "causes": []},
+    ],
+    "recommendations": [
+        {**told("Film", item=7, categories=["drama"]), "rank": 1, "score": 99.5, "interest": 2, "hit": True,
+         "causes": [told(f"reason {n}", 0.2) for n in range(4)]},
+        {**told("8", item=8, categories=["war"]), "rank": 2, "score": -1234.5678, "interest": 1, "hit": False,
+         "causes": []},
+        {**told("Play", item=9), "rank": 3, "score": 100.0, "interest": 1, "hit": False, "causes": []},
+    ],
+}  # fmt: skip
+
+
+def printed(width=200, **changes):
+    """Return the lines of the tables, without rules, and cells apart by a bar."""
+    console = Console(file=StringIO(), width=width)
+    print_explanation(console, {**FOUND, **changes})
+    lines = [" | ".join(line.strip().strip("│").split("│")) for line in console.file.getvalue().splitlines()]
+    return [" ".join(line.split()) for line in lines if line and not set(line) <= set("─┼├┤┏━┳┓┡╇┩└┴┘ ")]
+
+
+def test_tables_for_the_terminal_hold_what_was_found():
+    facts = "9 known items; the model reads the latest 8; diversity 1.23; diversity group 3 of 5; "
+    bars = [f"kind {n} {'█' * 24 if n == 0 else '?'} {9 - n},000" for n in range(8)]
+    expected = [
+        "User ann in runs/one, test",
+        f"{facts}1 of 2 targets in the list of 3",
+        "Chosen as typical; --user bob has a narrow taste, --user zoe a broad one",
+        "Nobody knows.",
+        "Latest 8 of 9 known items",
+        *(f"item {n} drama, war" for n in range(8, 0, -1)),
+        "Known items by category, and 1 more",
+        *bars,
+        "Interests",
+        "┃ # ┃ of the list ┃ nearest items ┃ from, in the history ┃",
+        "1 | 50% | near | 60% cause 0",
+        "| █████ | by | 10% cause 1",
+        "| | | 10.0% cause 2",
+        "| | | 0.1% cause 3",
+        "2 | inactive | far |",
+        "%: how much of the interest comes from the item",
+        "Recommendations",
+        "┃ # ┃ item ┃ score ┃ by ┃ because of ┃",
+        "1 | ✓ Film | 99.500 | 2 | 20% reason 0",
+        "| 7: drama | | | 20% reason 1",
+        "| | | | 20% reason 2",
+        "2 | 8 | -1234.57 | 1 |",
+        "| war | | |",
+        "3 | Play | 100 | 1 |",
+        "| 9 | | |",
+        "✓: was to be found; by: the interest; %: share of all that speaks for the item",
+    ]
+    found = [re.sub(r"(kind [1-7]) [█▏▎▍▌▋▊▉]+", r"\1 ?", line) for line in printed()]
+    assert found == expected
+    console = Console(file=StringIO(), width=200)
+    print_explanation(console, FOUND)
+    assert {len(line) for line in console.file.getvalue().splitlines() if "│" in line} == {110}
+
+
+@pytest.mark.parametrize(
+    ("changes", "there", "gone"),
+    [
+        ({"max_length": 9}, "9 known items; diversity 1.23", "the model reads"),
+        ({"max_length": None}, "9 known items; diversity 1.23", "the model reads"),
+        ({"diversity": None, "group": None}, "reads the latest 8; 1 of 2 targets", "diversity"),
+        ({"targets": []}, "no targets in the test split", "in the list of"),
+        ({"recommendations": []}, "0 of 2 targets in the list of 0", "✓ "),
+        ({"history": [], "categories": {}}, "no known items; diversity", "Known items"),
+        ({"history": FOUND["history"][:8]}, "Known items", "Latest"),
+        ({"categories": {f"kind {n}": 1 for n in range(8)}}, "kind 7", "more"),
+        ({"note": None, "typical": False}, "Latest", "Nobody"),
+        ({"source": "graph"}, "from, in the graph", "from, in the history"),
+        ({"source": "none"}, "this model does not say which items an interest comes from", "because of"),
+    ],
+)
+def test_tables_for_the_terminal_say_what_is_not_there(changes, there, gone):
+    text = "\n".join(printed(**changes))
+    assert there in text
+    assert gone not in text
