@@ -151,6 +151,8 @@ def test_shares_are_shares(dataset, name):
             assert all(0 < cause.weight <= 1 for cause in part.causes)
             assert sum(cause.weight for cause in part.causes) <= 1 + 1e-5
             assert {cause.item for cause in part.causes} <= set(told.history)
+    none = Explainer(dataset, MODELS[name](dataset))(USERS, num_causes=0)
+    assert not any(part.causes for told in none for part in (*told.interests, *told.recommendations))
 
 
 # --- causes
