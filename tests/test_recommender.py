@@ -297,7 +297,7 @@ def test_users_of_other_interactions_are_answered_by_their_items_there(data, mod
 
 def test_a_graph_model_propagates_once_for_all_users_of_a_call(data, graph_model, monkeypatch):
     users, histories = data.users.ids, [[item] for item in data.items.ids[:40]]
-    recommender, propagate, calls = Recommender(data, graph_model, K), InterestGCN.propagate, []
+    recommender, propagate, calls = Recommender(data, deepcopy(graph_model).train(), K), InterestGCN.propagate, []
     monkeypatch.setattr(recommender_module, "_USERS", 20)
     monkeypatch.setattr(InterestGCN, "propagate", lambda model: calls.append(model) or propagate(model))
     assert recommender(users) == recommender(users[:20]) + recommender(users[20:])
@@ -371,7 +371,7 @@ def test_what_cannot_be_known_is_said(data, graph_model):
     with pytest.raises(DataError, match="not in the vocabulary: 'nobody'"):
         Recommender(data, graph_model)(["nobody"])
     with pytest.raises(ValueError, match="number 2 has none"):
-        Recommender(data, graph_model).for_histories([[100], []])
+        Recommender(data, graph_model).for_histories([[100], [], []])
     with pytest.raises(ValueError, match="Popularity knows the users"):
         Recommender(data, Popularity(LeaveOneOut()(data).graph())).for_histories([[100]])
     plain = planted(num_users=40, num_items=60, num_clusters=4)
@@ -392,14 +392,16 @@ def test_users_of_whom_nothing_is_known_get_a_list(data, graph_model):
 
 def test_nothing_is_dropped_from_a_model_in_training(data, monkeypatch):
     monkeypatch.setattr(recommender_module, "_USERS", 15)
-    model, modes = SequenceModel(LeaveOneOut()(data).graph(), 8, max_length=5), []
-    model.register_forward_pre_hook(lambda module, _: modes.append(module.training))
+    model, modes, users = SequenceModel(LeaveOneOut()(data).graph(), 8, max_length=5), [], []
+    model.register_forward_pre_hook(lambda module, _: modes.append(module.training or torch.is_grad_enabled()))
+    model.register_forward_pre_hook(lambda _, asked: users.append(int(asked[0].user.min())))
     recommender = Recommender(data, model.train(), K)
     recommender(["u000"])
     recommender.for_histories([data.items.ids[:3]])
     for table in (recommender.table, partial(recommender.table_for, data)):
         table(on_users=lambda _: model.train())  # another thread trains it between two parts
     assert modes == [False] * (1 + 1 + 3 + 3)
+    assert users == [0, -1, 0, 15, 30, -1, -1, -1]  # those of histories are none of the data
     assert model.training
 
 
