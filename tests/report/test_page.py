@@ -16,11 +16,11 @@ import torch
 from torch import nn
 
 from graphmi import cli
-from graphmi.comparison import models_of, named
+from graphmi.comparison import Model, models_of, named
 from graphmi.data import LeaveOneOut, Vocabulary, planted
 from graphmi.estimates import Estimate, GroupEstimates
 from graphmi.explain import Explainer, Explanation, Interest
-from graphmi.metrics import Interval, PairedResult
+from graphmi.metrics import Interval, PairedResult, by_group
 from graphmi.models import ItemKNN
 from graphmi.report import build, build_report, explorer, items, rendering, words
 from graphmi.report.explorer import sample_users
@@ -478,7 +478,7 @@ class TestItemMap:
 
 
 class TestWords:
-    @pytest.mark.parametrize(("p", "low", "counts"), [(0.04, 0.1, True), (0.04, -0.1, False), (0.06, 0.1, False)])
+    @pytest.mark.parametrize(("p", "low", "counts"), [(0.0499, 0.1, True), (0.04, -0.1, False), (0.05, 0.1, False)])
     def test_a_difference_counts_by_the_corrected_test_and_the_interval(self, p, low, counts):
         found = PairedResult(9, 0.2, Interval(low, 0.3), t=0.0, wilcoxon=0.0, t_holm=0.0, wilcoxon_holm=p)
         assert is_significant(found) == counts
@@ -505,9 +505,10 @@ class TestWords:
 
     def test_what_is_not_known_of_a_list_is_a_dash(self, trained, copy):
         lists = trained["popularity"].read_result()["lists"]
-        summary = summary_of([copy("popularity", lists={**lists, "novelty@20": None})])
-        [cells] = summary.list_rows()
-        assert [name for name, cell in zip(summary.lists, cells, strict=True) if cell.text == "-"] == ["novelty@20"]
+        summary = summary_of([copy("popularity", lists={**lists, "novelty@20": None, "gini@20": 0.0})])
+        told = {name: cell.text for name, cell in zip(summary.lists, summary.list_rows()[0], strict=True)}
+        assert [name for name, text in told.items() if text == "-"] == ["novelty@20"]
+        assert told["gini@20"] == "0.0000"
 
     def test_epochs_say_how_they_were_chosen(self, trained, copy):
         refitted, chosen = copy("lightgcn-softmax", valid_metrics={}), trained["comirec-dr"]
@@ -517,6 +518,16 @@ class TestWords:
         assert [(cell.text, cell.note) for cell in told] == [
             ("2", "validation trained on, too"), ("2", best), ("-", "not trained")
         ]  # fmt: skip
+
+    def test_epochs_and_seconds_are_means_over_the_seeds(self, copy):
+        told = ((3, 2, 1000.4), (5, 4, 2000.4))
+        runs = [
+            copy("lightgcn-softmax", f"seed{n}", seed=n, epochs=n, best_epoch=best, timings={"train_seconds": seconds})
+            for n, best, seconds in told
+        ]
+        summary = Summary([Model("both", named(runs))], "ndcg@20")
+        row = dict(zip(summary.header()[1:], summary.rows()[0], strict=True))
+        assert (row["epochs"].text, row["epochs"].note, row["seconds"].text) == ("4", "best: 3", "1,500")
 
     def test_groups_are_those_that_all_have(self, trained, copy):
         groups = trained["popularity"].read_result()["groups"]
@@ -530,6 +541,23 @@ class TestWords:
         one = {**trained["popularity"].read_result()["groups"][key], "mean": [0.2, None], "count": [100, 0]}
         runs = [copy("popularity", name, groups={key: one}) for name in ("one", "other")]
         assert not [sentence for sentence in findings(summary_of(runs)) if "group" in sentence]
+
+    @pytest.mark.parametrize(("count", "told"), [(3, 3 + 2), (4, 0)])
+    def test_groups_are_told_of_each_of_a_few_models(self, copy, count, told):
+        runs = [copy("popularity", f"run{n}") for n in range(count)]
+        found = [
+            sentence for sentence in findings(summary_of(runs)) if "diversity group" in sentence or " taste" in sentence
+        ]
+        assert len(found) == told
+
+    def test_the_best_of_one_seed_has_no_interval(self, copy):
+        several, one = (
+            Model(
+                preset, named([copy(preset, f"{preset}{n}", seed=n, metrics={"ndcg@20": value}) for n in range(count)])
+            )
+            for preset, count, value in (("lightgcn-softmax", 2, 0.1), ("popularity", 1, 0.9))
+        )
+        assert "popularity has the highest test ndcg@20: 0.9000. " in lead(Summary([several, one], "ndcg@20"))
 
     def test_no_difference_is_called_one(self, trained):
         summary = summary_of([trained["lightgcn-softmax"], trained["interest-gcn-softmax"]])
@@ -576,7 +604,12 @@ class TestWords:
         for run in (one, other):
             run.write_tensors("per_user", {**values, "ndcg@20": told[run.path.name]})
         sentence = next(s for s in findings(summary_of([one, other])) if "smallest spread" in s)
-        assert f"{said} one: other (" in sentence
+        difference = by_group(told["other"], group).std - by_group(told["one"], group).std
+        assert f"{said} one: other ({difference:+.4f} [" in sentence
+        summary = summary_of([one, other, RunFolder(shutil.copytree(one.path, one.path.with_name("same")))])
+        cells = [row[summary.header().index("spread between groups") - 1] for row in summary.rows()]
+        expected = ["", f"less one: {difference:+.4f}", "less one: +0.0000"]
+        assert [cell.verdict.partition(" [")[0] for cell in cells] == expected
         assert ("+0.0000 [+0.0000, +0.0000]" in sentence) == (scale == 1.0)
 
     def test_the_smallest_spread_is_named(self, trained, copy):
@@ -605,7 +638,7 @@ class TestWords:
     )
     def test_interests_are_told_from_the_result(self, copy, rho, controlled, told):
         key = "effective-diversity correlation"
-        interests = {"effective@10": 2.5, key: rho, f"{key}, controlled": controlled}
+        interests = {key: rho, f"{key}, controlled": controlled, "effective@10": 2.5}
         run = copy("comirec-dr", interests=interests, interest_share=[[0.5, 0.5, 0.0]])
         said = " ".join(findings(summary_of([run])))
         assert "The top 10 of comirec-dr draws on 2.5 of 3 interests (effective number, a mean)" in said
