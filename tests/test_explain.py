@@ -596,6 +596,7 @@ def test_tables_for_the_terminal_hold_what_was_found():
         ({"recommendations": []}, "0 of 2 targets in the list of 0", "✓ "),
         ({"history": [], "categories": {}}, "no known items; diversity", "Known items"),
         ({"history": FOUND["history"][:8]}, "Known items", "Latest"),
+        ({"history": FOUND["history"][:1]}, "\n1 known item; diversity", "known items"),
         ({"categories": {f"kind {n}": 1 for n in range(8)}}, "kind 7", "more"),
         ({"note": None, "typical": False}, "Latest", "Nobody"),
         ({"source": "graph"}, "from, in the graph", "from, in the history"),

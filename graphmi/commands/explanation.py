@@ -52,7 +52,7 @@ def _header(found: Names) -> Text:
 
 def _facts(found: Names) -> Iterator[str]:
     known, read = len(found["history"]), found["max_length"]
-    yield f"{known:,} known items" if known else "no known items"
+    yield f"{known:,} known item{'s' * (known > 1)}" if known else "no known items"
     if read is not None and known > read:
         yield f"the model reads the latest {read}"
     if found["diversity"] is not None:
