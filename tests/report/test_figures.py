@@ -1,6 +1,7 @@
 import math
 import re
 
+import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
@@ -30,7 +31,8 @@ MEANS = {"one": [0.30, 0.26, 0.22], "four": [0.31, None, 0.25]}
 def runs(tmp_path):
     folders = []
     for name, mean in MEANS.items():
-        group = {"mean": mean, "count": [5, 5, 5], "std": 0.02, "gap": 0.08, "cv": 0.1, "intervals": {"0": [0.2, 0.4]}}
+        group = {"mean": mean, "count": [5, 5, 5], "std": 0.02, "gap": 0.08, "cv": 0.1}
+        group["intervals"] = {"0": [0.2, 0.4], "std": [0.01, 0.04]}
         folder = RunFolder(tmp_path / name)
         folder.write_result(
             {
@@ -76,6 +78,7 @@ def test_groups_show_means_and_intervals(runs):
         assert points.get_ydata().tolist() == [value for value in mean if value is not None], name
         assert bars.get_segments()[0][:, 1].tolist() == pytest.approx([0.2, 0.4])
     side_by_side = [points.get_xdata().tolist() for points, *_ in plain.containers]
+    assert plain.get_xticks().tolist() == [1, 2, 3]
     assert side_by_side == [pytest.approx([0.94, 1.94, 2.94]), pytest.approx([1.06, 3.06])]
     assert legend(figure) == ["one", "four"]
 
@@ -101,8 +104,12 @@ def test_spread_shows_every_run_with_the_interval_of_its_mean(runs):
     assert controlled.get_title() == f"{plain.get_title()}, at equal activity"
     for axes in (controlled, plain):
         assert [line.get_xydata().tolist() for line in axes.lines] == [[[0.02, 0.27]]] * 2
-        heights = [segment[:, 1] for bar in axes.collections for segment in bar.get_segments()]
-        assert max(float(height.max()) for height in heights) == pytest.approx(0.37)
+        ends = np.concatenate([segment for bar in axes.collections for segment in bar.get_segments()])
+        assert ends[:, 1].max() == pytest.approx(0.37)
+        assert (ends[:, 0].min(), ends[:, 0].max()) == (0.01, 0.04)
+    for panel in spread_panels(models_of(named(runs)), "ndcg@20"):
+        assert [row[:2] + row[4:] for row in panel.rows] == [(name, 0.27, 0.02, 0.01, 0.04) for name in MEANS]
+        assert all(row[2] < 0.27 < row[3] for row in panel.rows)
 
 
 def test_heat_map_shows_the_share_of_each_rank(runs):
@@ -149,6 +156,14 @@ def test_interests_in_lists_of_different_lengths_have_panels_of_their_own(runs):
     assert [axes.get_title() for axes in figure.axes] == [f"By diversity of taste, top {k}" for k in (5, 10)]
     assert [len(axes.containers) for axes in figure.axes] == [1, 1]
     assert [len(axes.containers[0][0].get_xdata()) for axes in figure.axes] == [2, 1]  # of 20 users at least, or of all
+
+
+@pytest.mark.parametrize(("users", "parts"), [(39, 1), (40, 2), (419, 20), (1000, 20)])
+def test_users_are_at_most_twenty_parts_of_twenty_at_least(runs, users, parts):
+    numbers = torch.arange(float(users))
+    runs[0].write_tensors("per_user", {"diversity": numbers, "interests/effective@5": numbers})
+    (panel,) = diversity_panels(models_of(named(runs)))
+    assert len(panel.rows) == parts
 
 
 def test_interests_at_equal_activity_leave_out_what_activity_explains(runs):

@@ -26,7 +26,7 @@ from graphmi.report import build, build_report, explorer, items, rendering, word
 from graphmi.report.explorer import sample_users
 from graphmi.report.items import _place, coloured_categories, item_category, map_items
 from graphmi.report.sections import sections
-from graphmi.report.summary import Summary, is_significant, p_text
+from graphmi.report.summary import Summary, is_significant, p_text, signed
 from graphmi.report.svg import SHAPES, mark
 from graphmi.report.training import collapse_panels
 from graphmi.report.words import findings, lead
@@ -564,6 +564,13 @@ class TestWords:
         assert "does not differ significantly from lightgcn-softmax" in lead(summary)
         assert any("no clear difference" in sentence for sentence in findings(summary))
 
+    def test_p_values_are_those_after_correction(self, trained):
+        summary = summary_of([trained[name] for name in ("lightgcn-softmax", "interest-gcn-softmax", "comirec-dr")])
+        told = lead(summary)
+        for model, test in summary.differences:
+            assert f"{model.name} ({signed(test)}, {p_text(test.wilcoxon_holm)})" in told
+        assert any(p_text(test.wilcoxon_holm) != p_text(test.wilcoxon) for _, test in summary.differences)
+
     def test_seeds_of_one_model_are_said_to_be_taken_for_models(self, trained, copy):
         other = copy("popularity", "other", seed=1)
         told = [list(findings(summary_of(runs))) for runs in (
@@ -593,7 +600,12 @@ class TestWords:
         assert re.search(r"differs significantly from popularity in group 3 \(\+0\.10\d\d\)\.", said)
 
     @pytest.mark.parametrize(
-        ("scale", "said"), [(1.0, "no clear difference in spread from"), (0.1, "clearly less spread than")]
+        ("scale", "said"),
+        [
+            (1.0, "no clear difference in spread from"),
+            (0.1, "clearly less spread than"),
+            (3.0, "clearly more spread than"),
+        ],
     )
     def test_spreads_differ_where_the_paired_bootstrap_says_so(self, trained, copy, scale, said):
         other, kind = copy("popularity", "other"), "diversity-controlled"
