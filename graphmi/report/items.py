@@ -74,7 +74,7 @@ def _interest(run: Restored, users: Tensor, histories: Histories) -> Tensor:
     for some in torch.split(users, _BATCH):
         out: Representations = run.model(question(run.model, some, histories, device))
         item, mask = histories.read(some, _LENGTH)
-        best = best_interest(out.interests, out.items, item.masked_fill(~mask, -1), interest_mask=out.interest_mask)
+        best = best_interest(out.interests, out.items, item, interest_mask=out.interest_mask)
         flat = (item * out.interests.size(1) + best)[mask].cpu()
         parts.append(flat.bincount(minlength=num_items * out.interests.size(1)).view(num_items, -1))
     count = torch.stack(parts).sum(0)  # [num_items, num_interests]

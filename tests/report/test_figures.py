@@ -67,6 +67,12 @@ def test_curves_show_the_epochs_that_have_a_value(runs):
     assert [axes.get_title() for axes in draw(panels, titles=False).axes] == ["", ""]
 
 
+def test_runs_of_other_epochs_have_gaps_in_the_table(runs):
+    runs[1].write_metrics([{"epoch": 1, "loss": 0.5}, {"epoch": 64, "loss": 0.25}])
+    panel, _ = training_panels(models_of(named(runs)), "ndcg@20")
+    assert panel.rows == (("1", 2.0, 0.5), ("2", 1.5, None), ("64", None, 0.25))
+
+
 def test_groups_show_means_and_intervals(runs):
     figure = metric_by_group(runs)
     plain, controlled = figure.axes
@@ -127,6 +133,9 @@ def test_heat_map_shows_the_share_of_each_rank(runs):
     assert ticks == [["1", "2"], ["1", "2", "3", "4"]]
     (panel,) = heat_map_panels(models_of(named(runs)))
     assert "the busiest interest gives 77 %, an even share would be 50 %." in panel.description
+    runs[1].write_result({**runs[1].read_result(), "interest_share": [[0.0, 0.0]]})  # no list has an item
+    (panel,) = heat_map_panels(models_of(named(runs)))
+    assert "the busiest interest gives 0 %" in panel.description
 
 
 def test_interests_against_diversity_are_means_of_equal_parts(runs):
@@ -164,6 +173,15 @@ def test_users_are_at_most_twenty_parts_of_twenty_at_least(runs, users, parts):
     runs[0].write_tensors("per_user", {"diversity": numbers, "interests/effective@5": numbers})
     (panel,) = diversity_panels(models_of(named(runs)))
     assert len(panel.rows) == parts
+
+
+def test_a_user_counts_where_every_seed_has_a_number(runs):
+    numbers = torch.arange(9.0)
+    for run, gap in zip(runs, (8, 7), strict=True):
+        tensors = {"diversity": numbers, "interests/effective@5": numbers.masked_fill(numbers == gap, torch.nan)}
+        run.write_tensors("per_user", tensors)
+    (panel,) = diversity_panels([Model("both", named(runs))])
+    assert [row[:3] for row in panel.rows] == [("both", 3.0, 3.0)]
 
 
 def test_interests_at_equal_activity_leave_out_what_activity_explains(runs):

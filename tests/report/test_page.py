@@ -471,6 +471,11 @@ class TestItemMap:
         many, few = map(data.categories.names.index, ("many", "few"))
         assert item_category(data.categories, 40, [many, few])[:5].tolist() == [1, 0, 0, 1, -1]
 
+    def test_a_color_is_left_for_what_is_in_no_category(self):
+        data = planted(num_users=30, num_items=40, num_clusters=4)
+        data = data.with_categories(data.items.ids, [f"kind {n % 9}" for n in range(40)])
+        assert len(coloured_categories(data)) == 6
+
     def test_a_number_per_item_makes_no_map(self, report, restored):
         assert map_items(restored["popularity"]) is None
         assert report.data["runs"][0]["map"] is None
