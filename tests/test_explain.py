@@ -581,6 +581,10 @@ def test_tables_for_the_terminal_hold_what_was_found():
     ]
     found = [re.sub(r"(kind [1-7]) [█▏▎▍▌▋▊▉]+", r"\1 ?", line) for line in printed()]
     assert found == expected
+    console = Console(file=StringIO(), width=200, force_terminal=True, color_system="truecolor", no_color=False)
+    print_explanation(console, FOUND)
+    for number, color in ((1, "0;114;178"), (2, "230;159;0")):
+        assert re.search(rf"\[1;38;2;{color}m *{number}", console.file.getvalue())
     console = Console(file=StringIO(), width=200)
     print_explanation(console, FOUND)
     assert {len(line) for line in console.file.getvalue().splitlines() if "│" in line} == {110}
