@@ -319,14 +319,39 @@ def test_the_map_is_walked_and_pointed_at_where_its_data_says(opened, page):
     assert found == [data["items"][shown["items"][place.index(one)]][0] for one in place]
 
 
+def open_with(browser, page, data, path):
+    """Open a page that is another but for its data."""
+    text = json.dumps(data).replace("<", "\\u003c")
+    changed = re.sub(r'(?<=id="data">)(.*?)(?=</script>)', lambda _: text, page.read_text("utf-8"), count=1)
+    path.write_text(changed, "utf-8")
+    browser.get(path.as_uri())
+
+
+def test_what_a_user_knew_long_ago_is_known(browser, page, tmp_path):
+    data = Page(page.read_text("utf-8")).data
+    for user in data["users"]:
+        user |= {"history": [], "size": 1}
+    for told in data["runs"][2]["told"]:
+        told["known"] = told["interests"][0][2][:1]
+    open_with(browser, page, data, tmp_path / "known.html")
+    browser.execute_script(
+        "const e = document.getElementById('run'); e.value = '2'; e.dispatchEvent(new Event('change'))"
+    )
+    assert " 1 known item, " in text(browser, "#status")
+    told = browser.execute_script(
+        "return [...document.querySelectorAll('.card .plain li')].map((li) => li.textContent)"
+    )
+    assert told[0].endswith("known")
+    assert not told[1].endswith("known")
+    assert "No items before the test." in text(browser, "#told")
+
+
 def test_without_categories_and_interests_colors_show_nothing(browser, page, tmp_path):
-    start, found, end = re.split(r'(?<=id="data">)(.*?)(?=</script>)', page.read_text("utf-8"), maxsplit=1)
-    data = json.loads(found)
+    data = Page(page.read_text("utf-8")).data
     runs = [run for run in data["runs"] if run["interests"] == 1 and run["map"]]
     data |= {"runs": runs, "categories": [], "coloured": [], "shown": [-1] * len(data["items"])}
     data["items"] = [[title, []] for title, _ in data["items"]]
-    (tmp_path / "bare.html").write_text(start + json.dumps(data).replace("<", "\\u003c") + end, "utf-8")
-    browser.get((tmp_path / "bare.html").as_uri())
+    open_with(browser, page, data, tmp_path / "bare.html")
     assert painted(browser) > 500
     for way in ("#by-category", "#by-interest"):
         assert not find(browser, way).is_enabled()
