@@ -10,7 +10,6 @@ from graphmi.data.communities import item_communities
 from graphmi.data.diversity import category_drift, category_entropy, distinct_categories, simpson
 from graphmi.data.interactions import Interactions
 from graphmi.ranges import at_least, one_of
-from graphmi.seeds import check_seed
 
 __all__ = ["DiversityGroups", "controlled_groups", "quantile_groups"]
 
@@ -64,7 +63,6 @@ class DiversityGroups:
     def __post_init__(self) -> None:
         at_least(2, num_groups=self.num_groups)
         at_least(0, max_items=self.max_items, seed=self.seed)
-        check_seed(self.seed)
         one_of([*_MEASURES], measure=self.measure)
         one_of(_LABELS, by=self.by)
 
