@@ -97,12 +97,15 @@ def parse(parser: ArgumentParser, arguments: Sequence[str], names: Iterable[str]
         names: Class names that may be given without their module.
 
     Raises:
-        UsageError: If they cannot be understood.
+        UsageError: If they cannot be understood, or ``--out`` names nothing, as an unset variable of a shell does.
     """
     try:
-        return parser.parse_args(list(arguments))
+        values = parser.parse_args(list(arguments))
     except ArgumentError as error:
         raise UsageError(_explain(str(error), parser, list(names))) from None
+    if values.get("out") == "":
+        raise UsageError("'--out' is empty: name a file or a folder")
+    return values
 
 
 def require_concrete(values: Namespace) -> None:

@@ -860,6 +860,8 @@ def test_a_backbone_under_a_preset_stays_in_the_run_folder(graphmi, trained):
         ("train mf DATA --resume", 2, "'--out' is missing"),
         ("train mf DATA --out", 2, "argument --out: expected one argument"),
         ("train mf DATA --out ''", 2, "'--out' is empty: name a folder"),
+        *((f"{command} run --out ''", 2, "'--out' is empty") for command in ("refit", "recommend", "export")),
+        *((f"{command} run --out=", 2, "'--out' is empty") for command in ("compare", "report")),
         ("train mf DATA OUT --resum", 2, "there is no option '--resum' (did you mean --resume"),
         ("train", 2, "name a preset ("),
         ("train mf OUT", 2, "'--data' is missing"),
