@@ -105,7 +105,8 @@ def speaking() -> Iterator[bool]:
         yield first
     finally:
         if first:
-            store.add("graphmi/said", 1)  # unlike set, it returns when the others can see it
+            with suppress(RuntimeError):  # torchrun has ended, and nobody waits any more
+                store.add("graphmi/said", 1)  # unlike set, it returns when the others can see it
 
 
 def _common_store() -> Any:

@@ -115,6 +115,14 @@ def test_process_0_comes_first_where_it_fails_later(store, torchrun, monkeypatch
     assert told == [(True, False)]
 
 
+def test_what_was_said_stays_said_where_torchrun_has_ended_meanwhile(store, monkeypatch):
+    gone = Mock(wraps=store)
+    gone.add.side_effect = [1, distributed.DistNetworkError("Broken pipe")]
+    monkeypatch.setattr(processes, "_common_store", lambda: gone)
+    assert heard()
+    assert gone.add.call_count == 2
+
+
 @pytest.mark.usefixtures("store")
 def test_who_is_alone_or_finds_no_store_speaks_if_it_is_process_0(torchrun, monkeypatch):
     torchrun(0, 1, 1)
