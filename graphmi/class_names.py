@@ -13,7 +13,8 @@ from typing import Any
 import yaml
 from jsonargparse import Namespace
 
-from graphmi.usage import UsageError, nearest
+from graphmi.mistakes import nearest
+from graphmi.usage import UsageError
 
 __all__ = ["full_name", "full_names", "short_names", "tell_replaced"]
 

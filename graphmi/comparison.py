@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from graphmi.config import completed, settings
+from graphmi.mistakes import nearest
 from graphmi.run import RunFolder
 from graphmi.run_names import path_but_seed, unique_tails
-from graphmi.usage import UsageError, nearest
+from graphmi.usage import UsageError
 
 __all__ = [
     "Model",

@@ -1,32 +1,18 @@
-"""Mistakes on the command line, answered with one sentence and the nearest valid names."""
+"""What a command line may hold; the answer to another is one sentence."""
 
-import difflib
 import inspect
 import re
 from collections.abc import Collection, Iterable, Sequence
-from operator import itemgetter
 from pathlib import Path
 from pkgutil import resolve_name
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
-# So many names are listed where none is near, by the likeness that difflib calls a ratio.
-_FEW, _NEAR = 20, 0.6
-# What jsonargparse says of a class that is abstract, or none of those wanted; it names the class here or further on.
-_UNFIT = (
-    r"(?:but|Import path) (?:([\w.]+) )?(?:is abstract|does not correspond to a subclass of (\w+))"
-    r"(?:.*?Given value: ([\w.]+\w))?"
-)
-# What it says where an entry of a list is no options of the one class that entries have, such as a bare regularizer.
-_NO_ENTRY = r"\s+Does not validate .*?Subtypes: \[<class '([\w.]+)'>, tuple.*?Given value: (?:graphmi\.\w+\.)?(.+?)\n"
-# What it says was given: the rest of a line, after which it says the same of the whole of which that is a part.
-_GIVEN, _EMPTY = r"(.*?)(?:\. Got value: |$)", "''"
-# jsonargparse takes the first argument with a name for the one that graphmi gives.
-_FIRST = "the class needs a first argument with a name of its own, such as 'graph', before '*args'"
+from graphmi.mistakes import explain, is_none, lacks, nearest
+
 __all__ = [
     "UsageError",
     "command_parser",
-    "nearest",
     "parse",
     "require_concrete",
     "require_file",
@@ -37,27 +23,6 @@ __all__ = [
 
 class UsageError(ValueError):
     """What was asked for cannot be understood; the message says what would be."""
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Return a hint: ``did you mean ...?``, or the names of the same group where none is near and they are few.
-
-    Names such as ``--model.num_interests`` are compared by what stands after the last point, and those of the group of
-    the name, ``--model``, come first.
-    """
-    group, _, word = name.rpartition(".")
-    matcher, near, beside = difflib.SequenceMatcher(b=word.strip("-").lower()), [], []
-    for known in dict.fromkeys(names):
-        inside, _, last = known.rpartition(".")
-        matcher.set_seq1(last.strip("-").lower())
-        if matcher.ratio() >= _NEAR:
-            near.append((inside == group, matcher.ratio(), known))
-        if inside == group:
-            beside.append(known)
-    near.sort(key=itemgetter(0, 1), reverse=True)
-    if near:
-        return f"did you mean {' or '.join(known for *_, known in near[:2])}?"
-    return f"there are {', '.join(beside)}" if 0 < len(beside) <= _FEW else "see --help"
 
 
 def require_name(name: str, names: Collection[str], what: str) -> None:
@@ -102,7 +67,7 @@ def parse(parser: ArgumentParser, arguments: Sequence[str], names: Iterable[str]
     try:
         values = parser.parse_args(list(arguments))
     except ArgumentError as error:
-        raise UsageError(_explain(str(error), parser, list(names))) from None
+        raise UsageError(explain(str(error), parser, list(names))) from None
     if values.get("out") == "":
         raise UsageError("'--out' is empty: name a file or a folder")
     return values
@@ -116,9 +81,9 @@ def require_concrete(values: Namespace) -> None:
     """
     for key, value in values.items():
         if key.endswith("class_path") and inspect.isabstract(resolve_name(value)):
-            raise UsageError(_lacks(re.sub(r"\.class_path$|\.init_args", "", key), value))
+            raise UsageError(lacks(re.sub(r"\.class_path$|\.init_args", "", key), value))
         if key == "model.class_path" and re.match(r"graphmi\.(?!models\.)", value):
-            raise UsageError(_is_none("model", value, "model"))
+            raise UsageError(is_none("model", value, "model"))
 
 
 def require_values(parser: ArgumentParser, values: Namespace) -> None:
@@ -136,116 +101,10 @@ def require_values(parser: ArgumentParser, values: Namespace) -> None:
     try:
         parser.validate(outside, skip_unset=False, skip_required=True)
     except TypeError as error:
-        raise UsageError(_explain(str(error), parser, [])) from None
+        raise UsageError(explain(str(error), parser, [])) from None
     for key in (key for key in empty if ".init_args." in key):
         part, _, name = key.rpartition(".init_args.")
         parameter = inspect.signature(resolve_name(values[f"{part}.class_path"])).parameters.get(name)
         if parameter and parameter.annotation in (bool, float, int, str) and parameter.default is not None:
             path, kind = key.replace(".init_args", ""), parameter.annotation.__name__
             raise UsageError(f"'--{path}' must be {kind} (got None)")
-
-
-def _explain(message: str, parser: ArgumentParser, names: list[str]) -> str:
-    """Turn a message of jsonargparse, which can be many lines, into one sentence."""
-    keys = re.findall(r'[Pp]arser key "([\w.]+)"', message)
-    path = ".".join(keys)
-    known = [option for option in parser._option_string_actions if re.fullmatch(r"--[\w.]+", option)]
-    if found := re.search(r"unrecognized arguments: (--[^\s=]+)", message):
-        return f"there is no option '{found[1]}' ({nearest(found[1], known)})"
-    if found := re.search(r"unrecognized arguments: (.+)", message):
-        return f"'{found[1]}' is one word too many"
-    if found := re.search(r"arguments are required: (\w+)", message):
-        if found[1] in (action.dest for action in parser._actions if not action.option_strings):
-            return f"'{parser.prog}' needs {found[1].upper()}: see {parser.prog} --help"
-        if found[1] == "graph":
-            return f"'--{path}' cannot be made: {_FIRST}"
-        return f"'--{'.'.join([*keys, found[1]])}' is missing"
-    if found := re.search(r"Group '([\w.]+)' does not accept option '([\w.]+)'", message):
-        name = f"--{found[1]}.{found[2]}"
-        return f"there is no option '{name}' ({nearest(name, known)})"
-    if found := re.search(r"Option '([\w.+]+)' is not accepted", message):
-        name = f"--{'.'.join([*keys, found[1]])}"
-        return f"there is no option '{name}' ({_class_hint(message, found[1], path) or nearest(name, known)})"
-    if found := re.search(r"No module named '([\w.]+)'", message):
-        return f"'--{path}' names a class that cannot be imported: there is no module '{found[1]}'"
-    if found := re.search(r"Expected '([\w.]+)' to be .*? of <class '([\w.]+)'>", message):
-        return _is_none(path, found[1], found[2])
-    if found := re.search(_UNFIT, message, flags=re.S):
-        given = found[1] or found[3]
-        return _is_none(path, given, found[2]) if found[2] else _lacks(path, given)
-    if keys and (found := re.search(rf'"{keys[-1]}":{_NO_ENTRY}', message, flags=re.S)):
-        return _is_no_entry(path, found[2], resolve_name(found[1]))
-    if found := re.search(r"Parameter '(\w+)' from '[\w.]*?(\w+)\.__init__' does not specify a type", message):
-        return f"'--{path}': argument '{found[1]}' of {found[2]} needs a type, such as {found[1]}: float"
-    if found := re.search(r"module '([\w.]+)' has no attribute '(\w+)'", message):
-        there = [f"{found[1]}.{one}" for one, _ in inspect.getmembers(resolve_name(found[1]), inspect.isclass)]
-        return f"'--{path}': no class is named '{found[1]}.{found[2]}' ({nearest(f'{found[1]}.{found[2]}', there)})"
-    if found := re.search(rf"has no attribute '(\w+)'|a dot import path string: {_GIVEN}", message, flags=re.M):
-        name = found[1] or found[2]
-        return f"'--{path}': no class is named '{name}' ({nearest(name, names)})"
-    if found := re.search(rf"Unable to load config '(.*)'|abc\.Mapping'>\. Got value: {_GIVEN}", message, flags=re.M):
-        name = ".".join(dict.fromkeys(keys))
-        return f"'--{name}' takes no value of its own (got {found[1] or found[2]}): write --{name}.NAME VALUE"
-    # The innermost expectation comes first.
-    if found := re.search(rf"Expected an? (?:typing\.)?(.+?)\.? Got value: {_GIVEN}", message, flags=re.M):
-        expected = re.sub(r"<class '([\w.]+)'>", r"\1", found[1])
-        if expected == "collections.abc.Sequence":
-            return f"'--{path}' is a list, to which '--{path}+' adds an entry (got {found[2].rpartition('.')[2]})"
-        if expected.startswith("tuple"):
-            return f"'--{path}' must be a list{expected[5:]} in brackets, as in '[.8, .1, .1]' (got {found[2]})"
-        if expected == "float" and _is_infinite(found[2]):
-            expected = "a finite number"
-        if expected.startswith("import path"):
-            expected = "a class"
-        choices = re.fullmatch(r"Literal\[(.+)\]", expected)
-        wanted = f"one of {choices[1]}" if choices else expected
-        return f"'--{path}' must be {wanted} (got {found[2] or _EMPTY})"
-    if found := re.search(r"Union subtypes\n.*Given value: (.*?)(?:\. Got value: |$)", message, flags=re.S):
-        kinds = re.findall(r"^ *- Expected an? (?:typing\.Literal\[(.+)\]|<class '([\w.]+)'>)$", message, flags=re.M)
-        if kinds and (option := re.match(r"NestedArg\(key='([\w.]+)'", found[1])):
-            return f"'--{path}.{option[1]}' is an option of a class, and '--{path}' names none: see 'graphmi parts'"
-        if kinds:
-            plain_words = {"NoneType": "null", "collections.abc.Sequence": "list"}
-            if _is_infinite(found[1]):
-                plain_words["float"] = "a finite number"
-            *most, last = [choices or plain_words.get(kind, kind) for choices, kind in kinds]
-            return f"'--{path}' must be {', '.join(most)}{' or ' * bool(most)}{last} (got {found[1] or _EMPTY})"
-    return re.sub(r"\s+", " ", message).strip()
-
-
-def _is_infinite(text: str) -> bool:
-    return text.lower().lstrip("+-") in ("nan", "inf", "infinity")
-
-
-def _is_none(path: str, given: str, wanted: str) -> str:
-    given, wanted = given.rpartition(".")[2], wanted.rpartition(".")[2]
-    return f"'--{path}' must be {'an' if wanted[0] in 'AEIOU' else 'a'} {wanted}, and {given} is none"
-
-
-def _is_no_entry(path: str, given: str, wanted: type) -> str:
-    named = [f"+ {wanted.__name__}", *(f".{name} {name.upper()}" for name in inspect.signature(wanted).parameters)]
-    words = " ".join(f"--{path}{word}" for word in named)
-    return f"an entry of '--{path}' must be {wanted.__name__} (got {given}): write {words}"
-
-
-def _lacks(path: str, given: str) -> str:
-    if given.startswith("graphmi."):
-        name = given.rpartition(".")[2]
-        return f"'--{path}' cannot be {name}, which is what its classes have in common: name one (see 'graphmi parts')"
-    lacking = ", ".join(sorted(resolve_name(given).__abstractmethods__))
-    return f"'--{path}' cannot be {given.rpartition('.')[2]}, which is abstract: it lacks {lacking}"
-
-
-def _class_hint(message: str, option: str, path: str) -> str | None:
-    """Return the nearest options of the class that refused one; ``None`` where no class is named."""
-    found = re.search(r"class_path '([\w.]+)':\s+Option '", message)
-    found = found or re.search(r"is not accepted\. Got value: Namespace\(class_path='([\w.]+)'", message)
-    if not found:
-        return None
-    name, parameters = found[1].rpartition(".")[2], inspect.signature(resolve_name(found[1])).parameters
-    if option in parameters:
-        keyword = parameters[option].kind is inspect.Parameter.KEYWORD_ONLY
-        return _FIRST if keyword else f"graphmi itself sets '{option}' of {name}"
-    named = [one.name for one in parameters.values() if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
-    options = [f"--{path}.{one}" for one in named if one not in ("graph", "train", "generator", "device")]
-    return nearest(f"--{path}.{option}", options) if options else f"{name} has no options"

@@ -5,7 +5,8 @@ from contextlib import nullcontext
 import pytest
 from jsonargparse import ArgumentParser, Namespace
 
-from graphmi.usage import UsageError, nearest, require_values
+from graphmi.mistakes import nearest
+from graphmi.usage import UsageError, require_values
 
 
 @pytest.mark.parametrize(

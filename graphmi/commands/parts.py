@@ -16,7 +16,8 @@ from torch import nn
 
 from graphmi.class_names import short_names
 from graphmi.help import Help, plain
-from graphmi.usage import UsageError, command_parser, nearest, parse
+from graphmi.mistakes import nearest
+from graphmi.usage import UsageError, command_parser, parse
 
 __all__ = ["SECTIONS", "Section", "help_asked", "main", "members", "sentence", "show_help"]
 

@@ -4,7 +4,8 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from graphmi.usage import UsageError, nearest
+from graphmi.mistakes import nearest
+from graphmi.usage import UsageError
 
 __all__ = ["difference", "get_option", "with_options"]
 
