@@ -2,11 +2,12 @@
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from graphmi.samplers.base import on_cpu, pick
 
-__all__ = ["alias_table", "at_places"]
+__all__ = ["alias_table", "at_places", "items_at"]
 
 
 def alias_table(width: Tensor) -> tuple[Tensor, Tensor]:
@@ -52,9 +53,14 @@ def at_places(place: Tensor, height: Tensor, other: Tensor) -> Tensor:
     if not on_cpu(place):
         item = place.long()
         return torch.where(place - item < pick(height, item), item, pick(other, item))
-    rest = place.numpy().ravel()  # numpy takes less time
-    items = rest.astype(np.int64)
-    rest -= items
-    above = (rest >= height.numpy().take(items)).nonzero()[0]
-    items[above] = other.numpy().take(items[above])
+    items = items_at(place.numpy().ravel(), height.numpy(), other.numpy())
     return torch.from_numpy(items).view(place.shape)
+
+
+def items_at(place: NDArray[np.float64], height: NDArray[np.float64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return what :func:`at_places` does, for vectors, by numpy: it takes less time."""
+    items = place.astype(np.int64)
+    place -= items
+    above = (place >= height.take(items)).nonzero()[0]
+    items[above] = other.take(items[above])
+    return items

@@ -1,5 +1,7 @@
 """The items that each user has in the training graph."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -60,7 +62,7 @@ class KnownItems(nn.Module):
     def contains(self, user: Tensor, item: Tensor) -> Tensor:
         """Tell which items ``[num]`` or ``[batch, num]`` the users ``[batch]`` know, ``[batch, num]``."""
         num = item.size(-1)
-        if self.table is not None and self.num_items <= 8 * num:  # whole rows are no more bytes than the items
+        if self.table is not None and self._whole(num):
             if item.dim() == 1 and on_cpu(item):  # in half of torch's time
                 return torch.from_numpy(self.table.numpy().take(user.numpy(), 0).take(item.numpy(), 1))
             return self.table.index_select(0, user).gather(1, item.expand(user.numel(), num))
@@ -72,8 +74,27 @@ class KnownItems(nn.Module):
 
     def pairs(self, user: NDArray[np.int64], item: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tell which pairs of user and item are known, for few on the CPU: a table of bits stays in the caches."""
+        return self._known(user * self.num_items + item)
+
+    def among(
+        self, user: NDArray[np.int64], num: int
+    ) -> tuple[NDArray[np.int64], Callable[[NDArray[np.int64]], NDArray[np.bool_]]]:
+        """Return where the items of each user begin, and a function that tells which places from there on are known.
+
+        Args:
+            user: User ids, ``[batch]``.
+            num: About how many places of each user will be asked for: whole rows are copied for many.
+        """
+        assert self.table is not None  # noqa: S101 (for the type checker)
+        if self._whole(num):
+            return np.arange(len(user)) * self.num_items, self.table.numpy().take(user, 0).ravel().take
+        return user * self.num_items, self._known
+
+    def _whole(self, num: int) -> bool:
+        return self.num_items <= 8 * num  # whole rows are no more bytes than ``num`` items
+
+    def _known(self, place: NDArray[np.int64]) -> NDArray[np.bool_]:
         assert self.bits is not None  # noqa: S101 (for the type checker)
-        place = user * self.num_items + item
         return (self.bits.take(place >> 3) & _BIT.take(place & 7)).astype(bool)
 
     def rows(self, user: Tensor) -> Tensor:

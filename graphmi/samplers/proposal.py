@@ -1,8 +1,11 @@
 """Draws from fixed item weights, exactly and in one go, leaving out what each user knows."""
 
 import math
+from collections.abc import Callable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 from torch_geometric.data import HeteroData
 
@@ -10,7 +13,8 @@ from graphmi.ranges import at_least
 from graphmi.samplers.alias import alias_table, at_places
 from graphmi.samplers.base import Precise, Sampler, on_cpu, one_positive_each, pick
 from graphmi.samplers.known_items import KnownItems
-from graphmi.samplers.numbers import fractions, integers
+from graphmi.samplers.numbers import are_many, fractions, integers
+from graphmi.samplers.tickets import Tickets
 from graphmi.typing import Negatives
 
 __all__ = ["Proposal"]
@@ -76,6 +80,7 @@ class Proposal(Precise):
         if self.total == 0:
             raise ValueError("no item can be drawn as a negative: the training graph has no interactions")
         self.log_total = math.log(self.total)
+        self.tickets = Tickets(width)
         self.register_buffer("cdf", width.cumsum(0), persistent=False)
         if not self.uniform:
             height, other = alias_table(width)
@@ -126,6 +131,8 @@ class Proposal(Precise):
 
     def _any(self, shape: tuple[int, ...], device: torch.device, generator: Generator | None) -> Tensor:
         """Return items drawn by their weights."""
+        if self.tickets.pays and are_many(shape, device):
+            return torch.from_numpy(self.tickets.draws(generator)(math.prod(shape))).view(shape)
         if self.uniform:
             return integers(self.num_items, shape, device, generator)
         return at_places(fractions(shape, device, generator).mul_(self.num_items), self.height, self.other)
@@ -133,28 +140,33 @@ class Proposal(Precise):
     def _rejecting(self, user: Tensor, generator: Generator | None) -> Tensor:
         """Return ``[batch, num_negatives]`` items, on the CPU: from all, then again where the user knows them."""
         assert self.known is not None  # noqa: S101 (for the type checker)
-        num, left, known = self.num_negatives, user.numel() * self.num_negatives, self.known.pairs
-        drawn, owner = self._any((left + _SPARE,), user.device, generator).numpy(), user.numpy()
+        num, left = self.num_negatives, user.numel() * self.num_negatives
+        draw = self._draws(left, generator)
+        start, known = self.known.among(user.numpy(), num)
+        start, drawn = start.repeat(num), draw(left + max(_SPARE, left // 4))
         item, spare = drawn[:left], drawn[left:]
-        if num == 1:
-            again = known(owner, item)
-        else:
-            again = self.known.contains(user, torch.from_numpy(item).view(-1, num)).numpy().ravel()
-        place = again.nonzero()[0]
+        place = known(start + item).nonzero()[0]
+        start = start.take(place)
         while 0 < len(place) <= left * 7 // 8:  # as long as drawing again helps
             left, tries = len(place), min(max(1, _AGAIN // len(place)), _TRIES)
             if left * tries > len(spare):
-                spare = self._any((max(left * tries, _SPARE),), user.device, generator).numpy()
+                spare = draw(max(left * tries, _SPARE))
             other, spare = spare[: left * tries].reshape(tries, left), spare[left * tries :]
-            into = place[None].repeat(tries, 0)
-            again = known(owner.take(into // num), other)
-            new = (~again).ravel().nonzero()[0]
-            item[into.take(new)] = other.take(new)
-            place = place[again.all(0)]
+            again = known(start + other)
+            item[place] = other[again.argmin(0), np.arange(left)] if tries > 1 else other[0]
+            still = np.flatnonzero(again.all(0))
+            place, start = place.take(still), start.take(still)
         found = torch.from_numpy(item)
         if len(place):
             found[place] = self._unknown(user[place // num], generator)
         return found.view(-1, num)
+
+    def _draws(self, num: int, generator: Generator | None) -> Callable[[int], NDArray[np.int64]]:
+        """Return what draws items by their weights on the CPU, for somebody who needs ``num`` and some more."""
+        cpu = torch.device("cpu")
+        if self.tickets.pays and are_many((num,), cpu):
+            return self.tickets.draws(generator)
+        return lambda num: self._any((num,), cpu, generator).numpy()
 
     def _unknown(self, user: Tensor, generator: Generator | None) -> Tensor:
         """Return an item for each user, of the shape of ``user``, drawn by their weights from what it does not know."""
