@@ -20,6 +20,7 @@ _UNFIT = (
 )
 # What it says where an entry of a list is no options of the one class that entries have, such as a bare regularizer.
 _NO_ENTRY = r"\s+Does not validate .*?Subtypes: \[<class '([\w.]+)'>, tuple.*?Given value: (?:graphmi\.\w+\.)?(.+?)\n"
+_REFUSED = r"(?:Option '[\w.+]+' is not accepted|unrecognized arguments: \S+)"
 # What it says was given: the rest of a line, after which it says the same of the whole of which that is a part.
 _GIVEN, _EMPTY = r"(.*?)(?:\. Got value: |$)", "''"
 # jsonargparse takes the first argument with a name for the one that graphmi gives.
@@ -58,8 +59,8 @@ def explain(message: str, parser: ArgumentParser, names: list[str]) -> str:
     keys = re.findall(r'[Pp]arser key "([\w.]+)"', message)
     path = ".".join(keys)
     known = [option for option in parser._option_string_actions if re.fullmatch(r"--[\w.]+", option)]
-    if found := re.search(r"unrecognized arguments: (--[^\s=]+)", message):
-        return f"there is no option '{found[1]}' ({nearest(found[1], known)})"
+    if found := re.search(r"unrecognized arguments: --([^\s=]+)|Option '([\w.+]+)' is not accepted", message):
+        return _no_option(message, found[1] or found[2], path, known)
     if found := re.search(r"unrecognized arguments: (.+)", message):
         return f"'{found[1]}' is one word too many"
     if found := re.search(r"arguments are required: (\w+)", message):
@@ -71,9 +72,6 @@ def explain(message: str, parser: ArgumentParser, names: list[str]) -> str:
     if found := re.search(r"Group '([\w.]+)' does not accept option '([\w.]+)'", message):
         name = f"--{found[1]}.{found[2]}"
         return f"there is no option '{name}' ({nearest(name, known)})"
-    if found := re.search(r"Option '([\w.+]+)' is not accepted", message):
-        name = f"--{'.'.join([*keys, found[1]])}"
-        return f"there is no option '{name}' ({_class_hint(message, found[1], path) or nearest(name, known)})"
     if found := re.search(r"No module named '([\w.]+)'", message):
         return f"'--{path}' names a class that cannot be imported: there is no module '{found[1]}'"
     if found := re.search(r"Expected '([\w.]+)' to be .*? of <class '([\w.]+)'>", message):
@@ -94,6 +92,8 @@ def explain(message: str, parser: ArgumentParser, names: list[str]) -> str:
     if found := re.search(rf"Unable to load config '(.*)'|abc\.Mapping'>\. Got value: {_GIVEN}", message, flags=re.M):
         name = ".".join(dict.fromkeys(keys))
         return f"'--{name}' takes no value of its own (got {found[1] or found[2]}): write --{name}.NAME VALUE"
+    if found := re.search(r"Expected an? .+?\. Got value: NestedArg\(key='([\w.]+)'", message):
+        return f"there is no option '--{path}.{found[1]}': '--{path}' is a value"
     # The innermost expectation comes first.
     if found := re.search(rf"Expected an? (?:typing\.)?(.+?)\.? Got value: {_GIVEN}", message, flags=re.M):
         expected = re.sub(r"<class '([\w.]+)'>", r"\1", found[1])
@@ -146,16 +146,45 @@ def lacks(path: str, given: str) -> str:
     return f"'--{path}' cannot be {given.rpartition('.')[2]}, which is abstract: it lacks {lacking}"
 
 
+def _no_option(message: str, option: str, path: str, known: list[str]) -> str:
+    """Say that an option is none: of the class at a path, or of the parser, whose options are known."""
+    if hint := _class_hint(message, option.partition(".")[0], path):
+        return f"there is no option '--{path}.{option.partition('.')[0]}' ({hint})"
+    name = f"--{path}.{option}" if path else f"--{option}"
+    parts = name.split(".")
+    begins = [".".join(parts[: length + 1]) for length in range(len(parts))]
+    wrong = next(begin for begin in begins if begin == name or not any(one.startswith(f"{begin}.") for one in known))
+    hint = nearest(name, known)
+    return (
+        f"there is no option '{wrong}' ({nearest(wrong, known)})"
+        if hint == "see --help"
+        else f"there is no option '{name}' ({hint})"
+    )
+
+
 def _class_hint(message: str, option: str, path: str) -> str | None:
     """Return the nearest options of the class that refused one; ``None`` where no class is named."""
-    found = re.search(r"class_path '([\w.]+)':\s+Option '", message)
-    found = found or re.search(r"is not accepted\. Got value: Namespace\(class_path='([\w.]+)'", message)
+    found = re.search(rf"class_path '([\w.]+)':\s+{_REFUSED}", message)
+    found = found or re.search(rf"{_REFUSED}\. Got value: Namespace\((?:init_args=.*)?class_path='([\w.]+)'", message)
     if not found:
         return None
-    name, parameters = found[1].rpartition(".")[2], inspect.signature(resolve_name(found[1])).parameters
+    kind, name = resolve_name(found[1]), found[1].rpartition(".")[2]
+    parameters = inspect.signature(kind).parameters
     if option in parameters:
         keyword = parameters[option].kind is inspect.Parameter.KEYWORD_ONLY
         return _FIRST if keyword else f"graphmi itself sets '{option}' of {name}"
     named = [one.name for one in parameters.values() if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
-    options = [f"--{path}.{one}" for one in named if one not in ("graph", "train", "generator", "device")]
+    given = _given_by_graphmi(message, kind, named)
+    options = [f"--{path}.{one}" for one in named if one not in given]
     return nearest(f"--{path}.{option}", options) if options else f"{name} has no options"
+
+
+def _given_by_graphmi(message: str, kind: type, parameters: list[str]) -> list[str]:
+    """Return which parameters of a class that refused an option are none: where it is a factory, its caller's."""
+    factory = r"Type (?:collections\.abc\.Callable\[\[(.*?)\], ([\w.]+)\]|<class '([\w.]+)'>) expects a .* class: "
+    found = re.search(factory + _REFUSED, message)
+    if found and found[3]:
+        called = inspect.signature(resolve_name(found[3]).__call__).parameters.values()
+        named = [one.name for one in called if one.kind is one.KEYWORD_ONLY]
+        return parameters[: len(called) - len(named) - 1] + named  # without self
+    return parameters[: len(found[1].split(", "))] if found and issubclass(kind, resolve_name(found[2])) else []

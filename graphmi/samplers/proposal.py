@@ -30,7 +30,8 @@ _TOGETHER = 16_384  # negatives that are drawn at once, of several batches
 class Proposal(Precise):
     r"""Draws items with probability proportional to their weights.
 
-    Weights are integers, so that sums are exact. Where everything may be drawn, an alias table has it by one look.
+    Weights are integers, so that sums are exact. Where everything may be drawn, an alias table has it by one look, and
+    where many are drawn on the CPU so do :class:`~graphmi.samplers.tickets.Tickets`.
 
     To leave out the items that a user knows, lay the others side by side, each as wide as its weight: a uniform integer
     below their total falls on an item with the right probability. To find the item, skip the known ones before it:
