@@ -85,7 +85,11 @@ def _draw_groups(ax: Axes, index: int, shift: float, name: str, group: GroupEsti
     ax.errorbar(
         [g + 1 + shift for g in group.present],
         [one.value for one in means],
-        yerr=[[one.value - one.line.low for one in means], [one.line.high - one.value for one in means]],
+        # An interval of few replicates need not hold the mean.
+        yerr=[
+            [max(0.0, one.value - one.line.low) for one in means],
+            [max(0.0, one.line.high - one.value) for one in means],
+        ],
         color=color(index),
         marker=marker(index),
         ls=dashes(index),

@@ -32,7 +32,7 @@ def runs(tmp_path):
     folders = []
     for name, mean in MEANS.items():
         group = {"mean": mean, "count": [5, 5, 5], "std": 0.02, "gap": 0.08, "cv": 0.1}
-        group["intervals"] = {"0": [0.2, 0.4], "std": [0.01, 0.04]}
+        group["intervals"] = {"0": [0.2, 0.4], "2": [0.26, 0.4], "std": [0.01, 0.04]}
         folder = RunFolder(tmp_path / name)
         folder.write_result(
             {
@@ -82,7 +82,8 @@ def test_groups_show_means_and_intervals(runs):
     )
     for (points, _, (bars,)), (name, mean) in zip(plain.containers, MEANS.items(), strict=True):
         assert points.get_ydata().tolist() == [value for value in mean if value is not None], name
-        assert bars.get_segments()[0][:, 1].tolist() == pytest.approx([0.2, 0.4])
+        first, *_, last = (segment[:, 1].tolist() for segment in bars.get_segments())
+        assert (first, last) == (pytest.approx([0.2, 0.4]), pytest.approx([mean[2], 0.4]))  # the last misses its mean
     side_by_side = [points.get_xdata().tolist() for points, *_ in plain.containers]
     assert plain.get_xticks().tolist() == [1, 2, 3]
     assert side_by_side == [pytest.approx([0.94, 1.94, 2.94]), pytest.approx([1.06, 3.06])]
