@@ -91,13 +91,19 @@ def _explorer(models: Sequence[Model], num_users: int, progress: bool) -> dict[s
         explorer = Explorer(users, groups, num_groups, shown)
         for run in runs:
             explorer.add(run)
-    evenly = ", drawn evenly from the diversity groups," if num_groups > 1 else ""
-    everyone = f"{len(users):,} of the {total:,} users of the test{evenly} are"
-    if len(users) == total:
-        everyone = f"All {total:,} users of the test are"
     return {
         "data": explorer.data(),
-        "users_note": f"{everyone} on this page; the command graphmi explain shows anyone. Shares behind “because of” "
-        "say how much of a recommendation the model takes from an item that the user knows; they are left out for "
-        "models that cannot say it.",
+        "users_note": f"{_who(len(users), total, num_groups)} on this page; the command graphmi explain shows anyone. "
+        "Shares behind “because of” say how much of a recommendation the model takes from an item that the user knows; "
+        "they are left out for models that cannot say it.",
     }
+
+
+def _who(count: int, total: int, num_groups: int) -> str:
+    """Return which users of the test are shown, as the start of a sentence."""
+    if count == total:
+        return "The only user of the test is" if total == 1 else f"All {total:,} users of the test are"
+    if count == 1:
+        return f"1 of the {total:,} users of the test is"
+    evenly = ", drawn evenly from the diversity groups," if num_groups > 1 else ""
+    return f"{count:,} of the {total:,} users of the test{evenly} are"

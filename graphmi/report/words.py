@@ -35,8 +35,8 @@ def lead(summary: Summary) -> str:
 
 
 def _what(summary: Summary) -> str:
-    test = f"{len(summary.first.first.per_user['user']):,} users with items to find in the test"
-    size = f"{summary.data_name}, {summary.data['users']:,} users and {summary.data['items']:,} items"
+    test = f"{_users(len(summary.first.first.per_user['user']))} with items to find in the test"
+    size = f"{summary.data_name}, {_users(summary.data['users'])} and {summary.data['items']:,} items"
     kind, count = "model" if summary.averaged else "run", len(summary.models)
     subject = f"the {kind} {summary.first.name}" if count == 1 else f"{count} {kind}s side by side"
     if summary.averaged:
@@ -149,3 +149,7 @@ def _correlation(rho: float) -> str:
     if abs(rho) < 0.1:
         return f"how many has next to nothing to do with how broad a user's taste is (rank correlation {rho:+.2f})"
     return f"{'more' if rho > 0 else 'fewer'} for users of broad taste (rank correlation {rho:+.2f})"
+
+
+def _users(count: int) -> str:
+    return "1 user" if count == 1 else f"{count:,} users"

@@ -303,6 +303,19 @@ class TestExplorer:
         build._explorer(models_of(runs), 3, False)
         assert said == [("users", 6, False), 2, 3, 5, 6]
 
+    @pytest.mark.parametrize(
+        ("count", "total", "num_groups", "said"),
+        [
+            (1, 1, 1, "The only user of the test is"),
+            (1, 2, 2, "1 of the 2 users of the test is"),
+            (2, 2, 2, "All 2 users of the test are"),
+            (1000, 2000, 1, "1,000 of the 2,000 users of the test are"),
+            (2, 3, 2, "2 of the 3 users of the test, drawn evenly from the diversity groups, are"),
+        ],
+    )
+    def test_says_who_is_shown(self, count, total, num_groups, said):
+        assert build._who(count, total, num_groups) == said
+
     def test_what_is_long_is_cut(self, restored, monkeypatch):
         monkeypatch.setattr(explorer, "_HISTORY", 2)
         page = explorer.Explorer(torch.tensor([7]), None, 0)
@@ -643,6 +656,15 @@ class TestWords:
         assert len(summary.header()) == 1 + len(summary.rows()[0])
         assert lead(summary).startswith("This page shows the run comirec-dr on planted, 100 users and 80 items.")
 
+    @pytest.mark.parametrize(("users", "tested", "said"), [(1, 1, "1 user"), (1200, 2, "1,200 users")])
+    def test_users_are_counted_in_the_data_and_in_the_test(self, copy, users, tested, said):
+        run = copy("popularity", data={"name": "planted", "users": users, "items": 80})
+        run.write_tensors("per_user", {name: values[:tested] for name, values in run.read_tensors("per_user").items()})
+        told = (
+            f"on planted, {said} and 80 items. Every number is a mean over the {tested} user{'s' * (tested > 1)} with"
+        )
+        assert told in lead(summary_of([run]))
+
     @pytest.mark.parametrize(
         ("rho", "controlled", "told"),
         [
@@ -750,7 +772,10 @@ class TestCommand:
     def test_writes_a_report_over_a_report_only(self, plain, tmp_path, capsys):
         words = ["report", str(plain.path), "--num_users", "0", "--out", str(tmp_path / "r.html")]
         assert cli.main(words) == 0
+        (tmp_path / "kept").hardlink_to(tmp_path / "r.html")
         assert cli.main(words) == 0
+        assert not (tmp_path / "r.html").samefile(tmp_path / "kept")  # replaced when whole, not written over
+        (tmp_path / "kept").unlink()
         assert "r.html (0." in capsys.readouterr().out
         (tmp_path / "r.html").write_text("my thesis")
         assert cli.main(words) == 1
