@@ -6,7 +6,7 @@ import re
 import shlex
 import shutil
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
@@ -300,8 +300,11 @@ class TestExplorer:
         monkeypatch.setattr(explorer, "restore", lambda folder: restored[folder.path.name])
         monkeypatch.setattr(explorer, "_AT_ONCE", 2)
         runs = named([trained["popularity"], trained["lightgcn-softmax"]])
-        build._explorer(models_of(runs), 3, False)
+        data = build._explorer(models_of(runs), 3, False)["data"]
+        assert [len(each) for each in (data["users"], *(run["told"] for run in data["runs"]))] == [3, 3, 3]
         assert said == [("users", 6, False), 2, 3, 5, 6]
+        few = build._explorer(models_of(runs[:1]), 2, False)["data"]
+        assert ({user["group"] for user in few["users"]}, few["groups"]) == ({0, 3}, 5)  # groups of all users
 
     @pytest.mark.parametrize(
         ("count", "total", "num_groups", "said"),
@@ -319,16 +322,20 @@ class TestExplorer:
     def test_what_is_long_is_cut(self, restored, monkeypatch):
         monkeypatch.setattr(explorer, "_HISTORY", 2)
         page = explorer.Explorer(torch.tensor([7]), None, 0)
-        page._labels = {5: [3, 1], 6: [1], 7: [2]}
+        page._labels = {5: [3, 1], 6: [1, 2], 7: [2]}
         interests = (Interest(0, True, 2 / 3, (5, 7, 9), ()), Interest(1, False, 0.0, (9,), ()))
-        told = Explanation(7, history=(5, 6, 7), targets=(8, 6, 5), interests=interests, recommendations=())
+        told = Explanation(7, history=(5, 5, 6, 7), targets=(8, 6, 5), interests=interests, recommendations=())
         user = page._user(restored["popularity"], 0, told)
         assert list(page._local) == [6, 7, 8]
-        assert (user["size"], user["history"], user["targets"]) == (3, [0, 1], [2, 0])
-        assert user["categories"] == [[1, 2], [2, 1], [3, 1]]
+        assert (user["size"], user["history"], user["targets"]) == (4, [0, 1], [2, 0])
+        assert user["categories"] == [[1, 3], [2, 2], [3, 2]]
         answer = page._told(told)
         assert list(page._local) == [6, 7, 8, 5, 9]
         assert answer == {"interests": [[1, 67, [3, 1, 4], []], [0, 0, [4], []]], "list": [], "known": [3]}
+        monkeypatch.setattr(explorer, "restore", lambda _: restored["popularity"])
+        monkeypatch.setattr(explorer, "Explainer", lambda *_, **__: lambda *_, **__: [told])
+        page.add(SimpleNamespace(name="run", folder=None))
+        assert page.data()["runs"][0]["interests"] == 2  # an interest that is not in use counts
         assert [explorer._short("x" * length) for length in (100, 101)] == ["x" * 100, "x" * 99 + "…"]
 
     def test_knows_what_the_history_of_the_page_leaves_out(self, trained, restored, tmp_path, monkeypatch):
@@ -358,7 +365,7 @@ class TestExplorer:
     def test_escapes_titles(self, plain, tmp_path, monkeypatch):
         def hostile(folder):
             run = restore(folder)
-            train = replace(run.dataset.train, titles=(HOSTILE,) * 80, categories=None)
+            train = replace(run.dataset.train, titles=(HOSTILE.ljust(101, "."),) * 80, categories=None)
             dataset = run.dataset
             object.__setattr__(dataset, "train", train)
             return run
@@ -367,7 +374,7 @@ class TestExplorer:
         text = build_report([plain], tmp_path / "report.html", num_users=5).read_text()
         assert text.count("<script") == 2
         data = Page(text).data
-        assert data["items"][0] == [HOSTILE, []]
+        assert data["items"][0] == [f"{HOSTILE.ljust(99, '.')}…", []]
         assert data["numItems"] == 80 > len(data["items"])
         assert (data["categories"], data["coloured"], set(data["shown"])) == ([], [], {-1})
 
@@ -793,7 +800,11 @@ class TestCommand:
         assert cli.main([*words, "ndgc@10"]) == 2
         assert "did you mean ndcg@10" in capsys.readouterr().err
 
-    def test_pages_are_equal(self, plain, tmp_path):
-        words = {"num_users": 5, "progress": False}
-        one, other = (build_report([plain], tmp_path / "r.html", **words).read_text() for _ in range(2))
+    def test_pages_are_equal_with_and_without_progress(self, plain, tmp_path, monkeypatch):
+        shown, out = [], tmp_path / "r.html"
+        monkeypatch.setattr(build, "counting", lambda *words: shown.append(words[-1]) or nullcontext(int))
+        one, other = (
+            build_report([plain], out, num_users=5, **words).read_text() for words in ({}, {"progress": False})
+        )
         assert one == other
+        assert shown == [True, False]
