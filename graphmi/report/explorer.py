@@ -98,8 +98,7 @@ class Explorer:
         nearest = {item for one in told.interests for item in one.nearest}
         return {
             "interests": [
-                [int(one.active), round(100 * one.share), self._items(one.nearest), self._causes(one.causes, 5)]
-                for one in told.interests
+                [int(one.active), self._items(one.nearest), self._causes(one.causes, 5)] for one in told.interests
             ],
             "list": [
                 [self._item(one.item), one.interest, int(one.hit), self._causes(one.causes, _CAUSES)]

@@ -110,7 +110,7 @@ def _lists_caption(summary: Summary) -> str:
 def _facts(runs: Sequence[NamedRun]) -> dict[str, dict[str, str]]:
     """Return what numbers depend on, by heading."""
     first = runs[0].result
-    lengths = ", ".join(map(str, first["protocol"].get("k", [])))
+    lengths = ", ".join(map(str, first["protocol"]["k"]))
     return {
         "Protocol": {**{name: str(value) for name, value in first["protocol"].items()}, "k": lengths},
         "Data": {name: _cell(value) for name, value in first["data"].items()},

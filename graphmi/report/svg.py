@@ -109,8 +109,8 @@ def _label(root: ElementTree.Element, name: str, title: str, description: str) -
     for key in ("width", "height", "version"):
         root.attrib.pop(key, None)
     root.set("role", "img")
-    root.set("aria-labelledby", f"{name}-title {name}-description")
+    root.set("aria-labelledby", f"{name}-title {name}-desc")
     for position, (tag, text) in enumerate((("title", title), ("desc", description))):
-        element = ElementTree.Element(f"{_SVG}{tag}", id=f"{name}-{'title' if tag == 'title' else 'description'}")
+        element = ElementTree.Element(f"{_SVG}{tag}", id=f"{name}-{tag}")
         element.text = text
         root.insert(position, element)

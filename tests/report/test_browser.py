@@ -173,7 +173,7 @@ def told_of(user, told, data):
             f"{f'because of {because}' * bool(causes)}"
         )
 
-    def card(number, active, _, nearest, causes):
+    def card(number, active, nearest, causes):
         found = f"{[by for _, by, *_ in entries].count(number)} of {len(entries)} recommendations"
         head = f" Interest {number + 1}{found if active else 'not in use for this user'}"
         items = "".join(f"{title[item]}{'known' * (item in user['history'])}" for item in nearest)
@@ -332,7 +332,7 @@ def test_what_a_user_knew_long_ago_is_known(browser, page, tmp_path):
     for user in data["users"]:
         user |= {"history": [], "size": 1}
     for told in data["runs"][2]["told"]:
-        told["known"] = told["interests"][0][2][:1]
+        told["known"] = told["interests"][0][1][:1]
     open_with(browser, page, data, tmp_path / "known.html")
     browser.execute_script(
         "const e = document.getElementById('run'); e.value = '2'; e.dispatchEvent(new Event('change'))"

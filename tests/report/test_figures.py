@@ -261,7 +261,7 @@ def test_an_svg_takes_its_colors_from_the_page_and_has_unique_ids():
         axes.plot([0, 1], color=color(n), marker="o")
     one, other = (to_svg(figure, name, "A <title>", "What & why") for name in ("one", "other"))
     start = one[: one.index(">")]
-    assert 'role="img" aria-labelledby="one-title one-description"' in start
+    assert 'role="img" aria-labelledby="one-title one-desc"' in start
     assert not re.search(r" (width|height|version)=", start)
     assert one.index("<title") < one.index("<desc") < one.index("<g")
     assert all(f"var(--{name})" in one for name in ("grid", *(f"series-{n}" for n in range(6))))
@@ -274,7 +274,7 @@ def test_an_svg_takes_its_colors_from_the_page_and_has_unique_ids():
     assert "font-size: " in one
     assert "font-family" not in one
     assert '<title id="one-title">A &lt;title&gt;</title>' in one
-    assert '<desc id="one-description">What &amp; why</desc>' in one
+    assert '<desc id="one-desc">What &amp; why</desc>' in one
     assert "http" not in one
     assert "<g id=" not in one  # nothing refers to groups
 

@@ -187,7 +187,7 @@ class TestPage:
             for n, picture in enumerate(section.pictures):
                 name, panel = f"{section.name}-{n}", picture.panel
                 assert f'<title id="{name}-title">{panel.title}</title>' in picture.svg
-                assert f'<desc id="{name}-description">{panel.description}</desc>' in picture.svg
+                assert f'<desc id="{name}-desc">{panel.description}</desc>' in picture.svg
                 assert 'viewBox="0 0 316.8 237.6"' in picture.svg
                 assert f">{panel.title}</text>" not in picture.svg
 
@@ -233,11 +233,11 @@ class TestExplorer:
             ):
                 for one, entry in zip(told_here, shown_here, strict=True):
                     because = [(cause.item, round(100 * cause.weight)) for cause in one.causes[:most]]
-                    assert titled(entry[3], names) == titled(because, titles)
+                    assert titled(entry[-1], names) == titled(because, titles)
             said = [(one.item, one.interest, int(one.hit)) for one in told.recommendations]
             assert titled([entry[:3] for entry in shown["list"]], names) == titled(said, titles)
-            for one, (active, share, nearest, _) in zip(told.interests, shown["interests"], strict=True):
-                assert (active, share) == (int(one.active), round(100 * one.share))
+            for one, (active, nearest, _) in zip(told.interests, shown["interests"], strict=True):
+                assert active == int(one.active)
                 assert [names[item] for item in nearest] == [titles[item] for item in one.nearest]
             assert [names[item] for item in user["history"]] == [titles[item] for item in told.history]
             assert [names[item] for item in user["targets"]] == [titles[item] for item in told.targets]
@@ -331,7 +331,7 @@ class TestExplorer:
         assert user["categories"] == [[1, 3], [2, 2], [3, 2]]
         answer = page._told(told)
         assert list(page._local) == [6, 7, 8, 5, 9]
-        assert answer == {"interests": [[1, 67, [3, 1, 4], []], [0, 0, [4], []]], "list": [], "known": [3]}
+        assert answer == {"interests": [[1, [3, 1, 4], []], [0, [4], []]], "list": [], "known": [3]}
         monkeypatch.setattr(explorer, "restore", lambda _: restored["popularity"])
         monkeypatch.setattr(explorer, "Explainer", lambda *_, **__: lambda *_, **__: [told])
         page.add(SimpleNamespace(name="run", folder=None))
@@ -347,7 +347,7 @@ class TestExplorer:
             [said] = Explainer(run.dataset, run.model)(run.dataset.train.users.encode([user["id"]]))
             had = {str(item) for item in run.dataset.train.items.decode(torch.tensor(said.history))}
             known = {*user["history"], *told["known"]}
-            nearest = {item for entry in told["interests"] for item in entry[2]}
+            nearest = {item for entry in told["interests"] for item in entry[1]}
             assert {names[item] for item in nearest & known} == {names[item] for item in nearest} & had
             marked += len(told["known"])
         assert marked > 9

@@ -307,7 +307,7 @@
     function cards(told, user, several) {
       const known = new Set([...user.history, ...told.known]), hits = new Map();
       told.list.forEach(([, interest]) => hits.set(interest, (hits.get(interest) || 0) + 1));
-      return el("ul", { class: "cards" }, ...told.interests.map(([active, , nearest, causes], n) =>
+      return el("ul", { class: "cards" }, ...told.interests.map(([active, nearest, causes], n) =>
         el("li", { class: active ? "card" : "card inactive" },
           several ? el("h4", {}, mark(n), ` Interest ${n + 1}`,
             el("small", {}, active ? `${hits.get(n) || 0} of ${told.list.length} recommendations` : "not in use for this user")) : null,
