@@ -99,6 +99,7 @@ class TestPage:
 
     def test_has_headings_in_order_and_names_for_everything(self, report):
         levels = [int(tag[1]) for tag, _ in report.elements if re.fullmatch(r"h\d", tag)]
+        assert report.text("title") == report.text("h1") == ["popularity, lightgcn-softmax and 3 more on planted"]
         assert levels[0] == 1
         assert levels.count(1) == 1
         assert all(later <= before + 1 for before, later in pairwise(levels))
@@ -395,6 +396,13 @@ class TestExplorer:
         everyone, _ = sample_users(run, 1000)
         assert torch.equal(everyone, run.per_user["user"])
 
+    def test_users_without_a_group_are_drawn_like_a_group(self):
+        group = torch.tensor([-1, 0]).repeat_interleave(9)
+        users, groups = sample_users(
+            SimpleNamespace(per_user={"user": 7 + torch.arange(18), "group/diversity": group}), 6
+        )
+        assert groups.tolist() == group[users - 7].tolist() == [-1] * 3 + [0] * 3
+
 
 class TestItemMap:
     def test_keeps_the_distances_of_two_dimensions(self, restored):
@@ -490,6 +498,13 @@ class TestItemMap:
         data = data.with_categories(data.items.ids.gather([0, 0, 1, 2, 3]), ["many", "few", "many", "many", "few"])
         many, few = map(data.categories.names.index, ("many", "few"))
         assert item_category(data.categories, 40, [many, few])[:5].tolist() == [1, 0, 0, 1, -1]
+        labels = explorer._labels(SimpleNamespace(dataset=SimpleNamespace(train=data)))
+        assert {item: sorted(found) for item, found in labels.items()} == {
+            0: [few, many],
+            1: [many],
+            2: [many],
+            3: [few],
+        }
 
     def test_a_color_is_left_for_what_is_in_no_category(self):
         data = planted(num_users=30, num_items=40, num_clusters=4)
