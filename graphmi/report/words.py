@@ -62,6 +62,8 @@ def _accuracy(summary: Summary) -> Iterator[str]:
 def _groups(summary: Summary) -> Iterator[str]:
     if summary.grouping is None or max(len(group.present) for group in summary.groups) < 2:
         return
+    if any(count == 1 for group in summary.groups for count in group.count):
+        return  # one user of a group says nothing of the others: the interval has no width
     at = " at equal activity" if summary.grouping == "diversity-controlled" else ""
     few = len(summary.models) < 4
     for model, group in zip(summary.models, summary.groups, strict=True) if few else ():
