@@ -130,9 +130,14 @@ def test_heat_map_shows_the_share_of_each_rank(runs):
     assert said[(1.5, 2.5)] == "0"
     assert len(said) == 8
     assert axes.yaxis_inverted()
+    assert not any(line.get_visible() for line in axes.get_xgridlines())
+    dark = axes.collections[0].get_array()[..., 3]
+    assert dark[2, 0] > dark[0, 0] > dark[1, 0] > dark[1, 1] > dark[0, 1] > dark[2, 1] == dark[3, 0] > 0
     ticks = [[label.get_text() for label in labels] for labels in (axes.get_xticklabels(), axes.get_yticklabels())]
     assert ticks == [["1", "2"], ["1", "2", "3", "4"]]
     (panel,) = heat_map_panels(models_of(named(runs)))
+    assert panel.header == ("rank", "interest 1", "interest 2")
+    assert panel.rows == tuple((str(rank), *row) for rank, row in enumerate(share, start=1))
     assert "the busiest interest gives 77 %, an even share would be 50 %." in panel.description
     runs[1].write_result({**runs[1].read_result(), "interest_share": [[0.0, 0.0]]})  # no list has an item
     (panel,) = heat_map_panels(models_of(named(runs)))
@@ -160,12 +165,16 @@ def test_interests_against_diversity_are_means_of_equal_parts(runs):
 
 def test_interests_in_lists_of_different_lengths_have_panels_of_their_own(runs):
     for run, k, users in zip(runs, (5, 10), (40.0, 15.0), strict=True):
-        tensors = {"diversity": torch.arange(users), f"interests/effective@{k}": torch.arange(users)}
+        numbers = torch.arange(users)
+        tensors = {"diversity": numbers, f"interests/effective@{k}": numbers, "activity": 1 + numbers % 2}
         run.write_tensors("per_user", tensors)
     figure = interests_against_diversity(runs)
-    assert [axes.get_title() for axes in figure.axes] == [f"By diversity of taste, top {k}" for k in (5, 10)]
-    assert [len(axes.containers) for axes in figure.axes] == [1, 1]
-    assert [len(axes.containers[0][0].get_xdata()) for axes in figure.axes] == [2, 1]  # of 20 users at least, or of all
+    assert [axes.get_title() for axes in figure.axes] == [
+        f"By diversity of taste{at}, top {k}" for k in (5, 10) for at in ("", ", at equal activity")
+    ]
+    assert [len(axes.containers) for axes in figure.axes] == [1] * 4
+    parts = [len(axes.containers[0][0].get_xdata()) for axes in figure.axes]
+    assert parts == [2, 2, 1, 1]  # of 20 users at least, or of all
 
 
 @pytest.mark.parametrize(("users", "parts"), [(39, 1), (40, 2), (419, 20), (1000, 20)])
@@ -183,6 +192,8 @@ def test_a_user_counts_where_every_seed_has_a_number(runs):
         run.write_tensors("per_user", tensors)
     (panel,) = diversity_panels([Model("both", named(runs))])
     assert [row[:3] for row in panel.rows] == [("both", 3.0, 3.0)]
+    runs[1].write_tensors("per_user", {"diversity": numbers})
+    assert diversity_panels([Model("both", named(runs))]) == []
 
 
 def test_interests_at_equal_activity_leave_out_what_activity_explains(runs):
@@ -193,6 +204,7 @@ def test_interests_at_equal_activity_leave_out_what_activity_explains(runs):
     unknown = {"diversity": 3.0, "interests/effective@10": 90.0, "activity": 0.0}  # a user of whom nothing is known
     told = {name: torch.cat([value.double(), torch.tensor([unknown[name]])]) for name, value in tensors.items()}
     runs[0].write_tensors("per_user", told)
+    assert diversity_panels(models_of(named(runs)))[1].description.endswith(": one -1.00.")
     plain, controlled = (axes.containers[0][0] for axes in interests_against_diversity(runs).axes)
     assert plain.get_ydata()[0] < plain.get_ydata()[-1] - 3
     assert controlled.get_ydata()[0] > controlled.get_ydata()[-1] + 0.15
@@ -204,6 +216,41 @@ def test_collapse_shows_what_was_recorded(runs):
     runs[0].write_metrics([{"epoch": 1, "interests/collapse": 0.5}, {"epoch": 2, "interests/collapse": 0.75}])
     (axes,) = routing_collapse(runs).axes
     assert axes.lines[0].get_xydata().tolist() == [[1, 0.5], [2, 0.75]]
+
+
+def test_every_picture_names_its_axes_and_runs(runs):
+    numbers, told = torch.arange(40.0), [{"loss": 2.0, "ndcg@20": 0.1, "interests/cosine": 0.5}] * 2
+    for run, used in zip(runs, (numbers, -numbers), strict=True):
+        tensors = {"ndcg@20": numbers, "diversity": numbers, "activity": 1 + numbers % 4, "interests/effective@9": used}
+        run.write_tensors("per_user", tensors)
+        run.write_metrics([{"epoch": epoch, **row} for epoch, row in enumerate(told, start=1)])
+        run.write_result({**run.read_result(), "interest_share": [[0.75, 0.25]] * 3})
+    runs = [RunFolder(run.path.rename(run.path.with_name(f"_{run.path.name}"))) for run in runs]
+    effective = "effective number of interests"
+    for picture, expected in (
+        (training_curves, [("epoch", "training loss"), ("epoch", "validation ndcg@20")]),
+        (metric_by_group, [("group, from narrow to broad taste", "test ndcg@20")] * 2),
+        (utility_against_spread, [("standard deviation between groups", "test ndcg@20")] * 2),
+        (interest_heat_map, [("interest of a user, the busiest first", "rank in the top 3")] * 2),
+        (
+            interests_against_diversity,
+            [
+                ("diversity of the user's taste", effective),
+                ("diversity, over or under that of equally active users", effective),
+            ],
+        ),
+        (routing_collapse, [("epoch", "cosine between interests of a user")]),
+    ):
+        figure = picture(runs)
+        assert [(axes.get_xlabel(), axes.get_ylabel()) for axes in figure.axes] == expected
+        for axes in figure.axes if legend(figure) else ():
+            handles, names = axes.get_legend_handles_labels()
+            lines = [handle[0] if isinstance(handle, tuple) else handle for handle in handles]
+            assert [line.get_color() for line in lines] == [color(0), color(1)]
+            assert [line.get_marker() for line in lines] in (["", ""], [marker(0), marker(1)])
+            assert names == legend(figure) == [" _one", " _four"]
+    panel, _ = diversity_panels(models_of(named(runs)))
+    assert panel.description.endswith(": _one +1.00; _four -1.00.")
 
 
 def test_a_figure_without_numbers_says_so(runs):

@@ -88,6 +88,7 @@ class TestPage:
         style = " ".join(report.text("style"))
         assert "url(" not in style
         assert "@import" not in style
+        assert "&" not in style  # it is not escaped
 
     def test_allows_its_own_script_only(self, report):
         (policy,) = [a["content"] for a in report.all("meta") if a.get("http-equiv") == "Content-Security-Policy"]
@@ -100,6 +101,8 @@ class TestPage:
     def test_has_headings_in_order_and_names_for_everything(self, report):
         levels = [int(tag[1]) for tag, _ in report.elements if re.fullmatch(r"h\d", tag)]
         assert report.text("title") == report.text("h1") == ["popularity, lightgcn-softmax and 3 more on planted"]
+        parts = "Summary, Accuracy and spread, User groups, Training, Interests, Interests and taste, Over the epochs"
+        assert report.text("nav") == [f"{parts}, Items, Users, How this was made".replace(",", "")]
         assert levels[0] == 1
         assert levels.count(1) == 1
         assert all(later <= before + 1 for before, later in pairwise(levels))
@@ -124,7 +127,9 @@ class TestPage:
         assert "leave-one-out" in text
         assert "num_interests: 4" in text
         assert "k 10, 20, 50" in text
-        assert f"; seed 0; {told['device']}; python {told['versions']['python']}, graphmi " in text
+        versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
+        for folder in trained.values():
+            assert f"{folder.path}; seed 0; {told['device']}; {versions}" in text
         assert "graphmi report" in text
 
     def test_marks_the_best_in_words(self, report, trained):
@@ -160,9 +165,8 @@ class TestPage:
     def test_explains_what_its_table_has(self, trained, plain):
         runs = [trained["popularity"], trained["comirec-dr"]]
         one, two = (rendering._caption(summary_of(runs[:count])) for count in (1, 2))
-        assert "p: Wilcoxon" not in one
+        assert one.startswith("Test metrics, in brackets 95 % bootstrap intervals over users. Spread: ")
         assert "Best is" not in one
-        assert "Spread: " in one
         assert rendering._caption(summary_of([plain])) == one[: one.index(" Spread: ")]
         assert "test against popularity on the same users, after Holm's correction for the number of runs;" in two
         assert two.endswith("may lie above it. Best is the best number, whether or not it is significantly so.")
@@ -197,7 +201,7 @@ class TestPage:
         places = [text.index(f"{mark(n)}<span>{run['name']}") for n, run in enumerate(report.data["runs"][:4])]
         assert places == sorted(places)
         assert report.data["shapes"] == list(SHAPES)
-        assert "\xa0%" in text[: text.index('id="spread"')]
+        assert " 95\xa0% bootstrap intervals over users" in text[: text.index('id="spread"')]
         assert " %" not in text[text.index('class="lead"') : text.index('id="spread"')]
         assert not [name for name in ("spread", "groups", "training") if "seeds" in report.text("section", id=name)[0]]
 
@@ -581,6 +585,14 @@ class TestWords:
         one = {**trained["popularity"].read_result()["groups"][key], "mean": [0.2, None], "count": [100, 0]}
         runs = [copy("popularity", name, groups={key: one}) for name in ("one", "other")]
         assert not [sentence for sentence in findings(summary_of(runs)) if "group" in sentence]
+
+    def test_groups_of_one_user_are_not_spoken_of(self, trained, copy):
+        key, told = "diversity/ndcg@20", []
+        for count in (1, 2):
+            values = {**trained["popularity"].read_result()["groups"][key], "mean": [0.1, 0.2], "count": [2, count]}
+            run = copy("popularity", f"run{count}", groups={key: values})
+            told.append(any(" taste" in sentence for sentence in findings(summary_of([run]))))
+        assert told == [False, True]
 
     @pytest.mark.parametrize(("count", "told"), [(3, 3 + 2), (4, 0)])
     def test_groups_are_told_of_each_of_a_few_models(self, copy, count, told):
