@@ -21,7 +21,7 @@ from graphmi.report.groups import group_panels, spread_panels
 from graphmi.report.interests import diversity_panels, heat_map_panels
 from graphmi.report.panel import COLORS, MARKERS, color, dashes, draw, marker
 from graphmi.report.svg import SHAPES, _shorter, mark, to_svg
-from graphmi.report.training import training_panels
+from graphmi.report.training import collapse_panels, training_panels
 from graphmi.run import RunFolder
 
 MEANS = {"one": [0.30, 0.26, 0.22], "four": [0.31, None, 0.25]}
@@ -58,6 +58,7 @@ def test_curves_show_the_epochs_that_have_a_value(runs):
     assert line.get_xydata().tolist() == [[1, 2.0], [2, 1.5]]
     (line,) = metric.lines
     assert line.get_xydata().tolist() == [[1, 0.1]]
+    assert all(tick.is_integer() for tick in loss.get_xticks())
     assert legend(figure) == ["one"]
     assert figure.get_size_inches().tolist() == [9.6, 3.6]
     assert (line.get_marker(), loss.lines[0].get_marker()) == (".", "")  # one point is no line
@@ -70,6 +71,7 @@ def test_curves_show_the_epochs_that_have_a_value(runs):
 def test_runs_of_other_epochs_have_gaps_in_the_table(runs):
     runs[1].write_metrics([{"epoch": 1, "loss": 0.5}, {"epoch": 64, "loss": 0.25}])
     panel, _ = training_panels(models_of(named(runs)), "ndcg@20")
+    assert panel.header == ("epoch", "one", "four")
     assert panel.rows == (("1", 2.0, 0.5), ("2", 1.5, None), ("64", None, 0.25))
 
 
@@ -112,11 +114,12 @@ def test_spread_shows_every_run_with_the_interval_of_its_mean(runs):
     for axes in (controlled, plain):
         assert [line.get_xydata().tolist() for line in axes.lines] == [[[0.02, 0.27]]] * 2
         ends = np.concatenate([segment for bar in axes.collections for segment in bar.get_segments()])
-        assert ends[:, 1].max() == pytest.approx(0.37)
+        assert (ends[:, 1].min(), ends[:, 1].max()) == (pytest.approx(0.17), pytest.approx(0.37))
         assert (ends[:, 0].min(), ends[:, 0].max()) == (0.01, 0.04)
     for panel in spread_panels(models_of(named(runs)), "ndcg@20"):
         assert [row[:2] + row[4:] for row in panel.rows] == [(name, 0.27, 0.02, 0.01, 0.04) for name in MEANS]
         assert all(row[2] < 0.27 < row[3] for row in panel.rows)
+        assert panel.description.endswith(": one 0.2700 at 0.0200; four 0.2700 at 0.0200.")
 
 
 def test_heat_map_shows_the_share_of_each_rank(runs):
@@ -216,6 +219,9 @@ def test_collapse_shows_what_was_recorded(runs):
     runs[0].write_metrics([{"epoch": 1, "interests/collapse": 0.5}, {"epoch": 2, "interests/collapse": 0.75}])
     (axes,) = routing_collapse(runs).axes
     assert axes.lines[0].get_xydata().tolist() == [[1, 0.5], [2, 0.75]]
+    [panel] = collapse_panels(models_of(named(runs)))
+    assert panel.title == "Share of interests that rest on one item"
+    assert panel.description == f"{panel.title} over the epochs: one from 0.5 to 0.75."
 
 
 def test_every_picture_names_its_axes_and_runs(runs):
@@ -243,11 +249,12 @@ def test_every_picture_names_its_axes_and_runs(runs):
     ):
         figure = picture(runs)
         assert [(axes.get_xlabel(), axes.get_ylabel()) for axes in figure.axes] == expected
-        for axes in figure.axes if legend(figure) else ():
+        for axes in figure.axes if picture is not interest_heat_map else ():
             handles, names = axes.get_legend_handles_labels()
             lines = [handle[0] if isinstance(handle, tuple) else handle for handle in handles]
             assert [line.get_color() for line in lines] == [color(0), color(1)]
             assert [line.get_marker() for line in lines] in (["", ""], [marker(0), marker(1)])
+            assert [line.get_linestyle() for line in lines] in (["None", "None"], ["-", "--"])
             assert names == legend(figure) == [" _one", " _four"]
     panel, _ = diversity_panels(models_of(named(runs)))
     assert panel.description.endswith(": _one +1.00; _four -1.00.")

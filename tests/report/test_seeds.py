@@ -155,6 +155,8 @@ def test_each_seed_has_a_line_in_the_color_of_its_model(summary, seeds):
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [MODEL]
     [loss, _] = training_panels(summary.models, "ndcg@20")
     assert loss.header == ("epoch", f"{MODEL}, seed 0", f"{MODEL}, seed 1")
+    [loss_backwards, _] = training_panels([Model(MODEL, summary.models[1].runs[::-1])], "ndcg@20")
+    assert loss_backwards.header == ("epoch", f"{MODEL}, seed 1", f"{MODEL}, seed 0")
     assert loss.rows[1][1:] == tuple(folder.read_metrics()[1]["loss"] for folder in seeds)
 
 
