@@ -20,7 +20,7 @@ from graphmi.report import (
 from graphmi.report.groups import group_panels, spread_panels
 from graphmi.report.interests import diversity_panels, heat_map_panels
 from graphmi.report.panel import COLORS, MARKERS, color, dashes, draw, marker
-from graphmi.report.svg import SHAPES, _shorter, mark, to_svg
+from graphmi.report.svg import SHAPES, _shorter, _style, mark, to_svg
 from graphmi.report.training import collapse_panels, training_panels
 from graphmi.run import RunFolder
 
@@ -331,6 +331,11 @@ def test_an_svg_takes_its_colors_from_the_page_and_has_unique_ids():
     assert '<desc id="one-desc">What &amp; why</desc>' in one
     assert "http" not in one
     assert "<g id=" not in one  # nothing refers to groups
+
+
+@pytest.mark.parametrize("font", ["font: 9px 'DejaVu Sans', sans-serif", "font-size: 9px; font-family: 'DejaVu Sans'"])
+def test_the_font_of_a_text_is_that_of_the_page_whatever_matplotlib_writes(font):
+    assert _style(f"{font}; fill: #0072b2").split("; ") == ["font-size: 9px", "fill: var(--series-0)"]
 
 
 def test_a_path_of_an_svg_has_two_decimals():
