@@ -2,7 +2,7 @@
 
 A graph model with several interests is trained, and asked in four ways: for users of the data; for somebody whom it has
 never seen, by a few items; the same with at most two items of an interest, or with items of many categories; and by an
-approximate search with faiss (``pip install "graphmi[faiss]"``), which is what large catalogues need.
+approximate search with faiss (``pip install ".[faiss]"`` in a checkout), which is what large catalogues need.
 
     python examples/recommend.py [--data ml-100k] [--epochs 30]
 """

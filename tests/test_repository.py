@@ -89,6 +89,8 @@ def test_parts_import_only_what_they_may(part):
 def test_examples_and_benchmarks_use_public_names_only():
     for path in [p for folder in ("examples", "benchmarks", "tuning") for p in (ROOT / folder).rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "super()":
+                assert not re.match("_[a-z]", node.attr), f"{path.relative_to(ROOT)} takes {node.attr} of another class"
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("graphmi."):
                 package = import_module(node.module)
                 modules = {module.name for module in iter_modules(getattr(package, "__path__", ()))}

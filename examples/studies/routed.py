@@ -35,6 +35,7 @@ class RoutedExtractor(SelfAttentiveExtractor):
         self.prototype = nn.Parameter(torch.empty(num_interests, embedding_dim))
         nn.init.orthogonal_(self.prototype)
 
-    def _position_logits(self, x: Tensor, place: Tensor, length: int) -> Tensor:
+    def position_logits(self, x: Tensor, place: Tensor, length: int) -> Tensor:
+        """Return the logits of self-attention and of the competition, added up."""
         cosine = F.normalize(x, dim=-1) @ F.normalize(self.prototype, dim=-1).T
-        return super()._position_logits(x, place, length) + (cosine / self.temperature).log_softmax(-1)
+        return super().position_logits(x, place, length) + (cosine / self.temperature).log_softmax(-1)

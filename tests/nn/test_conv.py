@@ -152,6 +152,7 @@ def test_vector_of_the_design(dtype):
     expected = {
         0: [[0.828166, 0.155615], [0.378941, 0.094385]],
         1: [[0.311230, 0.324193], [0.188770, 1.340020]],
+        3: [[0.365529, 0.134471], [0.134471, 0.365529]],
     }
     for node, value in expected.items():
         torch.testing.assert_close(virtual[node], torch.tensor(value, dtype=dtype), atol=1e-6, rtol=0)

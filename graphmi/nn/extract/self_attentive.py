@@ -84,15 +84,15 @@ class SelfAttentiveExtractor(Extractor):
     def _of_real_positions(self, x: Tensor, mask: Tensor) -> Interests:
         """Return what ``extract`` does of the real positions, ``[num_real, dim]``."""
         place, length = real_positions(mask), mask.size(1)
-        logits = widened(self._position_logits(x, place % length, length).T)  # [num_interests, num_real]
+        logits = widened(self.position_logits(x, place % length, length).T)  # [num_interests, num_real]
         weight = softmax(logits, place // length, num_nodes=len(mask), dim=1)
         return Interests(pooled(weight, x, mask), padded(weight.T, mask).transpose(1, 2))
 
     def _logits(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return the logits, 0 at padding, ``[batch, num_interests, length]``."""
-        return at_real_positions(partial(self._position_logits, length=mask.size(1)), x, mask).transpose(1, 2)
+        return at_real_positions(partial(self.position_logits, length=mask.size(1)), x, mask).transpose(1, 2)
 
-    def _position_logits(self, x: Tensor, place: Tensor, length: int) -> Tensor:
+    def position_logits(self, x: Tensor, place: Tensor, length: int) -> Tensor:
         """Return the logits of positions, ``[..., num_interests]``, from their places in histories of a length."""
         if isinstance(self.position, Positions):
             x = x + F.embedding(place, self.position.first(length))
