@@ -4,6 +4,7 @@ import difflib
 import inspect
 import re
 from collections.abc import Iterable
+from itertools import accumulate
 from operator import itemgetter
 from pkgutil import resolve_name
 
@@ -148,18 +149,15 @@ def lacks(path: str, given: str) -> str:
 
 def _no_option(message: str, option: str, path: str, known: list[str]) -> str:
     """Say that an option is none: of the class at a path, or of the parser, whose options are known."""
-    if hint := _class_hint(message, option.partition(".")[0], path):
-        return f"there is no option '--{path}.{option.partition('.')[0]}' ({hint})"
+    first = option.partition(".")[0]
+    if hint := _class_hint(message, first, path):
+        return f"there is no option '--{path}.{first}' ({hint})"
     name = f"--{path}.{option}" if path else f"--{option}"
-    parts = name.split(".")
-    begins = [".".join(parts[: length + 1]) for length in range(len(parts))]
-    wrong = next(begin for begin in begins if begin == name or not any(one.startswith(f"{begin}.") for one in known))
-    hint = nearest(name, known)
-    return (
-        f"there is no option '{wrong}' ({nearest(wrong, known)})"
-        if hint == "see --help"
-        else f"there is no option '{name}' ({hint})"
-    )
+    if (hint := nearest(name, known)) == "see --help":
+        begins = accumulate(name.split("."), "{}.{}".format)
+        name = next((begin for begin in begins if not any(one.startswith(f"{begin}.") for one in known)), name)
+        hint = nearest(name, known)
+    return f"there is no option '{name}' ({hint})"
 
 
 def _class_hint(message: str, option: str, path: str) -> str | None:
