@@ -12,6 +12,8 @@ __all__ = ["Categories"]
 class Categories:
     """Which items belong to which categories; an item has none, one or several.
 
+    A pair that is given several times counts once.
+
     Args:
         item: Item index of each pair, ``[num_pairs]`` int64.
         category: Index into ``names`` of each pair, ``[num_pairs]`` int64.
@@ -38,6 +40,10 @@ class Categories:
             raise ValueError(f"'item' and 'category' must be vectors of one length (got {shapes})")
         if len(self.category) and not 0 <= int(self.category.min()) <= int(self.category.max()) < len(self.names):
             raise ValueError(f"'category' must index the {len(self.names)} names (got {int(self.category.max())})")
+        pair = torch.unique(self.item * max(len(self), 1) + self.category)
+        if len(pair) < len(self.item):
+            object.__setattr__(self, "item", pair // len(self))
+            object.__setattr__(self, "category", pair % len(self))
 
     def __len__(self) -> int:
         return len(self.names)

@@ -38,8 +38,13 @@ def test_vectors():
     assert distinct_categories(data).tolist() == [2, 2]
     assert category_entropy(data)[1].item() == pytest.approx(math.log(2))
     pairs = data.categories
-    other = replace(data, categories=Categories(pairs.item.flip(0), pairs.category.flip(0), pairs.names))
-    assert torch.equal(simpson(other), simpson(data))
+    for item, category in (
+        (pairs.item.flip(0), pairs.category.flip(0)),
+        (torch.cat([pairs.item, pairs.item[:2]]), torch.cat([pairs.category, pairs.category[:2]])),  # they count once
+    ):
+        other = replace(data, categories=Categories(item, category, pairs.names))
+        assert len(other.categories.item) == len(pairs.item)
+        assert torch.equal(simpson(other), simpson(data))
 
 
 def test_users_without_categories_have_no_diversity():
