@@ -32,11 +32,18 @@ class Tickets:
     """
 
     def __init__(self, width: Tensor) -> None:
-        self.num_items, total = len(width), int(width.sum())
-        whole, rest = width * _NUM // total, width * _NUM % total
-        self.pays = 1 < self.num_items < _NUM and _NUM - int(whole.sum()) <= _NUM // 8
-        self.each = np.uint16(_NUM // self.num_items) if self.pays and bool((width == width[0]).all()) else None
-        if self.pays and self.each is None:
+        self.num_items, self.pays = len(width), False
+        self.each: np.uint16 | None = None  # tickets of every item, where all have as many
+        if 1 < self.num_items < _NUM:
+            total = int(width.sum())
+            self._share_out(width * _NUM // total, width * _NUM % total)
+
+    def _share_out(self, whole: Tensor, rest: Tensor) -> None:
+        """Make the tables of whole tickets and of what the shares have beside them."""
+        self.pays = _NUM - int(whole.sum()) <= _NUM // 8
+        if bool((whole == whole[0]).all() and (rest == rest[0]).all()):
+            self.each = np.uint16(whole[0])
+        elif self.pays:
             self.owner = np.full(_NUM, self.num_items, dtype=np.uint16)
             self.owner[: int(whole.sum())] = torch.arange(self.num_items).repeat_interleave(whole).numpy()
             rest >>= max(0, (int(rest.sum()) * self.num_items).bit_length() - _MOST)
