@@ -113,7 +113,7 @@ def test_parts_are_a_partition(kind, world):
 
 @pytest.mark.parametrize("world", [1, 2, 3, 64])
 def test_users_without_a_positive_are_nobodys(world):
-    row = torch.tensor([1, 1, 4, 4, 4])
+    row = torch.tensor([4, 1, 4, 1, 4])
     batch = Batch(user=torch.arange(6), positive=torch.tensor([3, 5, 7, 9, 11]), row=row)
     model, loss = model_and_loss("users")
     negatives = SAMPLERS["own"]()(batch.user, batch.positive, torch.Generator().manual_seed(1))
@@ -147,9 +147,10 @@ def test_targets_of_prefixes_are_shared_out_evenly():
     sizes = [len(shard(batch, rank, 3).row) for rank in range(3)]
     assert sum(sizes) == len(batch.user)
     assert max(sizes) - min(sizes) <= 2 * 9  # a user has nine targets
-    user, history = torch.tensor([0] * 6 + [1, 2, 3, 4, 5, 6]), torch.zeros(7, 6, dtype=torch.int64)
-    one_has_half = Batch(user, positive=user, history=history, mask=history == 0, prefix=6 * user)
-    assert [len(shard(one_has_half, rank, 2).row) for rank in range(2)] == [6, 6]
+    for most in (6, 7):  # of twelve
+        user, history = torch.tensor([0] * most + [*range(1, 13 - most)]), torch.zeros(7, 6, dtype=torch.int64)
+        one_has_half = Batch(user, positive=user, history=history, mask=history == 0, prefix=6 * user)
+        assert [len(shard(one_has_half, rank, 2).row) for rank in range(2)] == [most, 12 - most]
 
 
 def test_who_gets_nothing_has_a_share_of_nothing():
