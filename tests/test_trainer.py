@@ -344,8 +344,9 @@ def test_terms_are_averaged_in_double_precision_by_their_names():
     meter, value = LossMeter(Fabric(accelerator="cpu", devices=1)), torch.tensor(0.3, dtype=torch.bfloat16)
     term = value.clone().requires_grad_()
     meter.update({"a": term, "b": 2 * term}, 301)
-    meter.update({"b": 2 * term, "a": term}, 7)
-    assert meter.means() == pytest.approx({"a": float(value), "b": 2 * float(value)}, rel=1e-12)
+    meter.update({"b": 4 * term, "a": 2 * term}, 8)
+    mean = float(value) * (301 + 2 * 8) / 309
+    assert meter.means() == pytest.approx({"a": mean, "b": 2 * mean}, rel=1e-12)
     assert not meter._sums.requires_grad  # nothing of a step is kept
 
 
