@@ -22,13 +22,11 @@ class LossMeter:
     """
 
     def __init__(self, fabric: Fabric) -> None:
-        self.fabric, device = fabric, fabric.device
+        self.fabric = fabric
         self.names: tuple[str, ...] = ()
         self.steps = 0
         self.weight = 0
-        self._sums = torch.zeros(0, device=device)
-        self._bad = torch.zeros(0, dtype=torch.bool, device=device)
-        self._bad_step = torch.zeros((), dtype=torch.int64, device=device)
+        self._bad_step = torch.zeros((), dtype=torch.int64, device=fabric.device)
 
     def update(self, terms: Mapping[str, Tensor], weight: int) -> None:
         """Add the terms of one step.
@@ -51,6 +49,8 @@ class LossMeter:
 
     def means(self) -> dict[str, float]:
         """Return the mean of every term so far; waits for the device, and all processes must call it.
+
+        There must have been a step.
 
         Raises:
             FloatingPointError: If a term was not finite; the message names the first such terms and the step.

@@ -96,7 +96,7 @@ class Session:
         Raises:
             FloatingPointError: If a loss term is not finite; the message names it.
             ValueError: If the scheduler fails, if the optimizer has no use for sparse gradients, if the loss has no
-                terms by name, or if the loader gives something else than batches.
+                terms by name, or if the loader gives something else than batches, or none.
         """
         self.step.train()
         meter = LossMeter(self.fabric)
@@ -116,6 +116,11 @@ class Session:
             meter.update(terms, len(batch.positive if batch.positive is not None else batch.user))
             if index % _CHECK_EVERY == 0:
                 on_step(index, sum(self._means(meter).values()))
+        if not meter.steps:
+            raise ValueError(
+                f"{type(self.loader).__name__} gave no batch in epoch {self.history.epochs + 1}: it must give some "
+                "whenever it is gone over"
+            )
         if self.scheduler is not None:
             with _naming("scheduler"):
                 self.scheduler.step()

@@ -369,6 +369,16 @@ def test_a_loader_of_something_else_than_batches_gets_a_sentence():
         fit(1, loader=[(torch.zeros(2), torch.zeros(2))])
 
 
+def test_a_loader_that_gives_nothing_a_second_time_gets_a_sentence():
+    class Once(Loader):
+        def __iter__(self):
+            self.batches = getattr(self, "batches", None) or super().__iter__()
+            return self.batches
+
+    with pytest.raises(ValueError, match=r"^Once gave no batch in epoch 2: it must give some"):
+        fit(2, loader=Once())
+
+
 @pytest.mark.parametrize("precision", ["64-true", "bf16-mixed"])
 def test_precision(precision):
     model, history = fit(2, settings={"precision": precision})
@@ -504,7 +514,9 @@ def test_the_average_of_the_weights_is_validated_and_kept():
             trained.append(out.items.detach().clone())  # the weights before the step
             return super().terms(out, positive, negatives, row, user)
 
-    model, history = fit(1, Factors(), loss=Records(), settings={"weight_average": 0.6})
+    model = Factors()
+    model.kept = nn.Parameter(torch.arange(3), requires_grad=False)  # of integers there is no average
+    _, history = fit(1, model, loss=Records(), settings={"weight_average": 0.6})
     _, after = fit(2, Factors(), loss=Records(), settings={"weight_average": 0.6})
     weights = [*trained[1:4], trained[8]]  # after each of the 4 steps; the first step of the second epoch starts there
     expected = trained[0]
