@@ -267,7 +267,7 @@ def test_callback_sees_every_validation_and_can_end_training(tmp_path):
             raise StopIteration
 
     with pytest.raises(StopIteration):
-        fit(5, on_epoch=on_epoch, folder=(folder := RunFolder(tmp_path)))
+        fit(5, on_epoch=on_epoch, folder=(folder := RunFolder(tmp_path)), settings={"weight_average": 0.9})
     assert [epoch for epoch, _ in seen] == [1, 2]
     state, weights = folder.read_state(), folder.read_tensors("model")  # files of a run that has not ended
     assert (state["history"]["epochs"], len(folder.read_metrics())) == (2, 2)
@@ -356,7 +356,7 @@ def test_a_loss_without_scalars_by_name_gets_a_sentence():
         (torch.zeros(()), "a Tensor"),
         (None, "a NoneType"),
         ({}, "none"),
-        ({"own": torch.zeros(3)}, r"'own' \[3\]"),
+        ({"own": torch.zeros(1)}, r"'own' \[1\]"),
         ({"own": torch.zeros(()), "other": 0.5}, r"'own' \[\], 'other' a float"),
     ):
         loss.terms = lambda *_, terms=terms: terms
@@ -694,6 +694,13 @@ def test_metrics_file_and_loggers(tmp_path):
     assert rows == history.rows
     logger.finalize("success")
     assert list((tmp_path / "tensorboard").glob("events.*"))
+
+
+def test_a_process_that_does_not_lead_writes_and_logs_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(Fabric, "is_global_zero", False)
+    fit(1, folder=RunFolder(tmp_path), loggers=[logger := Mock(Logger)])
+    assert not any(tmp_path.iterdir())
+    logger.log_metrics.assert_not_called()
 
 
 def test_progress_is_silent_away_from_a_terminal(capfd):
