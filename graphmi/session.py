@@ -103,7 +103,7 @@ class Session:
         start = time.perf_counter()
         batches = with_negatives(self.loader, self.sampler, self.draws, self.fabric.device)
         for index, (batch, draw) in enumerate(batches, start=1):
-            terms = self._step(batch, draw)
+            terms, positives = self._step(batch, draw)
             self.optimizer.zero_grad()
             # Gradients become means over processes, and the terms of the whole batch are sums over them.
             self.fabric.backward(torch.stack([*terms.values()]).sum() * self.fabric.world_size)
@@ -113,7 +113,7 @@ class Session:
             self._update()
             if self.average is not None:
                 self.average.update()
-            meter.update(terms, len(batch.positive if batch.positive is not None else batch.user))
+            meter.update(terms, positives)
             if index % _CHECK_EVERY == 0:
                 on_step(index, sum(self._means(meter).values()))
         if not meter.steps:
@@ -137,20 +137,16 @@ class Session:
             "pairs_per_second": meter.weight / seconds,
         }
 
-    def _step(self, batch: Batch, draw: Callable[[], Negatives]) -> dict[str, Tensor]:
-        """Return the loss terms of a batch; of several processes, what this one adds to them."""
-        if not isinstance(batch, Batch):
-            raise ValueError(
-                f"{type(self.loader).__name__} must give Batch(user, positive) (got a {type(batch).__name__})"
-            )
-        terms: dict[str, Tensor]
+    def _step(self, batch: Batch, draw: Callable[[], Negatives]) -> tuple[dict[str, Tensor], int]:
+        """Return the loss terms of a batch and how many positives it has; of several processes, what this adds."""
+        if not isinstance(batch, Batch) or batch.positive is None:
+            got = "Batch without positives" if isinstance(batch, Batch) else type(batch).__name__
+            raise ValueError(f"{type(self.loader).__name__} must give Batch(user, positive) (got a {got})")
         if self.fabric.world_size == 1:
-            terms = self.step(draw, entries(batch))
-            return terms
+            return self.step(draw, entries(batch)), len(batch.positive)
         part = shard(batch, self.fabric.global_rank, self.fabric.world_size)
         inputs = self.fabric.to_device((entries(part.batch), part.row))
-        terms = self.step(draw, *inputs, shares(self.loss, batch, part))  # type: ignore[arg-type]
-        return terms
+        return self.step(draw, *inputs, shares(self.loss, batch, part)), len(batch.positive)  # type: ignore[arg-type]
 
     def _update(self) -> None:
         try:

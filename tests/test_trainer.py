@@ -185,12 +185,18 @@ def test_validates_every_second_epoch_and_at_the_end():
     assert [row["epoch"] for row in history.rows if "ndcg@20" in row] == seen == [2, 4, 5]
 
 
-def test_time_and_pairs_add_up():
+def test_time_and_pairs_add_up(monkeypatch):
+    means, now = LossMeter.means, [5.0]
+
+    def wait(meter):
+        now[0] += 2.0
+        return means(meter)
+
+    monkeypatch.setattr(LossMeter, "means", wait)  # for the device
+    monkeypatch.setattr(session, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     _, history = fit(3)
-    assert history.seconds == pytest.approx(sum(row["seconds"] for row in history.rows))
-    assert history.pairs == 3 * len(USER)
-    for row in history.rows:
-        assert row["pairs_per_second"] * row["seconds"] == pytest.approx(len(USER))
+    assert (history.seconds, history.pairs) == (6.0, 3 * len(USER))
+    assert [(row["seconds"], row["pairs_per_second"]) for row in history.rows] == [(2.0, len(USER) / 2.0)] * 3
 
 
 class Records(Loss):
@@ -364,9 +370,10 @@ def test_a_loss_without_scalars_by_name_gets_a_sentence():
             fit(1, loss=loss)
 
 
-def test_a_loader_of_something_else_than_batches_gets_a_sentence():
-    with pytest.raises(ValueError, match=r"^list must give Batch\(user, positive\) \(got a tuple\)$"):
-        fit(1, loader=[(torch.zeros(2), torch.zeros(2))])
+@pytest.mark.parametrize(("given", "got"), [((USER, ITEM), "tuple"), (Batch(USER), "Batch without positives")])
+def test_a_loader_of_something_else_than_batches_gets_a_sentence(given, got):
+    with pytest.raises(ValueError, match=rf"^list must give Batch\(user, positive\) \(got a {got}\)$"):
+        fit(1, loader=[given])
 
 
 def test_a_loader_that_gives_nothing_a_second_time_gets_a_sentence():
