@@ -101,8 +101,7 @@ class Session:
         self.step.train()
         meter = LossMeter(self.fabric)
         start = time.perf_counter()
-        batches = with_negatives(self.loader, self.sampler, self.draws, self.fabric.device)
-        for index, (batch, draw) in enumerate(batches, start=1):
+        for batch, draw in with_negatives(self.loader, self.sampler, self.draws, self.fabric.device):
             terms, positives = self._step(batch, draw)
             self.optimizer.zero_grad()
             # Gradients become means over processes, and the terms of the whole batch are sums over them.
@@ -114,8 +113,8 @@ class Session:
             if self.average is not None:
                 self.average.update()
             meter.update(terms, positives)
-            if index % _CHECK_EVERY == 0:
-                on_step(index, sum(self._means(meter).values()))
+            if meter.steps % _CHECK_EVERY == 0:
+                on_step(meter.steps, sum(self._means(meter).values()))
         if not meter.steps:
             raise ValueError(
                 f"{type(self.loader).__name__} gave no batch in epoch {self.history.epochs + 1}: it must give some "
