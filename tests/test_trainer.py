@@ -17,6 +17,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.loggers import Logger, TensorBoardLogger
+from lightning_fabric.plugins import Precision
 from rich.console import Console
 from torch import nn
 from torch.nn.functional import embedding, softplus
@@ -428,6 +429,14 @@ def test_schedule_and_average_survive_a_resume(tmp_path, settings):
     assert torch.equal(resumed.items, whole.items)
 
 
+def test_the_scale_of_half_precision_survives_a_resume(tmp_path, monkeypatch):
+    monkeypatch.setattr(Precision, "state_dict", lambda _: {"scale": 8.0})  # on the CPU there is none
+    monkeypatch.setattr(Precision, "load_state_dict", load := Mock())
+    for epochs in (1, 2):
+        fit(epochs, folder=RunFolder(tmp_path), resume=True)
+    load.assert_called_once_with({"scale": 8.0})
+
+
 def test_a_scheduler_that_waits_for_a_metric_is_refused():
     with pytest.raises(ValueError, match="ReduceLROnPlateau waits for a metric"):
         fit(1, settings={"scheduler": torch.optim.lr_scheduler.ReduceLROnPlateau})
@@ -602,6 +611,16 @@ def test_more_processes_may_go_on_than_began(tmp_path):
     RunFolder(tmp_path).write_state({**state, "noise": []})  # this process was not there
     _, history = fit(3, folder=RunFolder(tmp_path), resume=True)
     assert history.epochs == 3
+
+
+def test_each_process_goes_on_with_its_own_noise(tmp_path, monkeypatch):
+    _, through = fit(3)
+    fit(2, folder=(folder := RunFolder(tmp_path)))
+    state = folder.read_state()
+    folder.write_state({**state, "noise": [{"cpu": torch.get_rng_state()}, *state["noise"]]})
+    monkeypatch.setattr(Fabric, "global_rank", 1)
+    _, history = fit(3, folder=folder, resume=True)
+    assert numbers(history) == numbers(through)
 
 
 def test_a_finished_run_gets_back_its_lost_files(tmp_path):
