@@ -1,10 +1,13 @@
 """What several processes are told by their environment; one process plays them one after the other."""
 
+from contextlib import suppress
+from inspect import signature
 from unittest.mock import Mock
 
 import pytest
 import torch
 from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
 
 from graphmi import processes
 from graphmi.processes import gathered, launched, make_fabric, position, speaking
@@ -39,7 +42,14 @@ def heard():
 
 def test_one_process_is_the_first_of_one(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")  # of something else than torchrun
-    assert (launched(), position(), gathered("own", 1)) == (1, (0, 1), ["own"])
+    assert (launched(), position(), gathered("own", 1), heard()) == (1, (0, 1), ["own"], True)
+
+
+def test_several_processes_know_their_places_and_what_all_say(monkeypatch):
+    for name, told in {"is_initialized": True, "get_rank": 1, "get_world_size": 2}.items():
+        monkeypatch.setattr(distributed, name, lambda told=told: told)
+    monkeypatch.setattr(distributed, "all_gather_object", lambda values, value: values.__setitem__(0, f"not {value}"))
+    assert (position(), gathered("own", 2)) == ((1, 2), ["not own", "own"])
 
 
 def test_processes_of_torchrun_are_those_of_all_its_machines(torchrun):
@@ -58,7 +68,7 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch, torchrun):
         make_fabric("cuda", "32-true")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    torchrun(0, 2, 2)
+    torchrun(0, 4, 2)
     for accelerator in ("cuda", "auto"):
         with pytest.raises(ValueError, match="torchrun started 2 processes, but there are 1 CUDA devices here"):
             make_fabric(accelerator, "32-true")
@@ -73,6 +83,10 @@ def test_each_process_of_a_machine_has_a_device(monkeypatch, torchrun):
     made = make_fabric("auto", "bf16-mixed")
     wanted = {"accelerator": "cuda", "devices": 2, "num_nodes": 2, "precision": "bf16-mixed"}
     assert {name: made[name] for name in wanted} == wanted
+    options = made["strategy"]._ddp_kwargs
+    assert options.pop("static_graph")
+    [(buffers, sent)] = options.items()
+    assert ("buffers" in buffers, buffers in signature(DistributedDataParallel).parameters, sent) == (True, True, False)
 
 
 def said(store, attempt):
@@ -80,7 +94,9 @@ def said(store, attempt):
 
 
 def test_process_0_speaks_and_no_other(store, torchrun):
-    assert heard()
+    with suppress(BrokenPipeError), speaking() as first:
+        raise BrokenPipeError  # who reads has gone
+    assert first
     assert said(store, "0")  # nobody has to wait
     for rank in (1, 3):
         torchrun(rank, 4, 2)
@@ -121,6 +137,7 @@ def test_what_was_said_stays_said_where_torchrun_has_ended_meanwhile(store, monk
     monkeypatch.setattr(processes, "_common_store", lambda: gone)
     assert heard()
     assert gone.add.call_count == 2
+    gone.wait.assert_not_called()  # for itself
 
 
 @pytest.mark.usefixtures("store")
