@@ -4,6 +4,7 @@ import csv
 import json
 import math
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -198,6 +199,7 @@ def test_two_who_replace_a_file_at_once_do_not_meet(tmp_path):
     with replacing(tmp_path / "file") as first, replacing(tmp_path / "file") as second:
         first.write_text("first")
         second.write_text("second")
+        assert first.match(".file.*.part")  # which a run that goes on removes
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("file", "first")]
 
 
@@ -217,13 +219,19 @@ def test_what_cannot_be_replaced_is_named_and_nothing_is_left(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
-@pytest.mark.parametrize("ending", ["pt", "csv", "parquet"])
+def write_almost_all(path):
+    path.write_bytes(bytes(2**21 - 9))
+    raise RuntimeError("it went wrong")
+
+
+@pytest.mark.parametrize("ending", ["pt", "csv", "parquet", "other"])
 def test_a_full_disk_is_told_as_the_system_tells_it(tmp_path, ending):
     resource = pytest.importorskip("resource")
-    numbers, limits = torch.arange(10**5), resource.getrlimit(resource.RLIMIT_FSIZE)
+    numbers, limits = torch.rand(5 * 10**5, dtype=torch.float64), resource.getrlimit(resource.RLIMIT_FSIZE)
     table = polars.DataFrame({"number": numbers.numpy()})
-    write = {"pt": lambda path: torch.save(numbers, path), "csv": table.write_csv, "parquet": table.write_parquet}
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10**5, limits[1]))
+    write = {"pt": partial(torch.save, numbers), "csv": table.write_csv, "parquet": table.write_parquet}
+    write["other"] = write_almost_all
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**21, limits[1]))
     try:
         with pytest.raises(OSError, match="File too large") as caught, replacing(tmp_path / "file") as part:
             write[ending](part)
