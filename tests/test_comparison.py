@@ -144,7 +144,7 @@ def test_several_models_of_one_folder_have_names_of_their_own(runs, tmp_path, mo
 @pytest.mark.parametrize(
     ("folder", "name"),
     [
-        *[("one-seed0", "one"), ("one_Seed_0", "one"), ("one 0", "one"), ("one10", "one10"), ("one-v1.0", "one-v1.0")],
+        *[("one-seed0", "one"), ("one__Seed_0", "one"), ("one 0", "one"), ("one10", "one10"), ("one-v1.0", "one-v1.0")],
         ("mine/trial-13-seed0", "mine"),  # the best of a search
         ("mine/trial-1b-seed0", "trial-1b"),
         ("one-seed0-refit", "one"),
