@@ -51,11 +51,11 @@ def test_every_batch_has_its_own(together, asked):
 
 
 def test_nothing_is_drawn_before_it_is_asked_for():
-    sampler = Recorded(1000)
-    (_, first), (_, second), *_ = drawing(batches(60), sampler)
+    drawn = [*drawing(batches(60), sampler := Recorded(120))]
     assert sampler.asked == []
-    second(), first()
-    assert sampler.asked == [200]
+    for batch, draw in reversed(drawn):
+        assert torch.equal(draw().item, Recorded(0)(batch.user, batch.positive).item)
+    assert sampler.asked == [80, 120]
 
 
 @pytest.mark.parametrize("positive", [POSITIVE[:30], None], ids=["several positives", "none"])
