@@ -27,7 +27,7 @@ from graphmi.atomic import replacing
 from graphmi.meter import LossMeter
 from graphmi.progress import TrainingProgress, counting
 from graphmi.run import RunFolder
-from graphmi.seeds import generator
+from graphmi.seeds import check_seed, generator, seeded
 from graphmi.step import Step, entries
 from graphmi.trainer import Trainer
 from graphmi.typing import Batch, Negatives, Representations
@@ -482,8 +482,21 @@ def test_an_optimizer_that_takes_no_sparse_gradients_is_named(optimizer):
         fit(1, Sparse(), settings={"optimizer": optimizer})
 
 
+def test_streams_of_numbers_are_told_apart_by_seed_and_name():
+    def drawn(seed, name):
+        with seeded(seed, name):
+            noise = torch.rand(3)
+        assert torch.equal(noise, torch.rand(3, generator=generator(seed, name)))
+        return tuple(noise.tolist())
+
+    assert len({drawn(seed, name) for seed in (0, 1) for name in ("noise", "loader")}) == 4
+
+
 def test_seeds_that_no_generator_takes_are_refused():
     assert generator(2**63 - 1, "sampler").initial_seed() != generator(0, "sampler").initial_seed()
+    check_seed(-(2**63))  # what splits and worlds take
+    with pytest.raises(ValueError, match="'seed' must be below"):
+        check_seed(-(2**63) - 1)
     for seed in (2**63, 2**64, -1):
         with pytest.raises(ValueError, match=rf"'seed' must be .* \(got {seed}\)"):
             generator(seed, "sampler")
