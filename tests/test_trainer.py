@@ -297,6 +297,13 @@ def test_bad_arguments_are_named(name, value):
         Trainer(**{name: value})
 
 
+@pytest.mark.parametrize(("name", "least"), [("weight_decay", "at least 0"), ("learning_rate", "positive")])
+def test_infinite_numbers_are_told_from_small_ones(name, least):
+    for value, more in ((math.inf, " and finite"), (-1.0, "")):
+        with pytest.raises(ValueError, match=rf"^'{name}' must be {least}{more} \(got {value}\)$"):
+            Trainer(**{name: value})
+
+
 class Breaks(Loss):
     """The penalty is lost at one step; a step later everything is."""
 
