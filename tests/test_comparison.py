@@ -254,6 +254,9 @@ def test_p_values_are_corrected_over_the_runs_and_groups_as_in_the_report(runs, 
     differences = [(users(runs[name]) - users(runs["popular"])).double() for name in names[1:]]
     group = users(runs["popular"], "group/diversity")
     tests = [paired_tests(difference, torch.zeros_like(difference), group) for difference in differences]
+    for part, name, taken in (("", "ndcg@20", group >= 0), ("ndcg@20 by diversity", "group 1", group == 0)):
+        means = [float(difference[taken].mean()) for difference in differences]
+        assert [found[part, name, run]["difference"] for run in others] == pytest.approx(means, abs=1e-6)
     alone = [test["all"].wilcoxon for test in tests]
     assert [found["", "ndcg@20", run]["p"] for run in others] == pytest.approx(holm(alone))
     report = Summary(models_of(named([RunFolder(runs[name]) for name in names])), "ndcg@20")
@@ -352,7 +355,9 @@ def test_tables_in_files_hold_what_is_shown(runs, compare, tmp_path):
         tuple("" if name == "part" and cell is None else cell for name, cell in row.items())
         for row in pl.read_csv(tmp_path / "new" / "t.csv", infer_schema_length=None).to_dicts()
     ]
-    assert r"a\_b\|c&50%" in texts["md"]
+    head = next(line for line in texts["md"].splitlines() if " less " in line)
+    first = r"a\_b\|c&50%"
+    assert re.split(r" *(?<!\\)\| *", head)[1:-1] == ["", first, "0", f"0 less {first}", "p"]
     assert len({len(re.findall(r"(?<!\\)\|", line)) for line in texts["md"].splitlines() if line[:1] == "|"}) == 1
     assert r"a\_b\textbar{}c\&50\%" in texts["tex"]
     assert all(rf"\{rule}rule" in texts["tex"] for rule in ("top", "mid", "bottom"))
