@@ -237,9 +237,13 @@ def test_spreads_are_compared_by_the_paired_bootstrap(runs, compare, tmp_path):
     group = users(first, "group/diversity")
     draws = torch.Generator().manual_seed(0)
     found = paired_spread(users(other), users(first), group, generator=draws)
+    shown = rows(tmp_path / "t.csv")
+    results = [RunFolder(folder).read_result()["groups"]["diversity/ndcg@20"] for folder in (other, first)]
+    means = [shown["ndcg@20 by diversity", "group 2", run]["value"] for run in ("0", "popular")]
+    assert means == [result["mean"][1] for result in results]
     for name in ("std", "gap", "cv"):
-        row = rows(tmp_path / "t.csv")["ndcg@20 by diversity", name, "0"]
-        told = [RunFolder(folder).read_result()["groups"]["diversity/ndcg@20"][name] for folder in (other, first)]
+        row, told = shown["ndcg@20 by diversity", name, "0"], [result[name] for result in results]
+        assert [row["value"], shown["ndcg@20 by diversity", name, "popular"]["value"]] == told
         assert row["difference"] == pytest.approx(told[0] - told[1], abs=1e-6)
         assert (row["low"], row["high"]) == (found[name].interval.low, found[name].interval.high)
         assert row["p"] is None
