@@ -26,13 +26,13 @@ def alias_table(width: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         The heights and the other items, both ``[num_items]`` int64.
     """
-    total, share = width.sum(), width * len(width)
-    heavy = (share > total).nonzero().squeeze(1)
-    light = (share <= total).nonzero().squeeze(1)
-    height, other = share.clone(), torch.arange(len(width))
+    total, height = width.sum(), width * len(width)
+    heavy = (height > total).nonzero().squeeze(1)
+    light = (height <= total).nonzero().squeeze(1)
+    other = torch.arange(len(width))
     if len(heavy):
-        missing, spare = (total - share[light]).cumsum(0), (share[heavy] - total).cumsum(0)
-        before = missing - (total - share[light])
+        missing, spare = (total - height[light]).cumsum(0), (height[heavy] - total).cumsum(0)
+        before = missing - (total - height[light])
         other[light] = heavy[torch.searchsorted(spare, before, right=True).clamp_max(len(heavy) - 1)]
         height[heavy] = total - (missing[torch.searchsorted(missing, spare)] - spare)
         other[heavy[:-1]] = heavy[1:]

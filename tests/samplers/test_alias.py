@@ -41,3 +41,4 @@ def test_places_fall_on_items_by_their_share(monkeypatch, here):
     item = at_places(place.clone(), height / 16, other)
     assert item.shape == place.shape
     assert item.flatten().bincount(minlength=4).tolist() == (4 * width).tolist()
+    assert at_places(place[5].clone(), height / 16, other).equal(item[5])

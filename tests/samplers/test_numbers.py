@@ -1,8 +1,10 @@
+from functools import partial
+
 import pytest
 import torch
 from scipy.stats import chisquare, kstest
 
-from graphmi.samplers.numbers import fractions, integers
+from graphmi.samplers.numbers import fractions, integers, numpy_source
 
 CPU = torch.device("cpu")
 
@@ -38,3 +40,12 @@ def test_fractions_are_uniform_and_decided_by_the_generator(shape):
     assert kstest(drawn.flatten(), "uniform").pvalue > 0.001
     assert drawn.equal(fractions(shape, CPU, generator()))
     assert not drawn.equal(fractions(shape, CPU, generator(1)))
+
+
+@pytest.mark.parametrize("make", [partial(integers, 7), fractions], ids=["integers", "fractions"])
+def test_many_numbers_lie_on_their_device(make):
+    assert make((20_000,), torch.device("meta"), None).is_meta
+
+
+def test_every_state_of_the_generator_is_another_source():
+    assert len({numpy_source(generator(seed)).random() for seed in range(100)}) == 100

@@ -165,6 +165,17 @@ def test_no_graph_ever_yields_a_known_item(make_graph, data, num_items, num_user
         assert (valid[[len(k) < num_items for k in known]].all()) or isinstance(sampler, PopularitySampler)
 
 
+@pytest.mark.parametrize("num_negatives", [1, 3, 40])  # single pairs are looked up, and whole rows
+def test_users_in_any_order_draw_evenly_from_what_they_do_not_know(make_graph, num_negatives):
+    known = torch.rand(30, 90, generator=generator()) < torch.linspace(0.02, 0.98, 30)[:, None]
+    graph = make_graph([row.nonzero().squeeze(1).tolist() for row in known], 90)
+    users = torch.randint(30, (30_000 // num_negatives,), generator=generator(1))
+    item = UniformSampler(graph, num_negatives)(users, users, generator()).item
+    assert not known[users].gather(1, item).any()
+    expected = num_negatives * (~known / (~known).sum(1, keepdim=True))[users].sum(0).double()
+    assert chisquare(item.flatten().bincount(minlength=90), expected * (item.numel() / expected.sum())).pvalue > 0.001
+
+
 @pytest.fixture(params=[TABLE, 0], ids=["table", "search"])
 def made(request, monkeypatch):
     """Make the known items of a graph, with and without a table."""

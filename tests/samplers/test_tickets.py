@@ -1,4 +1,3 @@
-from fractions import Fraction
 from unittest.mock import Mock, call
 
 import numpy as np
@@ -16,23 +15,24 @@ def generator(seed=0):
 
 
 def probabilities(tickets):
-    """Return what each item is drawn with, from the tables."""
+    """Return what each item is drawn with, times ``num_items * 2**96``, from the tables."""
     tables = range(tickets.num_items), tickets.height.tolist(), tickets.other.tolist()
-    columns = [Fraction(0)] * tickets.num_items
+    columns = [0] * tickets.num_items
     for item, height, other in zip(*tables, strict=True):
         if height == height:  # where nothing is drawn again there are no heights
-            columns[item] += Fraction(height)
-            columns[other] += 1 - Fraction(height)
+            columns[item] += int(height * 2**80)
+            columns[other] += 2**80 - int(height * 2**80)
     count = torch.from_numpy(tickets.owner.astype("int64")).bincount(minlength=tickets.num_items + 1).tolist()
-    again = Fraction(count[-1], tickets.num_items)
-    return [(own + again * column) / 2**16 for own, column in zip(count[:-1], columns, strict=True)]
+    pairs = zip(count[:-1], columns, strict=True)
+    return [tickets.num_items * own * 2**80 + count[-1] * column for own, column in pairs]
 
 
 def assert_every_item_has_its_share(width):
-    tickets = Tickets(torch.tensor(width))
+    tickets, total = Tickets(torch.tensor(width)), sum(width)
     assert tickets.pays
     for found, each in zip(probabilities(tickets), width, strict=True):
-        assert abs(found - Fraction(each, sum(width))) <= Fraction(each, sum(width)) / 2**30
+        share = len(width) * each * 2**96
+        assert abs(found * total - share) * 2**30 <= share
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,8 @@ def assert_every_item_has_its_share(width):
         [0, 5],
         [3, 0, 1, 12],
         [2**39, 1, 2**20 + 1, 7],
-        (1e9 / torch.arange(1, 5_001).double()).long().tolist(),
+        [1_000_000, 1_000_001, 1_000_002],  # as many whole tickets each
+        (1e11 / torch.arange(1, 15_001).double()).long().tolist(),
         [2**16 - 1, 1] * 4_000,
     ],
 )
@@ -65,6 +66,13 @@ def test_equal_items_are_equally_likely(num_items):
     assert count[1] == 2**16 // num_items + left
 
 
+def test_unequal_items_share_what_no_whole_ticket_gives():
+    draw, every = Tickets(torch.tensor([1, 4, 2])).draws(generator()), np.arange(2**16, dtype=np.uint16)
+    source = Mock(bit_generator=Mock(random_raw=lambda num: every.view(np.uint64)))
+    source.random = lambda num: (np.arange(num) + 0.5) / num  # places 0.75 and 2.25 in three columns
+    assert np.bincount(draw.func(source, 2**16)).tolist() == [9362, 4 * 9362 + 1, 2 * 9362 + 1]
+
+
 def test_draws_follow_the_weights_and_the_generator():
     tickets = Tickets(torch.tensor([7, 0, 1, 30_000, 70_000]))
     draw = tickets.draws(generator())
@@ -85,7 +93,9 @@ def test_draws_follow_the_weights_and_the_generator():
     [
         ([1], False),
         ([1] * 2**15, True),
-        ([1] * 40_000, False),
+        ([1] * 20_000, True),
+        ([1] * 57_343, False),
+        ([1] * 57_344, True),
         ([1] * (2**16 - 1), True),
         ([1] * 2**16, False),
         ([2, 3] * 10_000, False),
