@@ -176,6 +176,27 @@ def test_users_in_any_order_draw_evenly_from_what_they_do_not_know(make_graph, n
     assert chisquare(item.flatten().bincount(minlength=90), expected * (item.numel() / expected.sum())).pvalue > 0.001
 
 
+def test_users_who_know_almost_everything_draw_evenly_from_the_rest(make_graph):
+    left, users = torch.tensor([[7, 41], [0, 89]]), torch.tensor([1, 0, 1])
+    graph = make_graph([[item for item in range(90) if item not in two] for two in left.tolist()], 90)
+    sampler = UniformSampler(graph, 1280)
+    drawn = sampler(users, users, generator())
+    for found, two in zip(drawn.item, left[users], strict=True):
+        assert abs((found == two[0]).sum() - 640) < 60
+        assert (found == two[0]).logical_xor(found == two[1]).all()
+    assert drawn.valid is None
+    assert sampler(users, users, generator()).item.equal(drawn.item)
+
+
+@pytest.mark.parametrize("num_users", [10, 100, 500])
+def test_every_negative_is_drawn_anew(make_graph, num_users):
+    graph, users = make_graph([[]], 70_000), torch.zeros(num_users, dtype=torch.int64)
+    graph["user", "interacts", "item"].edge_index = torch.arange(45_000) * torch.tensor([[0], [1]])
+    count = UniformSampler(graph, 40)(users, users, generator()).item.flatten().bincount()
+    expected = 40 * num_users * (40 * num_users - 1) / 2 / 25_000  # pairs of the same item
+    assert abs((count * (count - 1) / 2).sum() - expected) < 5 * expected**0.5
+
+
 @pytest.fixture(params=[TABLE, 0], ids=["table", "search"])
 def made(request, monkeypatch):
     """Make the known items of a graph, with and without a table."""
