@@ -57,7 +57,7 @@ def explain(message: str, parser: ArgumentParser, names: list[str]) -> str:
         parser: What has found it.
         names: Class names that may be given without their module.
     """
-    keys = re.findall(r'[Pp]arser key "([\w.]+)"', message)
+    keys = re.findall(r'Parser key "([\w.]+)"', message)
     path = ".".join(keys)
     known = [option for option in parser._option_string_actions if re.fullmatch(r"--[\w.]+", option)]
     if found := re.search(r"unrecognized arguments: --([^\s=]+)|Option '([\w.+]+)' is not accepted", message):
@@ -75,7 +75,7 @@ def explain(message: str, parser: ArgumentParser, names: list[str]) -> str:
         return f"there is no option '{name}' ({nearest(name, known)})"
     if found := re.search(r"No module named '([\w.]+)'", message):
         return f"'--{path}' names a class that cannot be imported: there is no module '{found[1]}'"
-    if found := re.search(r"Expected '([\w.]+)' to be .*? of <class '([\w.]+)'>", message):
+    if found := re.search(r"Expected '([\w.]+)' to be .*? of <class '(\w+)'>", message):
         return is_none(path, found[1], found[2])
     if found := re.search(_UNFIT, message, flags=re.S):
         given = found[1] or found[3]
@@ -128,8 +128,8 @@ def _is_infinite(text: str) -> bool:
 
 def is_none(path: str, given: str, wanted: str) -> str:
     """Say that what an option names, a class on the import path, is none of the kind that is wanted."""
-    given, wanted = given.rpartition(".")[2], wanted.rpartition(".")[2]
-    return f"'--{path}' must be {'an' if wanted[0] in 'AEIOU' else 'a'} {wanted}, and {given} is none"
+    article = "an" if wanted[0] in "AEIOU" else "a"
+    return f"'--{path}' must be {article} {wanted}, and {given.rpartition('.')[2]} is none"
 
 
 def _is_no_entry(path: str, given: str, wanted: type) -> str:

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -79,11 +79,12 @@ def require_concrete(values: Namespace) -> None:
     Raises:
         UsageError: If one lacks a method, which the message names, or the model is another part of graphmi.
     """
-    for key, value in values.items():
-        if key.endswith("class_path") and inspect.isabstract(resolve_name(value)):
-            raise UsageError(lacks(re.sub(r"\.class_path$|\.init_args", "", key), value))
-        if key == "model.class_path" and re.match(r"graphmi\.(?!models\.)", value):
-            raise UsageError(is_none("model", value, "model"))
+    for path, part in _with_entries(values):
+        for key, value in part.items():
+            if key.endswith("class_path") and inspect.isabstract(resolve_name(value)):
+                raise UsageError(lacks(re.sub(r"\.class_path$|\.init_args", "", path + key), value))
+            if path + key == "model.class_path" and re.match(r"graphmi\.(?!models\.)", value):
+                raise UsageError(is_none("model", value, "model"))
 
 
 def require_values(parser: ArgumentParser, values: Namespace) -> None:
@@ -102,9 +103,19 @@ def require_values(parser: ArgumentParser, values: Namespace) -> None:
         parser.validate(outside, skip_unset=False, skip_required=True)
     except TypeError as error:
         raise UsageError(explain(str(error), parser, [])) from None
-    for key in (key for key in empty if ".init_args." in key):
-        part, _, name = key.rpartition(".init_args.")
-        parameter = inspect.signature(resolve_name(values[f"{part}.class_path"])).parameters.get(name)
-        if parameter and parameter.annotation in (bool, float, int, str) and parameter.default is not None:
-            path, kind = key.replace(".init_args", ""), parameter.annotation.__name__
-            raise UsageError(f"'--{path}' must be {kind} (got None)")
+    for path, part in _with_entries(values):
+        for key in (key for key, value in part.items() if value is None and "init_args." in key):
+            place, _, name = key.rpartition("init_args.")
+            parameter = inspect.signature(resolve_name(part[f"{place}class_path"])).parameters.get(name)
+            if parameter and parameter.annotation in (bool, float, int, str) and parameter.default is not None:
+                option, kind = (path + key).replace(".init_args", ""), parameter.annotation.__name__
+                raise UsageError(f"'--{option}' must be {kind} (got None)")
+
+
+def _with_entries(values: Namespace, path: str = "") -> Iterator[tuple[str, Namespace]]:
+    """Yield values and the entries of their lists, each after what stands before the names of its options."""
+    yield path, values
+    for key, value in values.items():
+        for entry in value if isinstance(value, list) else ():
+            if isinstance(entry, Namespace):
+                yield from _with_entries(entry, f"{path}{key}.")

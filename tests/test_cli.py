@@ -452,8 +452,7 @@ class Half(Selector):
 class Draws(Sampler):
     def __init__(self, graph):
         super().__init__()
-    def forward(self, user, positive, generator=None):
-        return None
+DRAW = 1
 class Untyped(Selector):
     def __init__(self, power):
         super().__init__()
@@ -475,8 +474,13 @@ class Parts:
         ("--model own.Late --model.dim 2", "no option '--model.dim' (graphmi itself sets 'dim' of Late)"),
         ("--model own.Encoded --model.encoder own.Late", "'--model.encoder' must be an Encoder, and Late is none"),
         ("--loss.readout.selector own.Half", "cannot be Half, which is abstract: it lacks forward"),
-        ("--sampler own.Draws", "'--sampler' cannot be Draws, which is abstract: it lacks log_prob"),
-        ("--sampler own.Draw", "'--sampler': no class is named 'own.Draw' (did you mean own.Draws"),
+        ("--sampler own.Draws", "'--sampler' cannot be Draws, which is abstract: it lacks forward, log_prob"),
+        (
+            "--sampler MixedSampler --sampler.samplers+ own.Draws",
+            "'--sampler.samplers' cannot be Draws, which is abstract: it lacks forward, log_prob",
+        ),
+        ("--sampler own.Xyz", "no class is named 'own.Xyz' (there are own.Draws, own.Encoded, "),
+        ("--sampler own.Draw", "'--sampler': no class is named 'own.Draw' (did you mean own.Draws?)"),
         ("--loss.readout.selector own.Untyped", "argument 'power' of Untyped needs a type, such as power: float"),
     ],
 )
@@ -870,7 +874,7 @@ def test_a_backbone_under_a_preset_stays_in_the_run_folder(graphmi, trained):
             2,
             "there is no option '--trainer.epoch' (did you mean --trainer.epochs",
         ),
-        ("train mf DATA OUT --sed 3", 2, "there is no option '--sed' (did you mean --seed"),
+        ("train mf DATA OUT --sed=3", 2, "there is no option '--sed' (did you mean --seed"),
         ("train popularity DATA OUT --loss.objective BPRLoss", 2, "'--loss' cannot be Loss, which is what its classes"),
         ("train popularity DATA OUT --sampler.num_negatives 3", 2, "class, and '--sampler' names none: see 'gra"),
         ("train mf DATA OUT --trainer.lr 3", 2, "(there are --trainer.epochs, --trainer.learning_rate"),
@@ -878,11 +882,13 @@ def test_a_backbone_under_a_preset_stays_in_the_run_folder(graphmi, trained):
         ("train mf DATA OUT --trainer.sed 3", 2, "(did you mean --groups.seed or --seed?)"),
         ("train mf DATA OUT --model.num_interest 3", 2, "(did you mean --model.num_interests"),
         ("train mf DATA OUT --loader.batch_siz 3", 2, "(did you mean --loader.batch_size"),
+        ("train mf DATA OUT --trainr.epochs 3", 2, "no option '--trainr.epochs' (did you mean --trainer.epochs?)"),
+        ("train mf DATA OUT --trainer.optim.lr 3", 2, "no option '--trainer.optim' (did you mean --trainer.opt"),
         ("train mf DATA OUT --trainer.optimizr.lr 3", 2, "no option '--trainer.optimizr' (did you mean --trainer.opt"),
         (
-            "train remi DATA OUT --loss.weightng.beta 3",
+            "train remi DATA OUT --loss.weight.beta 3",
             2,
-            "no option '--loss.weightng' (did you mean --loss.weighting?)",
+            "no option '--loss.weight' (did you mean --loss.weighting?)",
         ),
         ("train remi DATA OUT --loss.readout.selectr.x 3", 2, "(did you mean --loss.readout.selector?)"),
         ("train remi DATA OUT --model.extrctor.heads=3", 2, "'--model.extrctor' (did you mean --model.extractor?)"),
@@ -893,17 +899,18 @@ def test_a_backbone_under_a_preset_stays_in_the_run_folder(graphmi, trained):
         ("data stats planted --filter.k_core 0", 1, "'k_core' must be at least 1 (got 0)"),
         ("train mf DATA OUT --loss.objective.temperature 3", 2, "(BPRLoss has no options)"),
         ("train mf DATA OUT --trainer.gradient_clip nan", 2, "must be a finite number or null (got nan)"),
+        ("train mf DATA OUT --trainer.gradient_clip x", 2, "must be float or null (got x)"),
         ("train mf DATA OUT --trainer.gradient_clip=-Inf", 2, "must be a finite number or null (got -Inf)"),
         ("train mf DATA OUT --trainer.learning_rate=-Infinity", 2, "must be a finite number (got -Infinity)"),
         (
-            "train mf DATA OUT --trainer.learning_rate nan",
+            "train mf DATA OUT --trainer.learning_rate +inf",
             2,
-            "'--trainer.learning_rate' must be a finite number (got nan)",
+            "'--trainer.learning_rate' must be a finite number (got +inf)",
         ),
         (
             "train mf DATA OUT --split RandomSplit --split.ratios .8",
             2,
-            "must be a list in brackets, as in '[.8, .1, .1]'",
+            "must be a list in brackets, as in '[.8, .1, .1]' (got .8)\n",
         ),
         ("train mf DATA OUT --split RandomSplit --split.ratios [.8,.2]", 2, "a list with 3 elements in brackets"),
         ("train mf DATA OUT --split RandomSplit --split.ratios+ 3", 2, "no option '--split.ratios+' (did you mean --s"),
@@ -922,16 +929,22 @@ def test_a_backbone_under_a_preset_stays_in_the_run_folder(graphmi, trained):
             "Weighted --loss.regularizers.weight WEIGHT --loss.regularizers.regularizer REGULARIZER",
         ),
         ("train mf DATA OUT --loss.regularizers+ EmbeddingNor", 2, "must be Weighted (got EmbeddingNor): write"),
+        (
+            "train mf DATA OUT --loss.regularizers+ Weighted --loss.regularizers.weight x",
+            2,
+            "'--loss.regularizers.weight' must be float (got x)",
+        ),
         ("train mf DATA OUT --loss.regularizers+ Weighted", 2, "'--loss.regularizers.weight' is missing"),
         (
             "train mf DATA OUT --loss.regularizers EmbeddingNorm",
             2,
-            "a list, to which '--loss.regularizers+' adds an entry",
+            "a list, to which '--loss.regularizers+' adds an entry (got EmbeddingNorm)",
         ),
         ("train mf DATA OUT --model.num_neighbors x", 2, "must be int, list or null (got x)"),
         ("train mf DATA OUT --model.num_layers null", 2, "'--model.num_layers' must be int (got None)"),
         ("train mf DATA OUT --seed x", 2, "'--seed' must be int (got x)"),
-        ("train mf DATA OUT --seed '1, 2.'", 2, "'--seed' must be int (got 1, 2.)"),
+        ("train mf DATA OUT --seed '1. 2.'", 2, "'--seed' must be int (got 1. 2.)"),
+        ("train mf DATA OUT --seed inf", 2, "'--seed' must be int (got inf)"),
         ("train mf DATA OUT --seed [[1],2]", 2, "'--seed' must be int (got [[1], 2])"),
         ("train mf DATA OUT --seed=", 2, "'--seed' must be int (got '')"),
         ("train mf DATA OUT --trainer.patience=", 2, "'--trainer.patience' must be int or null (got '')"),
@@ -1021,6 +1034,11 @@ def test_the_words_that_an_error_proposes_are_understood(graphmi, tmp_path):
         ("seed: null", "'--seed' must be int (got None)"),
         ("split:", "'--split' must be a class (got None)"),
         ("trainer: {monitor: null}", "'--trainer.monitor' must be str (got None)"),
+        (
+            "sampler: {class_path: MixedSampler, init_args: {samplers: [{class_path: UniformSampler, init_args: "
+            "{num_negatives: null}}]}}",
+            "'--sampler.samplers.num_negatives' must be int (got None)",
+        ),
         ("loader: {init_args: {batch_size: null}}", "'--loader.batch_size' must be int (got None)"),
         ("backbone: mind", "'backbone' in a file decides nothing: say '--backbone' on the command line"),
     ],

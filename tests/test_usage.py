@@ -5,7 +5,7 @@ from contextlib import nullcontext
 import pytest
 from jsonargparse import ArgumentParser, Namespace
 
-from graphmi.mistakes import nearest
+from graphmi.mistakes import explain, nearest
 from graphmi.usage import UsageError, require_values
 
 
@@ -21,10 +21,16 @@ from graphmi.usage import UsageError, require_values
         ("--model.xyz", ["--seed", "--model.score"], "there are --model.score"),
         ("--model.xyz", ["--seed"], "see --help"),
         ("xyz", [f"name{number}" for number in range(21)], "see --help"),
+        ("xyz", [*"abcdefghijklmnopqrst"], f"there are {', '.join('abcdefghijklmnopqrst')}"),
+        ("score", ["sorce", "scores"], "did you mean scores or sorce?"),
     ],
 )
 def test_the_nearest_names_are_a_hint(name, names, hint):
     assert nearest(name, names) == hint
+
+
+def test_what_has_no_sentence_of_its_own_becomes_one_line():
+    assert explain("Neither this\n  nor that\n", ArgumentParser(), []) == "Neither this nor that"
 
 
 class Own:
