@@ -83,7 +83,7 @@ def require_concrete(values: Namespace) -> None:
         for key, value in part.items():
             if key.endswith("class_path") and inspect.isabstract(resolve_name(value)):
                 raise UsageError(lacks(re.sub(r"\.class_path$|\.init_args", "", path + key), value))
-            if path + key == "model.class_path" and re.match(r"graphmi\.(?!models\.)", value):
+            if key == "model.class_path" and re.match(r"graphmi\.(?!models\.)", value):
                 raise UsageError(is_none("model", value, "model"))
 
 

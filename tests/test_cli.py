@@ -1035,9 +1035,9 @@ def test_the_words_that_an_error_proposes_are_understood(graphmi, tmp_path):
         ("split:", "'--split' must be a class (got None)"),
         ("trainer: {monitor: null}", "'--trainer.monitor' must be str (got None)"),
         (
-            "sampler: {class_path: MixedSampler, init_args: {samplers: [{class_path: UniformSampler, init_args: "
-            "{num_negatives: null}}]}}",
-            "'--sampler.samplers.num_negatives' must be int (got None)",
+            "sampler: {class_path: MixedSampler, init_args: {samplers: [{class_path: MixedSampler, "
+            "init_args: {samplers: [{class_path: UniformSampler, init_args: {num_negatives: null}}]}}]}}",
+            "'--sampler.samplers.samplers.num_negatives' must be int (got None)",
         ),
         ("loader: {init_args: {batch_size: null}}", "'--loader.batch_size' must be int (got None)"),
         ("backbone: mind", "'backbone' in a file decides nothing: say '--backbone' on the command line"),

@@ -197,6 +197,7 @@ def test_a_path_through_the_folder_above_is_that_of_the_file_itself(tmp_path, mo
         ("columns", {"attributes": Path("a.csv")}, ['--columns={"attributes": "a.csv"}']),
         ("model__num_neighbors", [range(2), np.float32(0.5)], ["--model.num_neighbors=[[0, 1], 0.5]"]),
         ("k", torch.tensor([5, 20]), ["--k", "5", "20"]),
+        ("split__train", Path("a b.csv"), ["--split.train=a b.csv"]),
         ("loss__weighting", None, ["--loss.weighting=null"]),
     ],
 )
