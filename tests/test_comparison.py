@@ -9,7 +9,7 @@ import torch
 from scipy import stats
 
 from graphmi import cli
-from graphmi.commands.comparing import Row
+from graphmi.commands.comparing import Row, side_by_side
 from graphmi.commands.paper_table import without_shared_end
 from graphmi.comparison import (
     Model,
@@ -26,6 +26,7 @@ from graphmi.estimates import mean_interval, paired, paired_spreads, seed_interv
 from graphmi.metrics import Interval, PairedResult, holm, paired_spread, paired_tests
 from graphmi.report.summary import Summary
 from graphmi.run import RunFolder
+from graphmi.usage import UsageError
 
 WORLD = "planted:num_users=60,num_items=40,num_clusters=4"
 
@@ -198,7 +199,9 @@ def test_the_first_run_says_by_which_metric_all_are_compared(runs, tmp_path):
     result = other.read_result()
     result["config"]["trainer"]["monitor"] = "mrr@10"
     other.write_result(result)
-    assert [choose_metric(named(pair)) for pair in ((one, other), (other, one))] == ["ndcg@20", "mrr@10"]
+    for pair, metric in (((one, other), "ndcg@20"), ((other, one), "mrr@10")):
+        assert choose_metric(named(pair)) == metric
+        assert side_by_side(models_of(named(pair))).rows[-1].part == f"{metric} by diversity-controlled"
 
 
 def test_intervals_are_the_same_whatever_was_drawn_before():
@@ -228,6 +231,59 @@ def test_the_interval_over_seeds_is_that_of_scipy():
     assert (center - half, center + half) == pytest.approx((low, high))
     assert seed_interval([0.5]) == (0.5, None)
     assert seed_interval([None, None]) == (None, None)
+
+
+def side(runs, *names, seeds=False, **options):
+    return side_by_side(models_of(named([RunFolder(runs[name]) for name in names]), seeds=seeds), **options)
+
+
+def test_metrics_come_first_then_lists_interests_and_groups(runs):
+    compared = side(runs, "k2/seeds/0", "k2/seeds/11", metric="hit@20", also=["mrr@10"])
+    expected = {
+        "": [*(f"{name}@{length}" for name in ("ndcg", "recall") for length in (10, 20, 50)), "hit@20", "mrr@10"],
+        "beyond accuracy": [f"{name}@20" for name in ("coverage", "gini", "novelty", "entropy", "calibration")],
+        "interests": list(RunFolder(runs["k2/seeds/0"]).read_result()["interests"]),
+    }
+    for kind in ("diversity", "diversity-controlled"):
+        expected[f"hit@20 by {kind}"] = [*(f"group {number}" for number in range(1, 6)), "std", "gap", "cv"]
+    assert [(part, [cells[0] for cells in grid]) for part, grid in compared.grid()] == [
+        (part, [(name, 2) for name in names]) for part, names in expected.items()
+    ]
+    assert compared.title == f"{WORLD}, test"
+    with pytest.raises(UsageError, match="no metric of all runs is named 'mrr@11'"):
+        side(runs, "k2/seeds/0", "k2/seeds/11", also=["mrr@11"])
+
+
+def test_narrow_tables_hold_the_same_numbers(runs):
+    whole = side(runs, "popular", "k1/seeds/0", "k2/seeds/11")
+    first, *others = whole.models
+    heads = ", ".join(name for _, name in whole.columns())
+    assert heads == f", {first}, 0, 11, 0 less {first}, p, 11 less {first}, p"
+    assert {len(cells) for _, grid in whole.grid() for cells in grid} == {len(whole.columns())}
+    for name, part in zip(others, whole.narrow(), strict=True):
+        assert (part.models, part.compared_to) == ([first, name], first)
+        assert part.records() == [record for record in whole.records() if record["run"] in part.models]
+
+
+@pytest.mark.parametrize(
+    ("names", "seeds", "corrected"),
+    [
+        ("popular k1/seeds/0", False, "within groups after Holm's correction"),
+        (
+            "popular k1/seeds/0 k2/seeds/0",
+            False,
+            "after Holm's correction over the runs, within groups over the groups",
+        ),
+        ("k1/seeds/0 k1/seeds/11 popular", True, "within groups after Holm's correction"),
+        ("k1/seeds/0 popular k2/seeds/0 k2/seeds/11", True, "after Holm's correction over the models, within groups"),
+    ],
+)
+def test_a_caption_tells_of_seeds_and_what_was_corrected(runs, names, seeds, corrected):
+    compared = side(runs, *names.split(), seeds=seeds)
+    above, first, text = compared.caption.partition(f"Differences from {compared.models[0]} with 95 % bootstrap inter")
+    assert (bool(first), above.startswith("Means over seeds ± 95 % t intervals;"), bool(above)) == (True, seeds, seeds)
+    assert "vals; for those of std, gap and cv the users of each group are drawn anew, the same for both. p: " in text
+    assert f"p: Wilcoxon signed-rank test on the same users, {corrected}" in text
 
 
 def test_spreads_are_compared_by_the_paired_bootstrap(runs, compare, tmp_path):
@@ -302,6 +358,28 @@ def test_lists_that_a_run_knows_nothing_of_are_left_out(runs, compare, tmp_path)
     assert "'coverage@20' is beyond accuracy" in compare("popular", older.path, "--metric", "coverage@20")[2]
 
 
+def test_what_a_run_does_not_have_is_left_out_and_a_group_without_users_has_no_number(runs, tmp_path):
+    folders = [RunFolder(shutil.copytree(runs["popular"], tmp_path / name)) for name in ("run", "older")]
+    for folder in folders:
+        result, tensors = folder.read_result(), folder.read_tensors("per_user")
+        result["groups"]["diversity/ndcg@20"]["mean"][1] = None
+        tensors["group/diversity"][tensors["group/diversity"] == 1] = 2
+        if folder is folders[1]:
+            del result["metrics"]["ndcg@50"], tensors["group/diversity-controlled"]
+        folder.write_result(result)
+        folder.write_tensors("per_user", tensors)
+    run, older = named(folders)
+    parts = dict(side_by_side([Model("one", [run]), Model("two", [run, older])]).grid())
+    assert list(parts) == ["", "beyond accuracy", "ndcg@20 by diversity"]
+    rows = {row[0][0]: [text for text, _ in row[1:]] for part in parts.values() for row in part}
+    assert rows.pop("group 2") == ["-", "-", "", ""]
+    assert [rows[name][-1] for name in ("group 1", "std")] == ["1.000", ""]  # of spreads there is no test
+    assert [name for name, texts in rows.items() if "+.0000 [+.0000,+.0000]" in texts] == [
+        *("ndcg@10", "ndcg@20", "recall@10", "recall@20", "recall@50"),
+        *("group 1", "group 3", "group 4", "group 5", "std", "gap", "cv"),
+    ]
+
+
 def test_interests_are_shown_where_all_models_have_several(runs, compare, tmp_path):
     for names in (("k1/seeds/0", "k2/seeds/0"), ("k2/seeds/0", "k1/seeds/0", "k2/seeds/11")):
         assert "interests" not in compare(*names)[1]
@@ -330,6 +408,9 @@ def test_models_of_several_seeds_are_compared_by_the_means_of_users(runs, compar
     assert f"{row['value']:.4f} ± {row['half_width']:.4f}" in out
     one, two = ((users(runs[f"k{k}/seeds/0"]) + users(runs[f"k{k}/seeds/11"])) / 2 for k in (1, 2))
     assert row["difference"] == pytest.approx(float((two - one).mean()), abs=1e-6)
+    means = [RunFolder(runs[f"k2/seeds/{seed}"]).read_result()["groups"]["diversity/ndcg@20"] for seed in ("0", "11")]
+    row = found["ndcg@20 by diversity", "group 3", "k2/seeds"]
+    assert (row["value"], row["half_width"]) == pytest.approx(seed_interval([one["mean"][2] for one in means]))
     spread = [found["ndcg@20 by diversity", "std", model] for model in ("k1/seeds", "k2/seeds")]
     assert spread[1]["difference"] == pytest.approx(spread[1]["value"] - spread[0]["value"], abs=1e-6)
     status, _, err = compare("--seeds", "k1/seeds/0", "k1/seeds/11")
@@ -355,6 +436,7 @@ def test_tables_in_files_hold_what_is_shown(runs, compare, tmp_path):
         assert compare(*folders, "--out", tmp_path / "new" / f"t.{ending}")[0] == 0
     texts = {ending: (tmp_path / "new" / f"t.{ending}").read_text() for ending in ("md", "tex")}
     records = json.loads((tmp_path / "new" / "t.json").read_text())["rows"]
+    assert " ".join(records[0]) == "part row run value half_width difference low high p"
     assert [tuple(row.values()) for row in records] == [
         tuple("" if name == "part" and cell is None else cell for name, cell in row.items())
         for row in pl.read_csv(tmp_path / "new" / "t.csv", infer_schema_length=None).to_dicts()
