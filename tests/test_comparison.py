@@ -218,10 +218,10 @@ def test_a_row_says_what_is_known_after_correction():
     def tested(p):
         return PairedResult(9, 0.1, Interval(-0.25, 10.5), t=0.5, wilcoxon=0.0, t_holm=0.5, wilcoxon_holm=p)
 
-    row = Row("", "ndcg@20", [[0.5]] * 4, [tested(0.002), tested(0.0002), tested(math.nan)])  # the last of one user
+    row = Row("", "ndcg@20", [[0.5]] * 4, [tested(0.001), tested(0.0002), tested(math.nan)])  # the last of one user
     told = "+.1000 [-.2500,+10.5000]"
-    assert row.cells() == ["ndcg@20", *["0.5000"] * 4, told, "0.002", told, "<0.001", told, "-"]
-    assert [numbers["p"] for numbers in row.numbers()] == [None, 0.002, 0.0002, None]
+    assert row.cells() == ["ndcg@20", *["0.5000"] * 4, told, "0.001", told, "<0.001", told, "-"]
+    assert [numbers["p"] for numbers in row.numbers()] == [None, 0.001, 0.0002, None]
 
 
 def test_the_interval_over_seeds_is_that_of_scipy():
