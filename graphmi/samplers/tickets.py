@@ -20,9 +20,10 @@ _MOST = 62  # bits of the numbers that an alias table is made of
 class Tickets:
     """Draws items on the CPU by one look into 65,536 tickets, of which one is as likely as another.
 
-    An item has as many tickets as its share of them has whole ones. Who comes upon one of the others draws again, by an
-    alias table of what the shares have beside whole tickets, so that all probabilities are right to ``2**-30``
-    (`Marsaglia, Tsang and Wang, 2004 <https://doi.org/10.18637/jss.v011.i03>`_, who look up one table after another).
+    An item has as many tickets as its share of them has whole ones. Who comes upon one of the others draws again: from
+    all items where all are alike, else by an alias table of what the shares have beside whole tickets. So probabilities
+    are right to one part in ``2**30``. After `Marsaglia, Tsang and Wang, 2004 <https://doi.org/10.18637/jss.v011.i03>`_,
+    who look up one table after another.
 
     Args:
         width: Relative probabilities, ``[num_items]`` int64, at least 0, not all 0; their total is at most ``2**40``.
