@@ -92,9 +92,31 @@ def test_parquet_file_and_directory(tmp_path):
     for link, of in (("link", tmp_path / "more"), ("again", tmp_path / "more"), ("self", parts)):
         (parts / link).symlink_to(of)
     check(read_interactions(parts))  # each folder once
-    frame()[1:].with_columns(note=1).write_parquet(tmp_path / "more" / "1.parquet")
-    with pytest.raises(DataError, match=r"parts: the file cannot be read: extra column in file .*: note$"):
-        read_interactions(parts)
+
+
+def write_parts(folder, later):
+    frame()[:1].write_parquet(folder / "0.parquet")
+    later.select(reversed(later.columns)).write_parquet(folder / "1.parquet")
+
+
+@pytest.mark.parametrize("change", [{"item_id": pl.Int16}, {"item_id": pl.UInt32, "rating": pl.Int8}, {}])
+def test_parts_of_a_folder_may_differ_in_order_and_width_of_their_columns(change, tmp_path):
+    write_parts(tmp_path, frame()[1:].cast(change).with_columns(note=1))
+    check(read_interactions(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("later", "message"),
+    [
+        (frame()[1:].drop("item_id"), r"column 'item_id' must have a value in every row \(got none in 2 rows"),
+        (frame()[1:].drop("rating"), r"column 'rating' must have a value in every row \(got none in 2 rows"),
+        (frame()[1:].with_columns(item_id=[1]), "the file cannot be read: failed to determine supertype"),
+    ],
+)
+def test_parts_of_a_folder_must_have_the_same_columns(later, message, tmp_path):
+    write_parts(tmp_path, later)
+    with pytest.raises(DataError, match=message):
+        read_interactions(tmp_path)
 
 
 def test_a_folder_that_cannot_be_opened_is_not_left_out(tmp_path, monkeypatch):
