@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test slow lint format clean help
+.PHONY: demo test slow lowest lint format clean help
 
 demo: $(VENV)/installed  ## train both models on MovieLens-100K and compare them
 	$(BIN)/python examples/quickstart.py --out runs/demo
@@ -14,6 +14,13 @@ test: $(VENV)/installed  ## run the test suite
 
 slow: $(VENV)/installed  ## run the tests on real data, too long for the suite
 	$(BIN)/python -m pytest -m slow
+
+# Those of pyparsing that came after matplotlib 3.9 warn about it, and warnings are errors.
+lowest:  ## run the suite with the lowest versions that pyproject.toml allows (torch alone is 4 GB)
+	$(PYTHON) -m venv build/lowest
+	build/lowest/bin/pip install --quiet uv
+	build/lowest/bin/uv pip install --python build/lowest --resolution lowest-direct -e ".[dev]" pyparsing==3.1.4
+	OMP_NUM_THREADS=1 build/lowest/bin/python -m pytest -n auto --dist loadfile
 
 lint: $(VENV)/installed  ## check style and types
 	$(BIN)/ruff check

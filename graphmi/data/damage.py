@@ -11,8 +11,8 @@ from graphmi.data.errors import DataError
 __all__ = ["readable", "what_is_wrong"]
 
 _TOLD = {  # what polars says
-    "more fields|n_extra|ragged": "a line has more fields than there are columns; quote fields that hold the separator",
-    "n_missing": "the first row is empty, or has fewer fields than there are columns; write the separators of all",
+    "more fields|n_extra|n_missing|number of columns": "a line has more fields than there are columns, or the "
+    "first row has fewer; quote fields that hold the separator, and write the separators of empty ones",
     "CSV malformed|invalid csv": 'a double quote within a field; quote such fields, and write each " in them twice',
     "end of file|gzip|deflate": "the gzip file is damaged; fetch it again",
 }

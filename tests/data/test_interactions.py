@@ -369,9 +369,9 @@ def test_times_beyond_float_precision(tmp_path):
         ("user_id,movie\n1,1\n", "no column 'item_id' among 'user_id', 'movie'; name the item column"),
         ("user_id,item_id\n1,1\n,2\n", "'user_id' must have a value in every row .got none in row 2"),
         ("user_id,item_id\n1,1\n2\n", "'item_id' must have a value in every row .got none in row 2"),
-        ("user_id,item_id\n1,1\n1,2,3\n", "a line has more fields than there are columns; quote"),
-        ("user_id,item_id\n1\n2,3\n", "the first row is empty, or has fewer fields than there are columns; write"),
-        ("user_id,item_id\n\n2,3\n", "the first row is empty, or has fewer fields"),
+        ("user_id,item_id\n1,1\n1,2,3\n", "a line has more fields than there are columns, or the first row has fewer"),
+        ("user_id,item_id\n1\n2,3\n", "or the first row has fewer; quote fields that hold the separator"),
+        ("user_id,item_id\n\n2,3\n", "the first row has fewer; .*, and write the separators of empty ones"),
         *(
             (f"user_id,item_id,title\n{rows}", 'a double quote within a field; quote such fields, and write each " in')
             for rows in ('1,2,5" disk\n2,3,x\n', '1,2,5" disk\n2,3,x\n3,4,7" disk\n4,5,z\n', '1,2,"x" y\n2,3,z\n')

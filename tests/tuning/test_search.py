@@ -434,7 +434,7 @@ def test_two_objectives_the_test_unseen_and_what_follows(tmp_path, monkeypatch, 
     times = [run.stat().st_mtime_ns for run in runs]
     assert "Accuracy and spread" in text
     assert "with seeds 1, 2, which the search did not use" in text
-    assert 'src="http' not in text
+    assert '<script src="http' not in text
     shown = capsys.readouterr().out
     assert "The run is in" not in shown  # what train says of each
     assert "recall@20" in shown

@@ -44,7 +44,7 @@ def prefix_attention(logits: Tensor, values: Tensor, prefix: Tensor) -> PrefixAt
     """
     with without_autocast(logits):  # many small products, of numbers that are summed again
         found = _prefix_attention(widened(logits), widened(values), prefix)
-    return found._replace(mean=found.mean.to(values.dtype))
+    return PrefixAttention(found.mean.to(values.dtype), found.variance)
 
 
 def _prefix_attention(logits: Tensor, values: Tensor, prefix: Tensor) -> PrefixAttention:
@@ -92,7 +92,7 @@ def _blocks_before(logits: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tens
 
 def _shifted(blocks: Tensor, first: float = 0.0) -> Tensor:
     """Move ``[num_histories, num_blocks, num_interests, dim]`` one block on, and put the interests first."""
-    return F.pad(blocks[:, :-1], (0, 0, 0, 0, 1, 0), value=first).transpose(1, 2)
+    return F.pad(blocks, (0, 0, 0, 0, 1, -1), value=first).transpose(1, 2)
 
 
 def causal_attention(logits: Tensor, values: Tensor) -> PrefixAttention:
@@ -104,7 +104,7 @@ def causal_attention(logits: Tensor, values: Tensor) -> PrefixAttention:
     """
     with without_autocast(logits):
         found = _causal_attention(widened(logits), widened(values))
-    return found._replace(mean=found.mean.to(values.dtype))
+    return PrefixAttention(found.mean.to(values.dtype), found.variance)
 
 
 def _causal_attention(logits: Tensor, values: Tensor) -> PrefixAttention:
