@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import shutil
+import sys
 from collections import Counter
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -427,6 +428,8 @@ class TestItemMap:
     def test_is_the_same_picture_whatever_signs_the_directions_have(self, monkeypatch):
         vectors, eigh = torch.randn(20, 5), torch.linalg.eigh
         place, _ = _place(vectors)
+        wide = vectors.repeat(1, 300)
+        assert torch.equal(_place(wide)[0], _place(wide)[0])  # found from a start that is drawn
         monkeypatch.setattr(torch.linalg, "eigh", lambda square: (lambda value, way: (value, -way))(*eigh(square)))
         assert torch.equal(_place(vectors)[0], place)
 
@@ -447,6 +450,19 @@ class TestItemMap:
             assert abs(torch.cosine_similarity(place[:, axis], expected[:, axis], dim=0)) > 1 - 1e-5
         assert place.std(0).div(expected.std(0)).diff().abs() < 1e-5 * place.std(0).div(expected.std(0))[0]
 
+    def test_places_are_those_of_umap_where_it_is_installed(self, monkeypatch):
+        def umap(random_state, n_jobs):
+            assert (random_state, n_jobs) == (0, 1)  # the same picture every time
+            return SimpleNamespace(fit_transform=lambda vectors: vectors[:, [2, 0]])
+
+        monkeypatch.setattr(items, "find_spec", lambda name: name == "umap")
+        monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=umap))
+        vectors = torch.arange(80.0).view(16, 5)
+        place, method = _place(vectors)
+        assert method == "UMAP"
+        assert torch.equal(place, vectors[:, [0, 0]].double() / 75)
+        assert "components" in _place(vectors[:15])[1]  # too few for it
+
     @pytest.mark.parametrize("width", [3, 1100])
     def test_vectors_that_are_all_alike_lie_in_one_place(self, width):
         place, method = _place(torch.full((20, width), 0.5))
@@ -465,24 +481,31 @@ class TestItemMap:
         shown = dict(zip(found.item.tolist(), found.interest.tolist(), strict=True))
         assert len(clear) > 40
         assert [shown[item] for item in clear] == [int(votes[item].argmax()) for item in clear]
-        monkeypatch.setattr(items, "_USERS", 1)
+        monkeypatch.setattr(items, "_USERS", 3)  # evenly from first to last
         few = map_items(run)
-        asked = set(train.item[train.user == 0].tolist())
+        asked = set(train.item[torch.isin(train.user, torch.tensor([0, 50, 99]))].tolist())
         assert {item for item, one in zip(few.item.tolist(), few.interest.tolist(), strict=True) if one >= 0} == asked
 
     def test_only_active_interests_of_those_who_had_an_item_fit_it(self):
         class Two(nn.Module):
+            def propagating_once(self):
+                self.once = True
+                return nullcontext()
+
             def forward(self, batch):
                 assert not self.training
-                interests = torch.tensor([[1.0], [9.0]]).expand(len(batch.user), 2, 3)
+                assert batch.user.all()  # who had nothing is not asked
+                assert self.once
+                interests = torch.tensor([[1.0], [9.0]]).expand(len(batch.user), 2, 2)
                 active = torch.tensor([True, False]).expand(len(batch.user), 2)
-                return Representations(interests, torch.ones(40, 3), interest_mask=active)
+                return Representations(interests, torch.ones(40, 2), interest_mask=active)
 
         data = planted(num_users=30, num_items=40, num_clusters=4)
         short = torch.arange(len(data)) % data.user.clamp(min=1) == 0  # fewer items for some users than for others
-        train = data.take(short & (data.item > 0))
+        train = data.take(short & (data.user > 0) & (data.item % 39 > 0))
         found = map_items(SimpleNamespace(dataset=SimpleNamespace(train=train, num_items=40), model=Two()))
         had = set(train.item.tolist())
+        assert sorted(found.item.tolist()) == list(range(40))
         assert found.interest.tolist() == [0 if item in had else -1 for item in found.item.tolist()]
 
     def test_an_item_of_several_categories_shows_the_rarest(self, restored):
