@@ -1,5 +1,6 @@
 import math
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from graphmi.report import (
 )
 from graphmi.report.groups import group_panels, spread_panels
 from graphmi.report.interests import diversity_panels, heat_map_panels
-from graphmi.report.panel import COLORS, MARKERS, color, dashes, draw, marker
+from graphmi.report.panel import COLORS, MARKERS, Panel, color, dashes, draw, marker
 from graphmi.report.svg import SHAPES, _shorter, _style, mark, to_svg
 from graphmi.report.training import collapse_panels, training_panels
 from graphmi.run import RunFolder
@@ -266,6 +267,30 @@ def test_a_figure_without_numbers_says_so(runs):
         assert not figure.axes
         assert "nothing to show" in figure.texts[0].get_text()
         assert figure.get_size_inches().tolist() == [4.8, 3.6]
+        assert figure.texts[0].get_window_extent().x1 < figure.bbox.x1
+
+
+@pytest.mark.parametrize(("count", "longest", "columns"), [(1, 24, 2), (2, 25, 1)])
+def test_panels_stand_side_by_side_over_one_legend(count, longest, columns):
+    names = ["n" * longest, "two", "three"]
+
+    def lines(axes):
+        axes.set(xticks=[0], yticks=[0])  # fewer to lay out
+        for name in names:
+            axes.plot([0, 1], label=name)
+
+    figure = draw([Panel("title", "", (), (), lines)] * count)
+    figure.draw_without_rendering()
+    assert not figure.texts
+    places = [axes.get_window_extent() for axes in figure.axes]
+    assert all(left.x1 < right.x0 and left.y0 == right.y0 for left, right in pairwise(places))
+    (shown,) = figure.legends
+    assert shown.get_window_extent().y1 < min(axes.get_tightbbox().y0 for axes in figure.axes)
+    assert not shown.get_frame_on()
+    assert len({round(text.get_window_extent().x0) for text in shown.get_texts()}) == count * columns
+    for axes in figure.axes:
+        assert [name for name, spine in axes.spines.items() if spine.get_visible()] == ["left", "bottom"]
+        assert all(line.get_visible() for line in (*axes.get_xgridlines(), *axes.get_ygridlines()))
 
 
 def test_pictures_are_written_where_there_is_something_to_draw(runs, tmp_path):
@@ -273,6 +298,7 @@ def test_pictures_are_written_where_there_is_something_to_draw(runs, tmp_path):
     png, svg = save_figures(runs[:1], tmp_path / "figures", formats=("png", "svg"))
     assert (png.name, svg.name) == ("training_curves.png", "training_curves.svg")
     assert png.read_bytes().startswith(b"\x89PNG")
+    assert png.read_bytes()[16:20] == (1440).to_bytes(4)  # pixels from left to right
     assert b">one</text>" in svg.read_bytes()  # text is text
     assert b"dc:date" not in svg.read_bytes()  # the same figure is the same file
 
@@ -304,7 +330,9 @@ def test_names_are_taken_as_they_are(tmp_path):
     folder.write_metrics([{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 1.0}])
     figure = training_curves([folder])
     assert legend(figure) == [r" _$x^2$ <b> 猫\x07"]
-    assert r"_$x^2$ &lt;b&gt; 猫\x07" in to_svg(figure, "name", "title", "what it shows")
+    svg = to_svg(figure, "name", "title", "what it shows")
+    assert r"_$x^2$ &lt;b&gt; 猫\x07" in svg
+    assert "font-size: 9px" in svg
 
 
 def test_an_svg_takes_its_colors_from_the_page_and_has_unique_ids():
@@ -351,4 +379,5 @@ def test_a_mark_has_the_look_of_its_run(index, fill):
 def test_forty_nine_runs_can_be_told_apart():
     assert len({(color(n), marker(n)) for n in range(49)}) == 49
     assert len({dashes(n) for n in range(4)}) == 4
+    assert dashes(5) == dashes(1)
     assert len(SHAPES) == len(MARKERS)
