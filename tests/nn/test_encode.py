@@ -170,6 +170,7 @@ class TestTransformerEncoder:
             ({"hidden_dim": 0}, r"'hidden_dim' must be at least 1 \(got 0\)"),
             ({"num_heads": 3}, r"'embedding_dim' must be a multiple of 'num_heads', 3 \(got 4\)"),
             ({"dropout": 1.0}, r"'dropout' must be in \[0, 1\) \(got 1.0\)"),
+            ({"dropout": math.nan}, r"'dropout' must be in \[0, 1\) \(got nan\)"),
             ({"activation": "tanh"}, r"'activation' must be 'relu' or 'gelu' \(got 'tanh'\)"),
         ],
     )
