@@ -312,7 +312,9 @@ class TestInBatch:
         assert drawn.log_q.exp().tolist() == pytest.approx(share)
         assert drawn.pos_log_q.equal(drawn.log_q)
 
-    def test_hits_and_known_items_are_invalid(self, graph):
+    @pytest.mark.parametrize("largest", [0, TABLE])
+    def test_hits_and_known_items_are_invalid(self, monkeypatch, graph, largest):
+        monkeypatch.setattr(known_items, "_MAX_TABLE", largest)
         users, positives = torch.tensor([0, 3, 1, 3]), torch.tensor([0, 1, 4, 0])
         for reject in (True, False):
             drawn = InBatchSampler(graph, reject)(users, positives)
