@@ -57,8 +57,11 @@ OPTIONS = [
 def test_few_users_are_as_among_all(options, user, monkeypatch):
     torch.manual_seed(0)
     model = InterestGCN(graph(), embedding_dim=4, **options).double()
-    user = torch.tensor(user)
+    user, whole = torch.tensor(user), []
+    for conv in model.convs:
+        conv.register_forward_hook(lambda *_: whole.append(1))
     assert few(model, user, monkeypatch)
+    assert bool(whole) != (options["num_interests"] == 1 or options.get("center") == "sum")  # those of all nodes
     found, mask = output(model, user)
     monkeypatch.setattr(few_users, "_FEW", 1_000)
     assert not few(model, user, monkeypatch)
@@ -84,6 +87,10 @@ def test_many_users_and_what_needs_all_go_the_way_of_all(monkeypatch):
     for options in ({"center": "edge_dot"}, {"score": "pair_max"}, {"num_layers": 0}):
         assert not few(InterestGCN(data, 3, 4, **options), some, monkeypatch)
     assert not few(InterestGCN(data, 1, 4, center="edge_dot"), some, monkeypatch)
+    assert few_users.are_few(some, model.edges(), 40)
+    assert not few_users.are_few(some.to("meta"), model.edges(), 40)  # a device would be waited for
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    assert not few_users.are_few(some, model.edges(), 40)
 
 
 class Own(InterestGCN):
