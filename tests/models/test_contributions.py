@@ -68,6 +68,7 @@ def test_neighbours_and_the_own_center_sum_to_the_interests(options):
     for row, user in enumerate(USERS.user.tolist()):
         assert sorted(found.item[found.row == row].tolist()) == neighbors(pairs, user)
     assert (found.row.diff() >= 0).all()
+    assert found.row.dtype == found.item.dtype == torch.int64
 
 
 @pytest.mark.parametrize("score", SCORES)

@@ -109,14 +109,16 @@ def test_scores_equal_their_formula(score):
 
 
 @pytest.mark.parametrize("attention", ["interest", "neighbor", "sigmoid"])
-@pytest.mark.parametrize("options", [{}, {"rescale": True, "normalize": True}, {"share_interests": True}])
+@pytest.mark.parametrize(
+    "options", [{}, {"rescale": True, "normalize": True}, {"share_interests": True}, {"num_layers": 0}]
+)
 def test_virtual_interests_that_nobody_asks_for_are_left_out(attention, options):
     model = InterestGCN(larger_graph(), 3, 8, center="sum", attention=attention, **options).double()
     batch, target = Batch(user=torch.tensor([3, 0, 3, 7])), slice(8, None)
     virtuals, centers = model.propagate()
     expected = model.arrangement.represent(virtuals, centers, model.embedding.weight, batch.user, target)
     out = model(batch)
-    assert model._layers()[0][1].shape == (8, 3, 8)
+    assert all(virtual.shape == (8, 3, 8) for virtual in model._layers()[0][1:])
     torch.testing.assert_close(out.interests, expected.interests)
     torch.testing.assert_close(out.items, expected.items)
     gradients = (
