@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 import torch
 from torch._dynamo.utils import counters
+from torch.torch_version import TorchVersion
 
 from graphmi.config import experiment
 from graphmi.presets import preset_names
@@ -30,6 +31,11 @@ IN_ENCODER = dict.fromkeys(
     ("sasrec", "sasrec-softmax", "gsasrec", "multi-interest-transformer"), "model__encoder__dropout"
 )
 DROPOUT = {**IN_ENCODER, "gru4rec": "model__dropout"}
+
+
+BROKEN = {"gru4rec"}  # where torch cannot trace all
+if TorchVersion(torch.__version__) < "2.11":
+    BROKEN |= {"interest-gcn-softmax", "mtmi"}
 
 
 @pytest.fixture
@@ -64,8 +70,8 @@ def test_every_preset_compiles(traced, name):
     expected = losses(name, None)
     assert not traced["stats"]
     torch.testing.assert_close(losses(name), expected, rtol=1e-5, atol=0)
-    assert name == "gru4rec" or not traced["graph_break"]
-    assert 1 <= traced["stats"]["unique_graphs"] <= (8 if name == "gru4rec" else 3)  # of sizes that change: dynamic
+    assert name in BROKEN or not traced["graph_break"]
+    assert 1 <= traced["stats"]["unique_graphs"] <= (8 if name in BROKEN else 3)  # of sizes that change: dynamic
 
 
 def test_graphs_of_cuda_are_recorded_for_one_size_and_not_for_each(monkeypatch):
