@@ -8,11 +8,12 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, export
 
 from graphmi.asking import unwrapped
-from graphmi.models import SideBySide
 from graphmi.nn.inactive import without_inactive
-from graphmi.typing import Batch, FoldsIn, HistoryReader
+from graphmi.typing import Batch, BecomesReader, FoldsIn, HistoryReader
 
 __all__ = ["interests_program"]
+
+_LENGTH = 8  # of an example, for models that read histories of any length
 
 
 class _Interests(nn.Module):
@@ -38,12 +39,15 @@ def interests_program(model: nn.Module) -> ExportedProgram:
     interests, ``[batch, num_interests, dim]``, an active one in place of those that are inactive. Batches have any
     size; histories up to ``max_length`` items, and for a ``GRUEncoder`` exactly as many, padded. It runs on the CPU.
 
+    A graph model, EASE and item neighbours are programs, too (:class:`graphmi.typing.BecomesReader`). They answer for
+    anybody as for new users (``fold_in``), read histories of any length, and hold nothing of the users of their graph.
+
     Args:
-        model: Reads histories (:class:`graphmi.typing.HistoryReader`), as do all models of a ``SideBySide``, and can be
-            exported by torch.
+        model: Reads histories (:class:`graphmi.typing.HistoryReader`) or can leave its users behind, as do or can all
+            models of a ``SideBySide``, and can be exported by torch.
 
     Raises:
-        ValueError: If the model knows its users by their ids or by a graph.
+        ValueError: If the model knows its users by their ids or by a graph, and cannot leave them behind.
 
     Example:
         >>> import torch
@@ -54,19 +58,17 @@ def interests_program(model: nn.Module) -> ExportedProgram:
         >>> program(torch.tensor([[3, 9, 0]]), torch.tensor([[True, True, False]])).shape
         torch.Size([1, 4, 8])
     """
-    model = unwrapped(model)
-    others = [part for part in _parts(model) if isinstance(part, FoldsIn) or not isinstance(part, HistoryReader)]
-    if others or not isinstance(model, HistoryReader):
+    model = deepcopy(unwrapped(model)).cpu().eval()
+    if isinstance(model, BecomesReader):
+        model = model.as_reader()
+    elif isinstance(model, FoldsIn) or not isinstance(model, HistoryReader):
         raise ValueError(
-            f"{type([*others, model][0]).__name__} knows users by their ids or a graph, and only a model that reads "
-            "histories can be a program ('--program'): take the vectors of its users, or a Recommender for others"
+            f"{type(model).__name__} knows users by their ids or a graph, and only a model that reads histories or has "
+            "'as_reader' can be a program ('--program'): take the vectors of its users, or a Recommender for others"
         )
-    history = torch.zeros(2, model.max_length, dtype=torch.int64)  # a batch of one would become a constant
+    length = model.max_length if isinstance(model, HistoryReader) else _LENGTH
+    history = torch.zeros(2, length, dtype=torch.int64)  # a batch of one would become a constant
     tensors, sizes = (history, torch.ones_like(history, dtype=torch.bool)), {0: Dim.DYNAMIC, 1: Dim.AUTO}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The tensor attributes .*_flat_weights")  # which torch's GRU sets anew
-        return export(_Interests(deepcopy(model).cpu()).eval(), tensors, dynamic_shapes=(sizes, sizes), strict=False)
-
-
-def _parts(model: nn.Module) -> list[nn.Module]:
-    return [part for each in model.models for part in _parts(each)] if isinstance(model, SideBySide) else [model]
+        return export(_Interests(model).eval(), tensors, dynamic_shapes=(sizes, sizes), strict=False)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 __all__ = [
     "Batch",
+    "BecomesReader",
     "Contributions",
     "Decomposable",
     "FoldsIn",
@@ -202,6 +203,18 @@ class FoldsIn(Protocol):
         """Return what users with these items are like, ``[batch, length]`` and True where they are real.
 
         Histories are left-aligned, the latest item last, and may be longer than a model reads: it takes the latest.
+        """
+        ...
+
+
+@runtime_checkable
+class BecomesReader(Protocol):
+    """A model that can leave its users behind."""
+
+    def as_reader(self) -> nn.Module:
+        """Return a model that reads histories and gives anybody what ``fold_in`` does now, in evaluation mode.
+
+        It holds nothing of single users, and consists of operations that ``torch.export`` takes.
         """
         ...
 

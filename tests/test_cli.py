@@ -1470,7 +1470,7 @@ def test_ids_of_a_parquet_file_are_taken_as_they_are(tmp_path):
         ("ids.txt", b"\n \n", "there are no ids in '{}'"),
         ("ids.txt", b"3\nann\n60\nann\n", "2 of 3 ids in '{}' are not in the data: 'ann', '60'"),
         ("ids.txt", b"\xff\xfe3", "'{}' cannot be read: 'utf-8' codec can't decode"),
-        ("ids.csv", b"", "'{}' cannot be read: empty CSV"),
+        ("ids.csv", b"", "'{}' cannot be read: empty "),
         ("ids.csv", b'user_id,title\n3,5" disk\n4,x\n', "'{}' cannot be read: a double quote within a field; quote"),
         ("ids.csv", b"user_id\n", "there are no ids in '{}'"),
         ("ids.csv", b"user,item\n3,4\n", "no column of '{}' is named 'user_id' (did you mean user?)"),
@@ -1564,8 +1564,8 @@ def test_a_program_gives_the_vectors_that_export_writes(graphmi, trained, tmp_pa
         torch.testing.assert_close(found, torch.tensor(wanted))
     assert graphmi("export", trained("mf"), "--out", tmp_path / "none", "--program")[::2] == (
         1,
-        "graphmi: InterestGCN knows users by their ids or a graph, and only a model that reads histories can be a "
-        "program ('--program'): take the vectors of its users, or a Recommender for others\n",
+        "graphmi: to read users by some of their items ('max_length', 'fold_in') a graph model needs layers, "
+        "LightGCN's weights and a 'center' other than 'edge_dot' (got 0 layers, its weights and 'node_dot')\n",
     )
     assert not (tmp_path / "none").exists()
 

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> None:
         "--program",
         action="store_true",
         help="Write interests.pt2 as well, which torch.export.load reads: a program from histories, as rows of "
-        "items.parquet, to interests, for a model that reads histories.",
+        "items.parquet, to interests. Of a graph model, EASE or item neighbours it answers as for new users.",
     )
     options = parse(parser, arguments)
     folder = Path(options.out)

@@ -10,8 +10,13 @@ __all__ = ["Model"]
 class Model(Shortcuts, nn.Module):
     """A model whose subclasses with their own ``forward`` or ``propagate`` inherit no answers that go past these.
 
-    Their ``fold_in`` and ``contributions`` are ``None`` until they have some: such a subclass folds in no users, and
-    explains no recommendations by items. Where those above are right, ``fold_in = InterestGCN.fold_in`` says so.
+    Their ``fold_in``, ``as_reader`` and ``contributions`` are ``None`` until they have some: such a subclass folds in
+    no users, and explains no recommendations by items. Where those above are right, ``fold_in = InterestGCN.fold_in``
+    says so.
     """
 
-    shortcuts = ("forward", "fold_in", "contributions"), ("propagate", "fold_in", "contributions")
+    shortcuts = (
+        ("forward", "fold_in", "as_reader", "contributions"),
+        ("propagate", "fold_in", "as_reader", "contributions"),
+        ("fold_in", "as_reader"),
+    )

@@ -74,11 +74,13 @@ def latest(model: nn.Module, history: Tensor, mask: Tensor) -> tuple[Tensor, Ten
         history: Items of each user, left-aligned, ``[batch, length]``.
         mask: True where they are real, ``[batch, length]``.
     """
-    if not isinstance(model, HistoryReader) or model.max_length >= mask.size(1):
+    if not isinstance(model, HistoryReader):
+        return history, mask
+    if not torch.compiler.is_exporting() and model.max_length >= mask.size(1):  # a program reads any length
         return history, mask
     length = mask.sum(1, keepdim=True)
     place = (length - model.max_length).clamp(min=0) + torch.arange(model.max_length, device=mask.device)
-    return history.gather(1, place), place < length
+    return history.gather(1, place.clamp(max=mask.size(1) - 1)), place < length
 
 
 def require_readable(num_layers: int, lightgcn: bool, center: str) -> None:

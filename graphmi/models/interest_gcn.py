@@ -16,6 +16,7 @@ from graphmi.models.carried import carried_to
 from graphmi.models.few_users import are_few, stacked_for_few
 from graphmi.models.fold_in import Readers, fold_in, latest, require_readable
 from graphmi.models.graph import EdgeBuffers, require_users, user_item_adjacency
+from graphmi.models.item_reader import ItemReader
 from graphmi.models.kept import keeping, kept
 from graphmi.models.lookup import Lookup
 from graphmi.models.sampled import as_layers, per_hop, read_hops
@@ -235,6 +236,22 @@ class InterestGCN(Model):
         history, mask = latest(self, history, mask)
         nobody = history.new_full((len(history),), -1)
         return self._by_items(self._readers(Batch(nobody, history=history, mask=mask)))
+
+    @torch.no_grad()
+    def as_reader(self) -> ItemReader:
+        """Return a model that reads histories and gives anybody what :meth:`fold_in` does now, without the graph.
+
+        Raises:
+            ValueError: As for ``max_length``, and if a layer is one's own.
+        """
+        require_readable(len(self.convs), self.lightgcn, self.center)
+        if not self._plain:
+            raise ValueError("layers of one's own cannot be read in rows, as those of graphmi are: use 'fold_in'")
+        virtuals, centers = self._layers()
+        items, degree = slice(self.num_users, None), self.edges().rowptr.diff()
+        of_items, vectors = [center[items] for center in centers], self._vectors(virtuals, centers)
+        length = self.max_length if self.by_latest else None
+        return ItemReader(self._convs(), of_items, degree[items], self.arrangement, vectors, length)
 
     def _readers(self, batch: Batch) -> Readers:
         if batch.history is None or batch.mask is None:

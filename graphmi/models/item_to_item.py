@@ -4,7 +4,7 @@ from collections.abc import Callable
 from copy import copy
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from graphmi.edges import user_item_edges
@@ -63,7 +63,11 @@ class ItemToItem(Model):
 
         With ``max_length`` the latest are read; they are left-aligned.
         """
-        return self._of(*_pairs(*latest(self, history, mask)), len(history))
+        return self.as_reader().forward(Batch(history.new_full((len(history),), -1), history=history, mask=mask))
+
+    def as_reader(self) -> "_Reader":
+        """Return a model that reads histories and gives anybody what :meth:`fold_in` does."""
+        return _Reader(self.weight, getattr(self, "max_length", None))
 
     def contributions(self) -> Callable[[Batch], Contributions]:
         """Return a function that says which items the users of a batch had: each is a term of its own."""
@@ -166,6 +170,27 @@ class ItemKNN(ItemToItem):
         cosine = both.fill_diagonal_(0.0) / (torch.outer(count, count).sqrt() + shrinkage).clamp_min(1e-12)
         nearest = cosine.topk(min(neighbors, len(cosine)), dim=1)
         super().__init__(graph, torch.zeros_like(cosine).scatter_(1, *nearest[::-1]), max_length)
+
+
+class _Reader(nn.Module):
+    """Tells which items stand in histories, the latest ``max_length`` or all."""
+
+    def __init__(self, weight: Tensor, max_length: int | None) -> None:
+        super().__init__()
+        self.weight = weight
+        if max_length is not None:
+            self.max_length = max_length
+
+    def forward(self, batch: Batch) -> Representations:
+        """Return the items of histories, and the weights to them."""
+        if batch.history is None or batch.mask is None:
+            raise ValueError("users are read by their histories, and the batch has none")
+        history, mask = latest(self, batch.history, batch.mask)
+        num_items = len(self.weight)
+        # What pads goes to a column that is cut off. (With 'new_zeros' the weights would be a part of programs.)
+        had = torch.zeros(history.size(0), num_items + 1, dtype=self.weight.dtype, device=self.weight.device)
+        had.scatter_(1, torch.where(mask, history, num_items), 1.0)
+        return Representations(interests=had[:, :-1].unsqueeze(1), items=self.weight)
 
 
 def _pairs(history: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,11 +14,22 @@ from torch import Tensor, nn
 from graphmi.models.base import Model
 from graphmi.models.fold_in import latest
 from graphmi.ranges import one_of
-from graphmi.typing import Batch, Contributions, Decomposable, FoldsIn, HistoryReader, Propagates, Representations
+from graphmi.typing import (
+    Batch,
+    BecomesReader,
+    Contributions,
+    Decomposable,
+    FoldsIn,
+    HistoryReader,
+    ItemTable,
+    Propagates,
+    Representations,
+)
 
 __all__ = ["SideBySide"]
 
 _MOST_INTERESTS = 256
+_KNOWS_ITS_USERS = "{} knows the users that it was trained with and no others"
 
 
 class SideBySide(Model):
@@ -98,6 +109,14 @@ class SideBySide(Model):
         """
         return self._together([_folded_in(model, history, mask) for model in self.models])
 
+    def as_reader(self) -> "SideBySide":
+        """Return the same of models that read histories, and know no users.
+
+        Raises:
+            ValueError: If one of the models knows the users of its training only.
+        """
+        return deepcopy(self, {id(self.models): nn.ModuleList(map(_as_reader, self.models)), id(self._items): None})
+
     def propagated(self) -> "SideBySide":
         """Return the same of models that have propagated over their graphs, as InterestGCN's ``propagated`` does.
 
@@ -123,17 +142,23 @@ class SideBySide(Model):
         interests = torch.cat(
             [weight * place @ out.interests for weight, place, out in zip(self.weights, places, outs, strict=True)], -1
         )
-        items = None if self.training else self._items
-        if items is None:
-            items = torch.cat([out.items[:] for out in outs], -1)
-            if self._keeps and not (self.training or items.requires_grad or items.is_inference()):
-                self._items = items
         idle = [
             place @ (~out.interest_mask).to(place).unsqueeze(-1)  # [batch, num_interests, 1]
             for place, out in zip(places, outs, strict=True)
             if out.interest_mask is not None
         ]
-        return Representations(interests, items, interest_mask=torch.cat(idle, -1).sum(-1) == 0 if idle else None)
+        active = torch.cat(idle, -1).sum(-1) == 0 if idle else None
+        return Representations(interests, self._vectors(outs), interest_mask=active)
+
+    def _vectors(self, outs: Sequence[Representations]) -> Tensor | ItemTable:
+        if torch.compiler.is_exporting():  # a program gives interests alone, and would keep what these are made of
+            return outs[0].items
+        if self._items is not None and not self.training:
+            return self._items
+        items = torch.cat([out.items[:] for out in outs], -1)
+        if self._keeps and not (self.training or items.requires_grad or items.is_inference()):
+            self._items = items
+        return items
 
     def _contributions(
         self, asked: Sequence[Callable[[Batch], Contributions | None] | None], batch: Batch
@@ -170,6 +195,14 @@ class SideBySide(Model):
         return [torch.eye(size)[of].to(interests[0]) for size, of in zip(sizes, which.t(), strict=True)]
 
 
+def _as_reader(model: nn.Module) -> nn.Module:
+    if isinstance(model, BecomesReader):
+        return model.as_reader()
+    if isinstance(model, HistoryReader) and not isinstance(model, FoldsIn):
+        return model
+    raise ValueError(_KNOWS_ITS_USERS.format(type(model).__name__))
+
+
 def _folded_in(model: nn.Module, history: Tensor, mask: Tensor) -> Representations:
     if isinstance(model, FoldsIn):
         return model.fold_in(history, mask)
@@ -177,7 +210,7 @@ def _folded_in(model: nn.Module, history: Tensor, mask: Tensor) -> Representatio
         history, mask = latest(model, history, mask)
         found: Representations = model(Batch(history.new_full((len(history),), -1), history=history, mask=mask))
         return found
-    raise ValueError(f"{type(model).__name__} knows the users that it was trained with and no others")
+    raise ValueError(_KNOWS_ITS_USERS.format(type(model).__name__))
 
 
 def _for(model: nn.Module, batch: Batch) -> Batch:

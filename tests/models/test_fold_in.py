@@ -6,7 +6,7 @@ import torch
 from graphmi.config import experiment
 from graphmi.data import HeldOutUsers, Histories, LeaveOneOut, planted
 from graphmi.models import InterestGCN
-from graphmi.nn import CAGCNWeight
+from graphmi.nn import CAGCNWeight, MultiInterestConv
 from graphmi.typing import Batch, FoldsIn, HistoryReader
 
 
@@ -79,6 +79,43 @@ def test_padding_repetitions_and_nothing_known(dataset):
     assert (interests[2] == 0).all()
 
 
+@pytest.mark.parametrize("max_length", [None, 3])
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: ", ".join(options) or "default")
+def test_a_reader_says_of_anybody_what_fold_in_does_and_knows_no_user(dataset, options, max_length):
+    made = model(dataset, max_length=max_length, **options)
+    reader, history = made.as_reader(), torch.randint(40, (30, 6))
+    history[:, 4] = history[:, 1]
+    mask = torch.arange(6) < torch.randint(0, 7, (30, 1))
+    assert not mask.any(1).all()
+    found, expected = reader(Batch(torch.arange(30), history=history, mask=mask)), made.fold_in(history, mask)
+    torch.testing.assert_close(found.interests, expected.interests, rtol=1e-6, atol=1e-8)
+    assert torch.equal(found.items, expected.items)
+    assert (found.interest_mask is None) == (expected.interest_mask is None)
+    if found.interest_mask is not None:
+        assert torch.equal(found.interest_mask, expected.interest_mask)
+    assert isinstance(reader, HistoryReader) == (max_length is not None)
+    assert {len(tensor) for tensor in reader.state_dict().values()} <= {2, 3, 40}  # layers, interests, items
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(1)
+    again = reader(Batch(torch.arange(30), history=history, mask=mask))
+    assert torch.equal(again.interests, found.interests)
+
+
+def test_who_can_be_no_reader_says_why(dataset):
+    class Own(MultiInterestConv):
+        """A layer of one's own."""
+
+    made = model(dataset)
+    with pytest.raises(ValueError, match="the batch has none"):
+        made.as_reader()(Batch(torch.tensor([1])))
+    made.convs[1] = Own(8, 3)
+    with pytest.raises(ValueError, match=r"layers of one's own cannot be read in rows, .*: use 'fold_in'"):
+        made.as_reader()
+    with pytest.raises(ValueError, match=r"a graph model needs layers, .*got 2 layers, its weights and 'edge_dot'"):
+        model(dataset, center="edge_dot").as_reader()
+
+
 def test_an_item_that_training_did_not_have_counts_as_had_once(dataset):
     graph, items = dataset.graph(), ("user", "interacts", "item")
     edges = graph[items].edge_index
@@ -86,6 +123,8 @@ def test_an_item_that_training_did_not_have_counts_as_had_once(dataset):
     made = InterestGCN(graph, num_interests=1, embedding_dim=8, num_layers=1).double().eval()
     found = made.fold_in(torch.tensor([[9]]), torch.tensor([[True]])).interests[0, 0]
     torch.testing.assert_close(found, made.propagate()[1][0][60 + 9] / 2)  # of degree 1, over layers 0 and 1
+    read = made.as_reader()(Batch(torch.tensor([-1]), history=torch.tensor([[9]]), mask=torch.tensor([[True]])))
+    torch.testing.assert_close(read.interests[0, 0], found)
 
 
 def test_of_longer_histories_the_latest_are_read(dataset):

@@ -123,6 +123,24 @@ class VirtualInterestGenerator(nn.Module):
             return propagate(adjacency, self._share(source).sum(-1, keepdim=True) * source)
         return self._scaled(propagate(adjacency, source))
 
+    def of_rows(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Return the virtual interests of nodes whose neighbours lie in rows, ``[num_dst, num_interests, dim]``.
+
+        What :meth:`forward` gives, in dense operations: for a few neighbours each, and for ``torch.export``.
+
+        Args:
+            x: Vectors of the neighbours of each node, ``[num_dst, length, dim]``.
+            weight: Weights of the edges to them, ``[num_dst, length]``, 0 where there is none.
+        """
+        if self.single:
+            return weight.unsqueeze(1) @ x
+        if self.attention == "neighbor":
+            logits = widened(self._logits(x)).masked_fill((weight == 0).unsqueeze(-1), torch.finfo(torch.float32).min)
+            share = self._scaled(logits.softmax(1).to(x))
+        else:
+            share = self._share(x)  # [num_dst, length, num_interests]
+        return (share * weight.unsqueeze(-1)).transpose(1, 2) @ x
+
     def carried(self, source: Tensor, adjacency: Adjacency, entries: Tensor) -> Tensor:
         """Return what some edges carry: over all edges of a node they sum to its virtual interests.
 
