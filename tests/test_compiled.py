@@ -33,9 +33,9 @@ IN_ENCODER = dict.fromkeys(
 DROPOUT = {**IN_ENCODER, "gru4rec": "model__dropout"}
 
 
-BROKEN = {"gru4rec"}  # where torch cannot trace all
+BROKEN = {"gru4rec": 8}  # where torch cannot trace all, and how many graphs are left
 if TorchVersion(torch.__version__) < "2.11":
-    BROKEN |= {"interest-gcn-softmax", "mtmi"}
+    BROKEN |= {"interest-gcn-softmax": 30, "mtmi": 30}
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_every_preset_compiles(traced, name):
     assert not traced["stats"]
     torch.testing.assert_close(losses(name), expected, rtol=1e-5, atol=0)
     assert name in BROKEN or not traced["graph_break"]
-    assert 1 <= traced["stats"]["unique_graphs"] <= (8 if name in BROKEN else 3)  # of sizes that change: dynamic
+    assert 1 <= traced["stats"]["unique_graphs"] <= BROKEN.get(name, 3)  # of sizes that change: dynamic
 
 
 def test_graphs_of_cuda_are_recorded_for_one_size_and_not_for_each(monkeypatch):

@@ -54,8 +54,9 @@ def test_a_program_gives_the_interests_of_the_model_whatever_the_sizes(name):
     for num, length in ((1, 1), (3, 9), (40, 5), (0, 4)):
         history, mask = histories(num, length)
         torch.testing.assert_close(program(history, mask), asked(model, history, mask).interests)
-    with pytest.raises((AssertionError, RuntimeError)):  # the latter before torch 2.9
-        program(*histories(2, 10))
+    if name != "mtmi":  # it has no positions, and torch before 2.9 lets it read more
+        with pytest.raises((AssertionError, RuntimeError)):
+            program(*histories(2, 10))
 
 
 def test_inactive_interests_of_a_program_change_no_score():
