@@ -1,6 +1,6 @@
 """Users of a graph model by some of their items: the latest ones, or those of somebody who was not in the graph."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +10,9 @@ from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.conv import MultiInterestConv
 from graphmi.typing import HistoryReader
 
-__all__ = ["Readers", "fold_in", "latest", "require_readable"]
+__all__ = ["Readers", "fold_in", "fold_in_edges", "fold_in_rows", "latest", "require_readable"]
+
+_FEW = 2048  # positions for which it takes less time to compare each with up to 64 than to sort items and edges
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,13 @@ class Readers:
 
 
 def fold_in(
-    convs: Iterable[MultiInterestConv], centers: Sequence[Tensor], degree: Tensor, readers: Readers
-) -> tuple[list[Tensor], list[Tensor], Tensor, Adjacency]:
+    convs: Sequence[MultiInterestConv],
+    centers: Sequence[Tensor],
+    degree: Tensor,
+    readers: Readers,
+    *,
+    plain: bool = True,
+) -> tuple[list[Tensor], list[Tensor]]:
     r"""Return the virtual interests and centers that layers give to users, for each layer from 0 on.
 
     A user :math:`u` hears from the :math:`n` items that it is read by as it would in the graph; items do not hear from
@@ -44,11 +51,21 @@ def fold_in(
         centers: Centers of the items for each layer from 0 on, ``[num_items, dim]``.
         degree: Users of each item in the graph, ``[num_items]``; an item without any counts as having one.
         readers: The users.
+        plain: Whether all layers are graphmi's, and may be asked in rows.
 
     Returns:
-        ``[batch, num_interests, dim]`` and ``[batch, dim]`` for each layer, the items that are read, ascending, and the
-        edges from these to users.
+        ``[batch, num_interests, dim]`` and ``[batch, dim]`` for each layer.
     """
+    positions = readers.history.numel()
+    if plain and positions <= _FEW and positions * readers.history.size(1) <= 64 * _FEW:
+        return fold_in_rows(convs, centers, degree, readers)
+    return fold_in_edges(convs, centers, degree, readers)[:2]
+
+
+def fold_in_edges(
+    convs: Sequence[MultiInterestConv], centers: Sequence[Tensor], degree: Tensor, readers: Readers
+) -> tuple[list[Tensor], list[Tensor], Tensor, Adjacency]:
+    """Return what :func:`fold_in` does, the items that are read, ascending, and the edges from these to users."""
     num_items, batch = len(degree), len(readers.history)
     row = torch.arange(batch, device=degree.device).unsqueeze(1)
     pair = torch.unique((row * num_items + readers.history)[readers.mask])
@@ -64,6 +81,29 @@ def fold_in(
         virtuals.append(virtual)
         own.append(next_own)
     return [readers.center.unsqueeze(1).expand_as(virtuals[0]), *virtuals], own, read, adjacency
+
+
+def fold_in_rows(
+    convs: Sequence[MultiInterestConv], centers: Sequence[Tensor], degree: Tensor, readers: Readers
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Return what :func:`fold_in` does, in dense operations over the positions of histories.
+
+    For the few users of a request, and for ``torch.export``: nothing is sorted, but each position is compared with
+    all others.
+    """
+    mask = readers.mask
+    history = readers.history.where(mask, 0)  # what pads need be no item
+    place = torch.arange(history.size(1), device=history.device)
+    same = (history.unsqueeze(2) == history.unsqueeze(1)) & mask.unsqueeze(1)  # [batch, length, length]
+    counts = mask & ~(same & (place < place.unsqueeze(1))).any(2)  # an item that comes several times counts once
+    number = counts.sum(1, keepdim=True).clamp_min(1)
+    stands_for = torch.where(readers.degree > 0, readers.degree, number.squeeze(1)).unsqueeze(1)
+    weight = counts * ((stands_for / degree[history].clamp_min(1)).sqrt() / number).to(readers.center)
+    virtuals, own = list[Tensor](), [readers.center]
+    for conv, center in zip(convs, centers, strict=False):
+        virtuals.append(conv.generator.of_rows(center[history], weight))
+        own.append(conv.aggregator(virtuals[-1], own[-1]))
+    return [readers.center.unsqueeze(1).expand_as(virtuals[0]), *virtuals], own
 
 
 def latest(model: nn.Module, history: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ from graphmi.models.arrangement import Arrangement, Score
 from graphmi.models.base import Model
 from graphmi.models.carried import carried_to
 from graphmi.models.few_users import are_few, stacked_for_few
-from graphmi.models.fold_in import Readers, fold_in, latest, require_readable
+from graphmi.models.fold_in import Readers, fold_in, fold_in_edges, latest, require_readable
 from graphmi.models.graph import EdgeBuffers, require_users, user_item_adjacency
 from graphmi.models.item_reader import ItemReader
 from graphmi.models.kept import keeping, kept
@@ -22,7 +22,6 @@ from graphmi.models.lookup import Lookup
 from graphmi.models.sampled import as_layers, per_hop, read_hops
 from graphmi.models.stacked import Layers, stacked, stacked_for_users
 from graphmi.neighbors import Hops, sample_hops
-from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.conv import CenterAggregator, EdgeWeight, LightGCNWeight, MultiInterestConv, VirtualInterestGenerator
 from graphmi.nn.conv.center_aggregator import Center
 from graphmi.nn.conv.virtual_interest_generator import Attention
@@ -248,10 +247,8 @@ class InterestGCN(Model):
         if not self._plain:
             raise ValueError("layers of one's own cannot be read in rows, as those of graphmi are: use 'fold_in'")
         virtuals, centers = self._layers()
-        items, degree = slice(self.num_users, None), self.edges().rowptr.diff()
-        of_items, vectors = [center[items] for center in centers], self._vectors(virtuals, centers)
-        length = self.max_length if self.by_latest else None
-        return ItemReader(self._convs(), of_items, degree[items], self.arrangement, vectors, length)
+        vectors, length = self._vectors(virtuals, centers), self.max_length if self.by_latest else None
+        return ItemReader(self._convs(), *self._of_items(centers), self.arrangement, vectors, length)
 
     def _readers(self, batch: Batch) -> Readers:
         if batch.history is None or batch.mask is None:
@@ -266,18 +263,16 @@ class InterestGCN(Model):
     def _by_items(self, readers: Readers) -> Representations:
         require_readable(len(self.convs), self.lightgcn, self.center)
         virtuals, centers = self._layers()
-        found_virtuals, found_centers, *_ = self._read(readers, centers)
+        found_virtuals, found_centers = fold_in(self._convs(), *self._of_items(centers), readers, plain=self._plain)
         return Representations(
             interests=self.arrangement.users(found_virtuals, found_centers, slice(None)),
             items=self._vectors(virtuals, centers),
             interest_mask=self.arrangement.active(found_virtuals, slice(None)),
         )
 
-    def _read(
-        self, readers: Readers, centers: Sequence[Tensor]
-    ) -> tuple[list[Tensor], list[Tensor], Tensor, Adjacency]:
+    def _of_items(self, centers: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
         items, degree = slice(self.num_users, None), self.edges().rowptr.diff()
-        return fold_in(self._convs(), [center[items] for center in centers], degree[items], readers)
+        return [center[items] for center in centers], degree[items]
 
     def propagate(self) -> Layers:
         """Return, for each layer from 0 on, virtual interests ``[num_nodes, num_interests, dim]`` and centers.
@@ -393,7 +388,7 @@ class InterestGCN(Model):
         convs = self._convs()
         if self.by_latest:
             readers = self._readers(batch)
-            found, own, read, adjacency = self._read(readers, centers)
+            found, own, read, adjacency = fold_in_edges(convs, *self._of_items(centers), readers)
             pairs = [(center[self.num_users + read], each) for center, each in zip(centers, own, strict=True)]
             everyone = torch.arange(len(batch.user), device=batch.user.device)
             virtual, center, row, place = carried_to(everyone, convs, found, pairs, adjacency)

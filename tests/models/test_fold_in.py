@@ -10,6 +10,13 @@ from graphmi.nn import CAGCNWeight, MultiInterestConv
 from graphmi.typing import Batch, FoldsIn, HistoryReader
 
 
+@pytest.fixture(autouse=True, params=["in rows", "by edges"])
+def way(request, monkeypatch):
+    if request.param == "by edges":
+        monkeypatch.setattr("graphmi.models.fold_in._FEW", 0)
+    return request.param
+
+
 @pytest.fixture(scope="module")
 def dataset():
     return LeaveOneOut()(planted(num_users=60, num_items=40, num_clusters=4))
@@ -136,7 +143,8 @@ def test_of_longer_histories_the_latest_are_read(dataset):
     torch.testing.assert_close(found, expected)
 
 
-def test_layers_see_the_items_that_are_read_and_no_others(dataset):
+def test_by_edges_layers_see_the_items_that_are_read_and_no_others(dataset, monkeypatch):
+    monkeypatch.setattr("graphmi.models.fold_in._FEW", 0)
     made, seen = model(dataset), []
     for conv in made.convs:
         conv.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0][0].size(0)))
