@@ -1,10 +1,10 @@
-"""A sequence model as a service: trained on all there is, written as a program, and asked with torch alone.
+"""A model as a service: trained on all there is, written as a program, and asked with torch alone.
 
 ``interests_program`` turns the model into a program of ``torch.export``, from histories to interests. The service reads
-it and the vectors of the items, and needs no graphmi. At the command line ``graphmi refit RUN --all`` and ``graphmi
-export RUN-all --out service --program`` do the same.
+it and the vectors of the items, and needs no graphmi. The program of a graph model takes everybody as a new user. At
+the command line ``graphmi refit RUN --all`` and ``graphmi export RUN-all --out service --program`` do the same.
 
-    python examples/serve.py [--data ml-100k] [--epochs 50] [--out service]
+    python examples/serve.py [--preset lightgcn-latest] [--data ml-100k] [--epochs 50] [--out service]
 """
 
 import argparse
@@ -22,6 +22,7 @@ from graphmi.config import experiment
 from graphmi.data import Histories
 from graphmi.program import interests_program
 from graphmi.recommender import Recommender
+from graphmi.vectors import vectors
 
 K = 5
 
@@ -47,18 +48,18 @@ class Service:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--preset", default="comirec-sa", help="a name of 'graphmi presets'")
     parser.add_argument("--data", default="planted:num_users=300", help="a name of 'graphmi data list', or a file")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--out", type=Path, default=Path("service"))
     arguments = parser.parse_args()
-    run = experiment(
-        "comirec-sa", arguments.data, refit="all", trainer__epochs=arguments.epochs, trainer__progress=False
-    )
+    settings = {"trainer__epochs": arguments.epochs, "trainer__progress": False}
+    run = experiment(arguments.preset, arguments.data, refit="all", **settings)
     data, dataset = run.interactions(), run.dataset()
     model = run.fit(dataset).model.cpu()
     arguments.out.mkdir(exist_ok=True)
     torch.export.save(interests_program(model), arguments.out / "interests.pt2")
-    torch.save(model.items().detach(), arguments.out / "items.pt")
+    torch.save(torch.tensor(vectors(data, model)[1]["vector"].to_numpy()), arguments.out / "items.pt")
 
     service = Service(arguments.out)
     history = Histories(data).read(torch.tensor([2]), max_length=20)[0][0]
