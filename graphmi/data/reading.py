@@ -22,6 +22,16 @@ __all__ = ["read_interactions", "read_table"]
 SEPARATORS = {"\t": "tab", "::": "'::'", ",": "comma", ";": "semicolon", "|": "'|'", " ": "space"}
 _QUOTED = (",", ";")  # separators beside which fields may stand in double quotes
 _NEVER_IN_TEXT = "\x01"  # reads a line as one field
+_PARTS: dict[str, Any] = {  # those of a folder that are written at different times differ
+    "missing_columns": "insert",
+    "extra_columns": "ignore",
+    "cast_options": pl.ScanCastOptions(
+        integer_cast=["upcast", "allow-float"],
+        float_cast="upcast",
+        datetime_cast="nanosecond-downcast",
+        categorical_to_string="allow",
+    ),
+}
 
 
 def read_interactions(
@@ -218,10 +228,25 @@ def _scan_parquet(path: Path) -> pl.LazyFrame:
     files = sorted(_parquet_files(path)) if path.is_dir() else [path]
     if not files:
         raise DataError("the directory has no .parquet files")
-    with readable():  # parts written at different times differ in widths, and in columns that nobody asks for
-        table = pl.concat([pl.scan_parquet(file, glob=False) for file in files], how="diagonal_relaxed")
-        table.collect_schema()
-    return table
+    with readable():
+        return pl.scan_parquet(files, glob=False, schema=_columns(files), **_PARTS)
+
+
+def _columns(files: Sequence[Path]) -> dict[str, pl.DataType]:
+    """Return all columns of the files, with types that hold what each of them has, where there are such types."""
+    columns = dict[str, pl.DataType]()
+    for file in files:
+        for name, kind in pl.scan_parquet(file, glob=False).collect_schema().items():
+            if columns.setdefault(name, kind) != kind:
+                columns[name] = _wider(columns[name], kind)
+    return columns
+
+
+def _wider(one: pl.DataType, other: pl.DataType) -> pl.DataType:
+    try:
+        return pl.concat([pl.DataFrame(schema={"": kind}) for kind in (one, other)], how="vertical_relaxed").schema[""]
+    except pl.exceptions.PolarsError:  # polars says so where somebody asks for the column
+        return one
 
 
 def _parquet_files(folder: Path) -> Iterator[Path]:
