@@ -63,7 +63,9 @@ class ItemToItem(Model):
 
         With ``max_length`` the latest are read; they are left-aligned.
         """
-        return self.as_reader().forward(Batch(history.new_full((len(history),), -1), history=history, mask=mask))
+        return ItemToItem.as_reader(self).forward(
+            Batch(history.new_full((len(history),), -1), history=history, mask=mask)
+        )
 
     def as_reader(self) -> "_Reader":
         """Return a model that reads histories and gives anybody what :meth:`fold_in` does."""

@@ -6,6 +6,8 @@ import torch
 from graphmi.config import experiment
 from graphmi.data import HeldOutUsers, Histories, LeaveOneOut, planted
 from graphmi.models import InterestGCN
+from graphmi.models.arrangement import Arrangement
+from graphmi.models.item_reader import ItemReader
 from graphmi.nn import CAGCNWeight, MultiInterestConv
 from graphmi.typing import Batch, FoldsIn, HistoryReader
 
@@ -107,6 +109,13 @@ def test_a_reader_says_of_anybody_what_fold_in_does_and_knows_no_user(dataset, o
             parameter.add_(1)
     again = reader(Batch(torch.arange(30), history=history, mask=mask))
     assert torch.equal(again.interests, found.interests)
+
+
+def test_a_reader_in_half_precision_knows_items_of_more_users_than_it_has_numbers():
+    center, nobody = torch.tensor([[1.0, -2.0]]).half(), torch.tensor([-1])
+    reader = ItemReader([MultiInterestConv(2, 1)], [center], torch.tensor([90_000]), Arrangement(), center)
+    found = reader(Batch(nobody, history=torch.tensor([[0]]), mask=torch.tensor([[True]]))).interests
+    torch.testing.assert_close(found[0], center / 300 / 2)  # LightGCN's weight, and two layers
 
 
 def test_who_can_be_no_reader_says_why(dataset):

@@ -102,6 +102,9 @@ class TestScores:
         history, mask = torch.tensor([[4, 7, 1], [3, 8, 0]]), torch.tensor([[True] * 3, [True, True, False]])
         had = [row.nonzero().flatten().tolist() for row in model.fold_in(history, mask).interests[:, 0]]
         assert had == [[1, 7], [3, 8]]
+        own = type("Own", (ItemKNN,), {"forward": ItemKNN.forward, "fold_in": ItemKNN.fold_in})
+        assert own.as_reader is None  # whoever has a 'forward' of its own says what of these is right
+        assert own(to_graph(train)).fold_in(history, mask).interests.sum() == 5
 
     @pytest.mark.parametrize("max_length", [None, 4])
     def test_are_sums_of_what_items_contribute(self, train, max_length):
