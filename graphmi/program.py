@@ -60,11 +60,15 @@ def interests_program(model: nn.Module) -> ExportedProgram:
     """
     model = deepcopy(unwrapped(model)).cpu().eval()
     if isinstance(model, BecomesReader):
-        model = model.as_reader()
-    elif isinstance(model, FoldsIn) or not isinstance(model, HistoryReader):
+        model = model.as_reader().cpu()  # what a model has propagated stays on its device
+        others = list[nn.Module]()
+    else:
+        others = [model] if isinstance(model, FoldsIn) or not isinstance(model, HistoryReader) else []
+    others += [part for part in model.modules() if isinstance(getattr(part, "num_users", None), int)]
+    if others:
         raise ValueError(
-            f"{type(model).__name__} knows users by their ids or a graph, and only a model that reads histories or has "
-            "'as_reader' can be a program ('--program'): take the vectors of its users, or a Recommender for others"
+            f"{type(others[0]).__name__} knows users by their ids or a graph, and only a model that reads histories or "
+            "has 'as_reader' can be a program ('--program'): take the vectors of its users, or a Recommender for others"
         )
     length = model.max_length if isinstance(model, HistoryReader) else _LENGTH
     history = torch.zeros(2, length, dtype=torch.int64)  # a batch of one would become a constant

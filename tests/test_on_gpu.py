@@ -14,6 +14,7 @@ from graphmi.config import experiment
 from graphmi.nn import Adjacency, CenterAggregator, GRUEncoder, propagate
 from graphmi.nn.sparse import edge_dot
 from graphmi.presets import preset_names
+from graphmi.program import interests_program
 from graphmi.recommender import Recommender
 from graphmi.retrieval import top_k
 from graphmi.sharding import owners
@@ -197,6 +198,15 @@ def test_ranking(block_size):
     best = scores.masked_fill(known, -math.inf).sort(dim=1, descending=True, stable=True)
     expected = best.values[:, :20], best.indices[:, :20], interest.gather(1, best.indices[:, :20])
     assert all(torch.equal(one.cpu(), other) for one, other in zip(found, expected, strict=True))
+
+
+def test_a_program_of_what_has_propagated_there_runs_on_the_cpu():
+    one = experiment("interest-gcn", DATA)
+    model = one.build(one.dataset()).eval()
+    history, mask = torch.randint(80, (5, 4)), torch.ones(5, 4, dtype=torch.bool)
+    expected = model.fold_in(history, mask).interests
+    program = interests_program(model.to(DEVICE).propagated()).module()
+    torch.testing.assert_close(program(history, mask), expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.fixture(scope="module", params=["interest-gcn", "comirec-sa", "mind", "gru4rec"])

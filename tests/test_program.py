@@ -87,6 +87,28 @@ def test_a_program_of_models_side_by_side():
         torch.testing.assert_close(program(history, mask), asked(model, history, mask).interests)
     with pytest.raises(ValueError, match="Popularity knows the users that it was trained with"):
         interests_program(SideBySide([model, Popularity(graph())]))
+    with pytest.raises(ValueError, match="Told has no 'as_reader', and tells of others by 'fold_in' alone"):
+        interests_program(SideBySide([model, Told(graph())]))
+
+
+class Scores(nn.Module):
+    """Somebody's own program, of scores."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, history, mask):
+        out = self.model(Batch(history[:, 0], history=history, mask=mask))
+        return out.interests @ out.items[:].T
+
+
+def test_in_a_program_of_ones_own_models_side_by_side_have_the_vectors_of_items():
+    model = Scores(SideBySide([SequenceModel(graph(), size, 6) for size in (4, 6)])).eval()
+    example = histories(5, 6)
+    with torch.no_grad():
+        found = torch.export.export(model, example, strict=False).module()(*example)
+        torch.testing.assert_close(found, model(*example))
 
 
 def of_a_graph(**options):
@@ -117,6 +139,13 @@ def test_a_program_without_the_users_of_a_graph_says_of_anybody_what_fold_in_doe
     assert sum(tensor.numel() for tensor in held) < 40 * 40  # no weights between items, no vectors twice
 
 
+class Told(InterestGCN):
+    """A model that tells of others in its own way."""
+
+    def fold_in(self, history, mask):
+        return super().fold_in(history, mask)
+
+
 class Unread(nn.Module):
     """A model without histories."""
 
@@ -128,7 +157,24 @@ class Own(InterestGCN):
         return super().forward(batch)
 
 
-@pytest.mark.parametrize("make", [Own, Popularity, lambda _: Unread()])
+class OwnBeside(SideBySide):
+    """Models side by side that answer in their own way."""
+
+    def forward(self, batch):
+        return super().forward(batch)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        Own,
+        partial(Own, max_length=3),
+        Popularity,
+        lambda _: Unread(),
+        lambda graph: OwnBeside([SequenceModel(graph, 4, 6), InterestGCN(graph)]),
+        lambda graph: SideBySide([Own(graph, max_length=3)]),
+    ],
+)
 def test_models_that_read_no_histories_are_no_programs(make):
     with pytest.raises(ValueError, match=r"only a model that reads histories or has 'as_reader' can be a program"):
         interests_program(make(graph()))

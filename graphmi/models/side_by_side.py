@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from graphmi.models.base import Model
 from graphmi.models.fold_in import latest
+from graphmi.models.lookup import Lookup
 from graphmi.ranges import one_of
 from graphmi.typing import (
     Batch,
@@ -113,7 +114,7 @@ class SideBySide(Model):
         """Return the same of models that read histories, and know no users.
 
         Raises:
-            ValueError: If one of the models knows the users of its training only.
+            ValueError: If one of the models knows the users of its training only, or has no ``as_reader``.
         """
         return deepcopy(self, {id(self.models): nn.ModuleList(map(_as_reader, self.models)), id(self._items): None})
 
@@ -152,10 +153,10 @@ class SideBySide(Model):
 
     def _vectors(self, outs: Sequence[Representations]) -> Tensor | ItemTable:
         if torch.compiler.is_exporting():  # a program gives interests alone, and would keep what these are made of
-            return outs[0].items
+            return Lookup(partial(_beside, outs), len(outs[0].items), outs[0].interests.device)
         if self._items is not None and not self.training:
             return self._items
-        items = torch.cat([out.items[:] for out in outs], -1)
+        items = _beside(outs, slice(None))
         if self._keeps and not (self.training or items.requires_grad or items.is_inference()):
             self._items = items
         return items
@@ -195,11 +196,17 @@ class SideBySide(Model):
         return [torch.eye(size)[of].to(interests[0]) for size, of in zip(sizes, which.t(), strict=True)]
 
 
+def _beside(outs: Sequence[Representations], item: Tensor | slice) -> Tensor:
+    return torch.cat([out.items[item] for out in outs], -1)
+
+
 def _as_reader(model: nn.Module) -> nn.Module:
     if isinstance(model, BecomesReader):
         return model.as_reader()
     if isinstance(model, HistoryReader) and not isinstance(model, FoldsIn):
         return model
+    if isinstance(model, FoldsIn):
+        raise ValueError(f"{type(model).__name__} has no 'as_reader', and tells of others by 'fold_in' alone")
     raise ValueError(_KNOWS_ITS_USERS.format(type(model).__name__))
 
 
