@@ -23,7 +23,10 @@ def test_two_processes_give_the_result_of_one(tmp_path):
     expected = flat(here["compute"]([torch.arange(here["NUM_USERS"])]))
     assert {"/ndcg/intervals/gap/0", "/ndcg/intervals/2/1", "/diagnostics/uniformity"} <= expected.keys()
     with subprocess.Popen([sys.executable, str(SCRIPT), str(meeting)], stderr=subprocess.PIPE, text=True) as other:
-        results = here["of_rank"](0, meeting)
-        assert other.wait(300) == 0, other.stderr.read()
+        try:
+            results = here["of_rank"](0, meeting)
+            assert other.wait(300) == 0, other.stderr.read()
+        finally:
+            other.kill()  # or nobody would
     for result in results:
         assert flat(result) == pytest.approx(expected, rel=1e-5, abs=1e-6)
