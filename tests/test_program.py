@@ -88,7 +88,7 @@ def test_a_program_of_models_side_by_side():
     with pytest.raises(ValueError, match="Popularity knows the users that it was trained with"):
         interests_program(SideBySide([model, Popularity(graph())]))
     with pytest.raises(ValueError, match="Told has no 'as_reader', and tells of others by 'fold_in' alone"):
-        interests_program(SideBySide([model, Told(graph())]))
+        interests_program(SideBySide([model, Told(graph(), max_length=3)]))
 
 
 class Scores(nn.Module):
@@ -173,6 +173,7 @@ class OwnBeside(SideBySide):
         lambda _: Unread(),
         lambda graph: OwnBeside([SequenceModel(graph, 4, 6), InterestGCN(graph)]),
         lambda graph: SideBySide([Own(graph, max_length=3)]),
+        lambda graph: type("Told", (ItemKNN,), {"fold_in": ItemKNN.fold_in})(graph, max_length=3),
     ],
 )
 def test_models_that_read_no_histories_are_no_programs(make):

@@ -99,7 +99,14 @@ def write_parts(folder, first, later):
     later.select(reversed(later.columns)).with_columns(note=pl.lit([1])).write_parquet(folder / "1.parquet")
 
 
-@pytest.mark.parametrize("change", [{"item_id": pl.Int16}, {"item_id": pl.UInt32, "rating": pl.Int8}, {}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"item_id": pl.Int16},
+        {"item_id": pl.UInt32, "rating": pl.Int8},
+        {"user_id": pl.Categorical, "rating": pl.Float32},
+    ],
+)
 def test_parts_of_a_folder_may_differ_in_order_and_width_of_their_columns(change, tmp_path):
     """And a column that nobody asks for may be of any type."""
     for first, later in ((frame()[:1], frame()[1:].cast(change)), (frame()[:1].cast(change), frame()[1:])):

@@ -38,7 +38,7 @@ OPTIONS = [
     {},
     {"center": "sum", "rescale": True, "temperature": 0.1, "normalize": True, "share_interests": True},
     {"score": "pair_max", "center": "node_norm", "attention": "sigmoid"},
-    {"attention": "neighbor", "dynamic_interests": True},
+    {"attention": "neighbor", "dynamic_interests": True, "rescale": True},
     {"score": "symmetric"},
 ]
 
@@ -99,6 +99,7 @@ def test_a_reader_says_of_anybody_what_fold_in_does_and_knows_no_user(dataset, o
     found, expected = reader(Batch(torch.arange(30), history=history, mask=mask)), made.fold_in(history, mask)
     torch.testing.assert_close(found.interests, expected.interests, rtol=1e-6, atol=1e-8)
     assert torch.equal(found.items, expected.items)
+    assert not any(tensor.requires_grad for tensor in (found.items, *reader.buffers()))
     assert (found.interest_mask is None) == (expected.interest_mask is None)
     if found.interest_mask is not None:
         assert torch.equal(found.interest_mask, expected.interest_mask)
@@ -111,9 +112,11 @@ def test_a_reader_says_of_anybody_what_fold_in_does_and_knows_no_user(dataset, o
     assert torch.equal(again.interests, found.interests)
 
 
-def test_a_reader_in_half_precision_knows_items_of_more_users_than_it_has_numbers():
+@pytest.mark.parametrize("attention", ["interest", "neighbor"])
+def test_a_reader_in_half_precision_knows_items_of_more_users_than_it_has_numbers(attention):
     center, nobody = torch.tensor([[1.0, -2.0]]).half(), torch.tensor([-1])
-    reader = ItemReader([MultiInterestConv(2, 1)], [center], torch.tensor([90_000]), Arrangement(), center)
+    conv = MultiInterestConv(2, 1, attention=attention)
+    reader = ItemReader([conv], [center], torch.tensor([90_000]), Arrangement(), center)
     found = reader(Batch(nobody, history=torch.tensor([[0]]), mask=torch.tensor([[True]]))).interests
     torch.testing.assert_close(found[0], center / 300 / 2)  # LightGCN's weight, and two layers
 

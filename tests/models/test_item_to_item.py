@@ -104,7 +104,8 @@ class TestScores:
         assert had == [[1, 7], [3, 8]]
         own = type("Own", (ItemKNN,), {"forward": ItemKNN.forward, "fold_in": ItemKNN.fold_in})
         assert own.as_reader is None  # whoever has a 'forward' of its own says what of these is right
-        assert own(to_graph(train)).fold_in(history, mask).interests.sum() == 5
+        assert own(to_graph(train)).double().fold_in(history, mask).interests.sum().item() == 5
+        assert model.double().fold_in(history, mask).interests.dtype == torch.float64
 
     @pytest.mark.parametrize("max_length", [None, 4])
     def test_are_sums_of_what_items_contribute(self, train, max_length):
