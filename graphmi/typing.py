@@ -214,7 +214,8 @@ class BecomesReader(Protocol):
     def as_reader(self) -> nn.Module:
         """Return a model that reads histories and gives anybody what ``fold_in`` does now, in evaluation mode.
 
-        It holds nothing of single users, and consists of operations that ``torch.export`` takes.
+        It holds nothing of single users, and consists of operations that ``torch.export`` takes. It is made for the
+        device of the model, which should be moved before.
         """
         ...
 
