@@ -40,7 +40,8 @@ def interests_program(model: nn.Module) -> ExportedProgram:
     size; histories up to ``max_length`` items, and for a ``GRUEncoder`` exactly as many, padded. It runs on the CPU.
 
     A graph model, EASE and item neighbours are programs, too (:class:`graphmi.typing.BecomesReader`). They answer for
-    anybody as for new users (``fold_in``), read histories of any length, and hold nothing of the users of their graph.
+    anybody as for new users (``fold_in``), and hold nothing of the users of their graph. They read histories of any
+    length, as do models side by side.
 
     Args:
         model: Reads histories (:class:`graphmi.typing.HistoryReader`) or can leave its users behind, as do or can all
