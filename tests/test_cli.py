@@ -1564,8 +1564,8 @@ def test_a_program_gives_the_vectors_that_export_writes(graphmi, trained, tmp_pa
         torch.testing.assert_close(found, torch.tensor(wanted))
     assert graphmi("export", trained("mf"), "--out", tmp_path / "none", "--program")[::2] == (
         1,
-        "graphmi: to read users by some of their items ('max_length', 'fold_in') a graph model needs layers, "
-        "LightGCN's weights and a 'center' other than 'edge_dot' (got 0 layers, its weights and 'node_dot')\n",
+        "graphmi: to read users by some of their items ('max_length', 'fold_in', '--program') a graph model needs "
+        "layers, LightGCN's weights and a 'center' other than 'edge_dot' (got 0 layers, its weights and 'node_dot')\n",
     )
     assert not (tmp_path / "none").exists()
 

@@ -12,7 +12,7 @@ class Model(Shortcuts, nn.Module):
 
     Their ``fold_in``, ``as_reader`` and ``contributions`` are ``None`` until they have some: such a subclass folds in
     no users, and explains no recommendations by items. Where those above are right, ``fold_in = InterestGCN.fold_in``
-    says so.
+    says so, and the like of the others.
     """
 
     shortcuts = (

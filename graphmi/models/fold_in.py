@@ -136,7 +136,7 @@ def require_readable(num_layers: int, lightgcn: bool, center: str) -> None:
     """
     if not (num_layers and lightgcn and center != "edge_dot"):
         raise ValueError(
-            "to read users by some of their items ('max_length', 'fold_in') a graph model needs layers, LightGCN's "
-            f"weights and a 'center' other than 'edge_dot' (got {num_layers} layers, {'its' if lightgcn else 'other'} "
-            f"weights and {center!r})"
+            "to read users by some of their items ('max_length', 'fold_in', '--program') a graph model needs layers, "
+            f"LightGCN's weights and a 'center' other than 'edge_dot' (got {num_layers} layers, "
+            f"{'its' if lightgcn else 'other'} weights and {center!r})"
         )
