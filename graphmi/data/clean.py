@@ -119,7 +119,8 @@ def clean_time(time: pl.Series, what: str) -> pl.Series:
         what: How an error names the column.
 
     Raises:
-        DataError: If a time is missing, not finite, a fraction, or neither a number nor an ISO date.
+        DataError: If a time is missing, not finite, a fraction, a floating-point number beyond ``2**53``, or neither a
+            number nor an ISO date.
     """
     _require_no_nulls(time, what)
     time = _spelled(time)
@@ -136,6 +137,8 @@ def clean_time(time: pl.Series, what: str) -> pl.Series:
         raise DataError(f"{what} has a value beyond 64 bits: {time.filter(whole.is_null())[0]}")
     if not time.dtype.is_integer() and len(fractions := time.filter(whole.cast(time.dtype) != time)):
         raise DataError(f"{what} has a fraction, {fractions[0]}; scale it to whole numbers so that no order is lost")
+    if time.dtype.is_float() and len(rounded := time.filter(time.abs() > 2**53)):
+        raise DataError(f"{what} has {rounded[0]:.0f} as a floating-point number, which loses digits: store integers")
     return whole
 
 

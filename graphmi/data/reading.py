@@ -2,12 +2,11 @@
 
 import csv
 import gzip
-import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import polars as pl
 
@@ -16,22 +15,13 @@ from graphmi.data.columns import Columns, choose_columns
 from graphmi.data.damage import readable
 from graphmi.data.errors import DataError, given_as
 from graphmi.data.interactions import Interactions
+from graphmi.data.parquet import scan_parquet
 
 __all__ = ["read_interactions", "read_table"]
 
 SEPARATORS = {"\t": "tab", "::": "'::'", ",": "comma", ";": "semicolon", "|": "'|'", " ": "space"}
 _QUOTED = (",", ";")  # separators beside which fields may stand in double quotes
 _NEVER_IN_TEXT = "\x01"  # reads a line as one field
-_PARTS: dict[str, Any] = {  # those of a folder that are written at different times differ
-    "missing_columns": "insert",
-    "extra_columns": "ignore",
-    "cast_options": pl.ScanCastOptions(
-        integer_cast=["upcast", "allow-float"],
-        float_cast="upcast",
-        datetime_cast="nanosecond-downcast",
-        categorical_to_string="allow",
-    ),
-}
 
 
 def read_interactions(
@@ -107,7 +97,7 @@ def read_table(
     if not path.is_file() and not path.is_dir():
         raise DataError("it is a pipe or a device, and what is read more than once must be a file: write it to one")
     if not _is_text(path):
-        return _scan_parquet(path)
+        return scan_parquet(path)
     first = _first_line(path, encoding)
     if columns is None and first.startswith(("{", "[{")):
         raise DataError("it holds JSON and no table; convert it to CSV or Parquet")
@@ -222,44 +212,3 @@ def _split_lines(lines: pl.LazyFrame, separator: str, names: list[str]) -> pl.La
     if ragged:
         raise DataError(f"more fields than the {len(names)} columns of the first line, in {ragged:,} of the lines")
     return table.drop(_NEVER_IN_TEXT)
-
-
-def _scan_parquet(path: Path) -> pl.LazyFrame:
-    files = sorted(_parquet_files(path)) if path.is_dir() else [path]
-    if not files:
-        raise DataError("the directory has no .parquet files")
-    with readable():
-        return pl.scan_parquet(files, glob=False, schema=_columns(files), **_PARTS)
-
-
-def _columns(files: Sequence[Path]) -> dict[str, pl.DataType]:
-    """Return all columns of the files, with types that hold what each of them has, where there are such types."""
-    columns = dict[str, pl.DataType]()
-    for file in files:
-        for name, kind in pl.scan_parquet(file, glob=False).collect_schema().items():
-            if columns.setdefault(name, kind) != kind:
-                columns[name] = _wider(columns[name], kind)
-    return columns
-
-
-def _wider(one: pl.DataType, other: pl.DataType) -> pl.DataType:
-    try:
-        return pl.concat([pl.DataFrame(schema={"": kind}) for kind in (one, other)], how="vertical_relaxed").schema[""]
-    except pl.exceptions.PolarsError:  # polars says so where somebody asks for the column
-        return one
-
-
-def _parquet_files(folder: Path) -> Iterator[Path]:
-    """Yield the Parquet files in a folder, in those below it and in those that are linked there, each folder once."""
-
-    def refuse(error: OSError) -> NoReturn:
-        raise error  # else what cannot be opened would be left out
-
-    seen = set[Path]()
-    for place, names, files in os.walk(folder, onerror=refuse, followlinks=True):
-        names.sort()
-        if (real := Path(place).resolve()) in seen:
-            names.clear()
-            continue
-        seen.add(real)
-        yield from (Path(place, file) for file in files if file.endswith(".parquet"))

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.conv import MultiInterestConv
-from graphmi.typing import HistoryReader
+from graphmi.typing import Batch, HistoryReader
 
-__all__ = ["Readers", "fold_in", "fold_in_edges", "fold_in_rows", "latest", "require_readable"]
+__all__ = ["Readers", "fold_in", "fold_in_edges", "fold_in_rows", "histories", "latest", "require_readable"]
 
 _FEW = 2048  # positions for which it takes less time to compare each with up to 64 than to sort items and edges
 
@@ -104,6 +104,17 @@ def fold_in_rows(
         virtuals.append(conv.generator.of_rows(center[history], weight))
         own.append(conv.aggregator(virtuals[-1], own[-1]))
     return [readers.center.unsqueeze(1).expand_as(virtuals[0]), *virtuals], own
+
+
+def histories(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return the histories of a batch, ``[batch, length]``, and where they are real.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    if batch.history is None or batch.mask is None:
+        raise ValueError("users are read by their histories, and the batch has none")
+    return batch.history, batch.mask
 
 
 def latest(model: nn.Module, history: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ from graphmi.models.arrangement import Arrangement, Score
 from graphmi.models.base import Model
 from graphmi.models.carried import carried_to
 from graphmi.models.few_users import are_few, stacked_for_few
-from graphmi.models.fold_in import Readers, fold_in, fold_in_edges, latest, require_readable
+from graphmi.models.fold_in import Readers, fold_in, fold_in_edges, histories, latest, require_readable
 from graphmi.models.graph import EdgeBuffers, require_users, user_item_adjacency
 from graphmi.models.item_reader import ItemReader
 from graphmi.models.kept import keeping, kept
@@ -251,14 +251,11 @@ class InterestGCN(Model):
         return ItemReader(self._convs(), *self._of_items(centers), self.arrangement, vectors, length)
 
     def _readers(self, batch: Batch) -> Readers:
-        if batch.history is None or batch.mask is None:
-            raise ValueError(
-                "with 'max_length' users are read by their histories in evaluation, and the batch has none"
-            )
+        history, mask = histories(batch)
         user = batch.user.clamp(min=0)
         degree = self.edges().rowptr.diff()[user] * (batch.user >= 0)  # of who is not in the graph 0
         center = self.embedding(user) * (degree > 0).unsqueeze(1)  # that of others was never trained
-        return Readers(batch.history, batch.mask, center, degree)
+        return Readers(history, mask, center, degree)
 
     def _by_items(self, readers: Readers) -> Representations:
         require_readable(len(self.convs), self.lightgcn, self.center)

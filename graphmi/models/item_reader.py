@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from graphmi.models.arrangement import Arrangement
-from graphmi.models.fold_in import Readers, fold_in_rows, latest
+from graphmi.models.fold_in import Readers, fold_in_rows, histories, latest
 from graphmi.nn.conv import MultiInterestConv
 from graphmi.typing import Batch, Representations
 
@@ -56,9 +56,7 @@ class ItemReader(nn.Module):
 
     def forward(self, batch: Batch) -> Representations:
         """Return the interests of users with these histories, whoever they are, and the vectors of all items."""
-        if batch.history is None or batch.mask is None:
-            raise ValueError("users are read by their histories, and the batch has none")
-        history, mask = latest(self, batch.history, batch.mask)
+        history, mask = latest(self, *histories(batch))
         nobody = self.centers.new_zeros(history.size(0), self.centers.size(-1))
         readers = Readers(history, mask, nobody, history.new_zeros(history.size(0)))
         convs = cast(list[MultiInterestConv], self.convs)

@@ -9,7 +9,7 @@ from torch_geometric.data import HeteroData
 
 from graphmi.edges import user_item_edges
 from graphmi.models.base import Model
-from graphmi.models.fold_in import latest
+from graphmi.models.fold_in import histories, latest
 from graphmi.models.graph import EdgeBuffers, require_users
 from graphmi.nn.adjacency import Adjacency
 from graphmi.ranges import at_least, positive
@@ -90,9 +90,7 @@ class ItemToItem(Model):
             require_users(batch.user, edges.size[1])
             entries, row = edges.entries(batch.user)
             return row, edges.col[entries].long()
-        if batch.history is None or batch.mask is None:
-            raise ValueError("with 'max_length' users are read by their histories, and the batch has none")
-        return _pairs(batch.history, batch.mask)
+        return _pairs(*histories(batch))
 
     def _of(self, row: Tensor, item: Tensor, batch: int) -> Representations:
         had = self.weight.new_zeros(batch, 1, len(self.weight))
@@ -185,9 +183,7 @@ class _Reader(nn.Module):
 
     def forward(self, batch: Batch) -> Representations:
         """Return the items of histories, and the weights to them."""
-        if batch.history is None or batch.mask is None:
-            raise ValueError("users are read by their histories, and the batch has none")
-        history, mask = latest(self, batch.history, batch.mask)
+        history, mask = latest(self, *histories(batch))
         num_items = len(self.weight)
         # What pads goes to a column that is cut off. (With 'new_zeros' the weights would be a part of programs.)
         had = torch.zeros(history.size(0), num_items + 1, dtype=self.weight.dtype, device=self.weight.device)

@@ -364,6 +364,13 @@ def test_times_beyond_float_precision(tmp_path):
     path = tmp_path / "data.csv"
     path.write_text(f"user_id,item_id,time\n1,1,{2**53 + 1}\n1,2,{2**53}\n")
     assert read_interactions(path).time.tolist() == [2**53 + 1, 2**53]
+    table = pl.DataFrame({"user_id": [1, 1], "item_id": [1, 2], "time": [2**53 + 3, 2**53]})
+    for part, kind in enumerate((pl.Int64, pl.Float64)):  # together they are floating-point numbers
+        table[part:][:1].cast({"time": kind}).write_parquet(tmp_path / f"{part}.parquet")
+    with pytest.raises(DataError, match="'time' has 9007199254740996 as a floating-point number, which loses"):
+        read_interactions(tmp_path)
+    table[1:].cast({"time": pl.Float64}).write_parquet(tmp_path / "0.parquet")
+    assert read_interactions(tmp_path).time.tolist() == [2**53, 2**53]
 
 
 @pytest.mark.parametrize(
