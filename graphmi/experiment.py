@@ -77,8 +77,8 @@ class Experiment:
         sampler: Sampler class; it gets the training graph. Needed for a model with parameters.
         loss: Loss of a model with parameters.
         columns: Options of a named data set, or of a file: columns ``user``, ``item``, ``time``, ``weight`` and
-            ``category``, ``format`` (``sequences`` has one line per user) and ``attributes`` (a file with categories
-            and titles of the items).
+            ``category``, and ``format`` (``sequences`` has one line per user). With either, ``attributes`` is a file
+            with categories, titles and vectors of the items.
         filter: Which interactions are kept.
         split: How the interactions become training, validation and test.
         trainer: The training loop.

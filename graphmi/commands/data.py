@@ -76,7 +76,7 @@ def stats(
         columns: Names of all columns of a text file without a header, with commas between; or the other options, as
             ``graphmi train`` takes them: ``--columns.user customer`` is ``--user customer``.
         format: ``sequences`` for a file with one line per user, the items in time order.
-        attributes: File with categories and titles of the items, JSON or a table, beside a file of interactions.
+        attributes: File with categories, titles or vectors of the items, JSON or a table.
         filter: Which interactions are kept before they are counted, as in ``graphmi train``; all, repeated pairs too,
             where all options of it are as by default.
 

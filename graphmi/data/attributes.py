@@ -1,4 +1,4 @@
-"""Categories and titles of items from a file of their own."""
+"""Categories, titles and vectors of items from a file of their own."""
 
 import gzip
 import json
@@ -29,12 +29,12 @@ def with_attributes(
     Args:
         interactions: The interactions.
         path: ``.json`` or ``.json.gz`` with a list of categories per item, ``{"item": [1, 2], ...}``; or a table, as
-            for :func:`graphmi.data.read_interactions`, with categories, titles or both. Items without interactions are
-            skipped; items that it lacks have no category, and their id as title.
+            for :func:`graphmi.data.read_interactions`, with any of categories, titles and vectors. Items without
+            interactions are skipped; items that it lacks have no category, their id as title, and zeros as vector.
         item: Column of item ids of a table.
         category: Its column of categories, in Parquet also lists of them; without a name ``category`` where it exists.
             An item with several may come several times; ``unknown`` and ``(no genres listed)`` are none. The column of
-            titles is ``title``.
+            titles is ``title``, that of vectors ``vector``: lists of numbers, in Parquet, as ``graphmi export`` writes.
 
     Raises:
         FileNotFoundError: If the path does not exist.
@@ -52,17 +52,17 @@ def with_attributes(
 
 
 def describe_items(interactions: Interactions, table: pl.DataFrame) -> Interactions:
-    """Return the interactions with the titles and categories of a table of items.
+    """Return the interactions with the titles, categories and vectors of a table of items.
 
     Rows for items without interactions are left out, and so are the placeholders for "no category".
 
     Args:
         interactions: The interactions.
-        table: Columns ``item_id`` and, where known, ``title`` and ``category``, which may hold lists. The first of
-            several titles of an item counts.
+        table: Columns ``item_id`` and, where known, ``title``, ``category``, which may hold lists, and ``vector``,
+            which does. The first of several titles of an item counts; empty vectors are none.
 
     Raises:
-        DataError: If a column has no text, numbers or lists of them.
+        DataError: If a column has no text, numbers or lists of them, or an item several vectors.
     """
     if "title" in table.columns:
         if table["title"].dtype.is_nested():
@@ -78,6 +78,11 @@ def describe_items(interactions: Interactions, table: pl.DataFrame) -> Interacti
         pairs = pairs.filter(~pl.col("category").is_in(_NONE))
         if len(pairs):
             interactions = interactions.with_categories(pairs["item_id"], pairs["category"], ignore_unknown=True)
+    if "vector" in table.columns:
+        if not isinstance(table["vector"].dtype, pl.List | pl.Array):
+            raise DataError(f"vectors must be lists of numbers, as Parquet has them (got {table['vector'].dtype})")
+        found = table.select("item_id", "vector").drop_nulls()
+        interactions = interactions.with_vectors(found["item_id"], found["vector"], ignore_unknown=True)
     return interactions
 
 
@@ -120,14 +125,14 @@ def _from_json(interactions: Interactions, path: Path) -> Interactions:
 def _from_table(interactions: Interactions, path: Path, item: str, category: str | None) -> Interactions:
     table = read_table(path)
     names = dict(zip(plain_names(found := column_names(table)), found, strict=True)) | {name: name for name in found}
-    labels = {"category": category or "category", "title": "title"}
+    labels = {"category": category or "category", "title": "title", "vector": "vector"}
     present = {what: names[name] for what, name in labels.items() if name in names}
     there = f"among {', '.join(map(repr, plain_names(found)))}"
     for name in [item] + [category] * (category is not None):
         if name not in names:
             raise DataError(f"there is no column {name!r} {there}")
     if not present:
-        raise DataError(f"there is neither a column 'title' nor one of categories {there}; name the latter 'category'")
+        raise DataError(f"there is no column 'title', 'vector' or 'category' {there}; name that of categories")
     with readable():
         frame = select_columns(table, list(dict.fromkeys([names[item], *present.values()])))
     frame = frame.filter(pl.Series(interactions.items.contains(frame[names[item]]).numpy()))

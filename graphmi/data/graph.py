@@ -27,8 +27,8 @@ def to_graph(interactions: Interactions) -> "HeteroData":
 
     Edges are distinct and sorted by user, then item; the reverse edges by item, then user. Of repeated pairs
     the earliest row counts. The edges carry ``time`` and ``weight`` and the items ``category`` (multi-hot
-    float32 ``[num_items, num_categories]``, left out beyond 50 million numbers) and ``category_names`` where
-    they are known.
+    float32 ``[num_items, num_categories]``, left out beyond 50 million numbers), ``category_names`` and ``x`` (their
+    vectors, float32 ``[num_items, size]``) where they are known.
     """
     from torch_geometric.data import HeteroData  # two seconds that readers of files need not wait
 
@@ -46,6 +46,8 @@ def to_graph(interactions: Interactions) -> "HeteroData":
     if categories is not None and len(categories) * interactions.num_items <= _MAX_DENSE_CATEGORIES:
         data["item"].category = categories.matrix(interactions.num_items)
         data["item"].category_names = list(categories.names)
+    if interactions.vectors is not None:
+        data["item"].x = interactions.vectors
     return data
 
 
@@ -57,7 +59,7 @@ def from_graph(data: "HeteroData") -> Interactions:
     store = data[EDGE]
     user, item = store.edge_index.cpu()
     time, weight = (_attribute(store.get(name)) for name in ("time", "weight"))
-    return Interactions(
+    interactions = Interactions(
         user=user,
         item=item,
         users=_node_numbers(data, "user", user),
@@ -66,6 +68,9 @@ def from_graph(data: "HeteroData") -> Interactions:
         weight=None if weight is None else clean_weight(weight, "edge attribute 'weight'").to_torch(),
         categories=_categories(data),
     )
+    if (x := data["item"].get("x")) is None:
+        return interactions
+    return interactions.with_vectors(interactions.items.ids, x.detach().cpu())
 
 
 def _attribute(values: Tensor | None) -> pl.Series | None:

@@ -13,7 +13,7 @@ from graphmi.data.clean import clean_categories, clean_ids, clean_time, clean_we
 from graphmi.data.columns import choose_columns, column_names, select_columns
 from graphmi.data.errors import DataError
 from graphmi.data.fingerprint import digest
-from graphmi.data.labels import read_categories, read_titles
+from graphmi.data.labels import read_categories, read_titles, read_vectors
 from graphmi.data.vocabulary import Values, Vocabulary
 from graphmi.sorting import sort_rows
 
@@ -38,6 +38,8 @@ class Interactions:
         weight: Rating or strength per row, ``[num_rows]`` float32.
         categories: Categories of the items.
         titles: A title per item index.
+        vectors: What is known of each item's text, picture or the like, ``[num_items, size]`` float32, zeros where
+            nothing is.
 
     Raises:
         ValueError: If shapes, types or index ranges do not fit.
@@ -57,6 +59,7 @@ class Interactions:
     weight: Tensor | None = None
     categories: Categories | None = None
     titles: tuple[str, ...] | None = None
+    vectors: Tensor | None = None
 
     def __post_init__(self) -> None:
         _check("user", self.user, torch.int64, len(self), self.num_users)
@@ -67,6 +70,8 @@ class Interactions:
             _check("weight", self.weight, torch.float32, len(self))
         if self.titles is not None and len(self.titles) != self.num_items:
             raise ValueError(f"'titles' must hold {self.num_items} titles (got {len(self.titles)})")
+        if self.vectors is not None and (self.vectors.dim(), len(self.vectors)) != (2, self.num_items):
+            raise ValueError(f"'vectors' must be [{self.num_items}, size] (got {list(self.vectors.shape)})")
 
     @classmethod
     def from_frame(
@@ -122,8 +127,8 @@ class Interactions:
     def from_hetero(cls, data: "HeteroData") -> "Interactions":
         """Return the ``('user', 'interacts', 'item')`` edges of a graph; ids are the node numbers.
 
-        Edge attributes ``time`` and ``weight`` and the item attributes ``category`` (multi-hot) and
-        ``category_names`` are taken where they exist.
+        Edge attributes ``time`` and ``weight`` and the item attributes ``category`` (multi-hot), ``category_names`` and
+        ``x`` (the vectors) are taken where they exist.
 
         Raises:
             DataError: If the graph has no such edges, or an edge leaves the node range.
@@ -137,7 +142,8 @@ class Interactions:
 
     def __repr__(self) -> str:
         size = f"{len(self):,} rows, {self.num_users:,} users, {self.num_items:,} items"
-        more = [name for name in ("time", "weight", "categories", "titles") if getattr(self, name) is not None]
+        names = ("time", "weight", "categories", "titles", "vectors")
+        more = [name for name in names if getattr(self, name) is not None]
         return f"Interactions({size}{'; ' * bool(more)}{', '.join(more)})"
 
     @property
@@ -201,7 +207,7 @@ class Interactions:
         """Return the same rows without the users and items that have none; indices are renumbered."""
         kept_users, user = _renumber(self.user, self.num_users)
         kept_items, item = _renumber(self.item, self.num_items)
-        labels, titles = self.categories, self.titles
+        labels, titles, vectors = self.categories, self.titles, self.vectors
         return replace(
             self,
             user=user,
@@ -210,6 +216,7 @@ class Interactions:
             items=self.items.take(kept_items),
             categories=None if labels is None else labels.take(kept_items, self.num_items),
             titles=None if titles is None else tuple(titles[index] for index in kept_items.tolist()),
+            vectors=None if vectors is None else vectors.index_select(0, kept_items),
         )
 
     def with_categories(
@@ -242,13 +249,27 @@ class Interactions:
         """
         return replace(self, titles=read_titles(self.items, items, titles, ignore_unknown))
 
+    def with_vectors(self, items: Values, vectors: Any, *, ignore_unknown: bool = False) -> "Interactions":
+        """Return the interactions with a vector per item, such as an embedding of its text; zeros for an item without.
+
+        Args:
+            items: Item ids.
+            vectors: The vector of each, ``[num, size]``, or a series of lists of numbers; read as float32.
+            ignore_unknown: Leave out items that have no interactions, for tables of a whole catalogue.
+
+        Raises:
+            DataError: If an item is unknown or comes twice, or vectors are of several sizes, missing or not finite.
+        """
+        return replace(self, vectors=read_vectors(self.items, items, vectors, ignore_unknown))
+
     def fingerprint(self) -> str:
-        """Return the SHA-256 of ids, rows, times, weights and categories, equal on every machine."""
+        """Return the SHA-256 of ids, rows, times, weights, categories and vectors, equal on every machine."""
         rows, labels = (self.user, self.item, self.time, self.weight), self.categories
         named: tuple[Tensor | pl.Series | None, ...] = (None, None, None)
         if labels is not None:
             named = labels.item, labels.category, pl.Series(labels.names, dtype=pl.String)
-        return digest(self.users.ids, self.items.ids, *rows, *named)
+        vectors = () if self.vectors is None else (self.vectors,)
+        return digest(self.users.ids, self.items.ids, *rows, *named, *vectors)
 
 
 def _joined(one: Tensor | None, other: Tensor | None) -> Tensor | None:

@@ -1,4 +1,6 @@
-"""What graph models share: the user-item graph as one weighted adjacency."""
+"""What models read of the graph: both directions as one weighted adjacency, and what is known of the items."""
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -7,8 +9,9 @@ from torch_geometric.data import HeteroData
 from graphmi.edges import user_item_edges
 from graphmi.nn.adjacency import Adjacency
 from graphmi.nn.conv import EdgeWeight
+from graphmi.nn.item_tower import Tower
 
-__all__ = ["EdgeBuffers", "require_users", "user_item_adjacency"]
+__all__ = ["EdgeBuffers", "item_features", "require_users", "tower_over", "user_item_adjacency"]
 
 
 def user_item_adjacency(graph: HeteroData, weight: EdgeWeight) -> Adjacency:
@@ -29,6 +32,32 @@ def user_item_adjacency(graph: HeteroData, weight: EdgeWeight) -> Adjacency:
     edge_index = torch.cat([to_item + offset, to_user + offset.flip(0)], dim=1)
     num_nodes = num_users + num_items
     return Adjacency.from_edge_index(edge_index, edge_weight, size=(num_nodes, num_nodes))
+
+
+def item_features(graph: HeteroData) -> Tensor | None:
+    """Return the categories and vectors of the items side by side, ``[num_items, num_features]``; ``None`` without.
+
+    Categories, ``graph["item"].category``, are as they are. Vectors, ``graph["item"].x``, are brought to mean 0 and a
+    mean squared length of 1 over the items that have one; zeros stand for none and stay zeros.
+    """
+    category, x = (graph["item"].get(name) for name in ("category", "x"))
+    if x is not None:
+        x = x.float()
+        known = x.any(1, keepdim=True)
+        x = (x - x.sum(0) / known.sum().clamp_min(1)) * known
+        x = x / (x.square().sum() / known.sum().clamp_min(1)).sqrt().clamp_min(torch.finfo(x.dtype).tiny)
+    parts = [part for part in (category, x) if part is not None]
+    return torch.cat(parts, dim=1) if parts else None
+
+
+def tower_over(
+    graph: HeteroData, make: Callable[[int, int], Tower] | None, embedding_dim: int
+) -> tuple[Tower | None, Tensor | None]:
+    """Return a tower for the items of a graph and their features, or ``None`` twice where none is made."""
+    if make is None:
+        return None, None
+    features = item_features(graph)
+    return make(embedding_dim, 0 if features is None else features.size(1)), features
 
 
 def require_users(user: Tensor, num_users: int, least: int = 0) -> None:

@@ -15,7 +15,7 @@ from graphmi.models.base import Model
 from graphmi.models.carried import carried_to
 from graphmi.models.few_users import are_few, stacked_for_few
 from graphmi.models.fold_in import Readers, fold_in, fold_in_edges, histories, latest, require_readable
-from graphmi.models.graph import EdgeBuffers, require_users, user_item_adjacency
+from graphmi.models.graph import EdgeBuffers, require_users, tower_over, user_item_adjacency
 from graphmi.models.item_reader import ItemReader
 from graphmi.models.kept import keeping, kept
 from graphmi.models.lookup import Lookup
@@ -25,6 +25,7 @@ from graphmi.neighbors import Hops, sample_hops
 from graphmi.nn.conv import CenterAggregator, EdgeWeight, LightGCNWeight, MultiInterestConv, VirtualInterestGenerator
 from graphmi.nn.conv.center_aggregator import Center
 from graphmi.nn.conv.virtual_interest_generator import Attention
+from graphmi.nn.item_tower import Tower
 from graphmi.ranges import at_least, positive
 from graphmi.typing import Batch, Contributions, Representations
 
@@ -77,6 +78,9 @@ class InterestGCN(Model):
         normalize: Bring the outputs to length one (cosine scores); goes with a temperature in the loss.
         dynamic_interests: Leave a user only as many interests as hold the mass of its neighbourhood, the others
             inactive; see :func:`graphmi.models.active.active_interests`. graphmi's own.
+        item_tower: Makes the centers of items, before the first layer, of the learned ones and features, from
+            ``(embedding_dim, num_features)``; such as :class:`~graphmi.nn.FeatureSum`. Features are the categories, and
+            the vectors that came with the data, see :func:`graphmi.models.graph.item_features`. graphmi's own.
         init_std: Standard deviation of the initial centers, positive.
         num_neighbors: Neighbours that a node draws in training, without replacement: one number for all layers, or one
             per hop, first that of the users and items asked for; -1 for all. The whole graph when omitted. Not with
@@ -106,6 +110,7 @@ class InterestGCN(Model):
         (torch.Size([2, 4, 64]), torch.Size([3, 64]))
     """
 
+    features: Tensor | None
     _kept: Layers | None = None
     _kept_items: Tensor | None = None
 
@@ -125,6 +130,7 @@ class InterestGCN(Model):
         share_interests: bool = False,
         normalize: bool = False,
         dynamic_interests: bool = False,
+        item_tower: Callable[[int, int], Tower] | None = None,
         init_std: float = 0.1,
         num_neighbors: int | Sequence[int] | None = None,
         sparse: bool = False,
@@ -156,6 +162,8 @@ class InterestGCN(Model):
         self.edges = EdgeBuffers(adjacency)
         self.embedding = nn.Embedding(adjacency.size[0], embedding_dim, sparse=sparse)
         nn.init.normal_(self.embedding.weight, std=init_std)
+        self.item_tower, features = tower_over(graph, item_tower, embedding_dim)
+        self.register_buffer("features", features, persistent=False)
         convs = [
             MultiInterestConv(
                 embedding_dim,
@@ -277,7 +285,7 @@ class InterestGCN(Model):
         Centers are ``[num_nodes, dim]``; users come first among the nodes. Layer 0 has the center as every interest.
         """
         layers = [self.edges()] * len(self.convs)
-        return stacked(self._convs(), self.embedding.weight, self.num_interests, layers)
+        return stacked(self._convs(), self._centers(), self.num_interests, layers)
 
     @torch.no_grad()
     def propagating_once(self) -> AbstractContextManager[None]:
@@ -306,13 +314,13 @@ class InterestGCN(Model):
         if not (self.users_alone and self._plain):
             return self.propagate()
         halves = self.edges().halves(self.num_users, self.num_pairs)
-        return stacked_for_users(self._convs(), self.embedding.weight, self.num_interests, *halves)
+        return stacked_for_users(self._convs(), self._centers(), self.num_interests, *halves)
 
     def _for_few(self, user: Tensor) -> Representations:
         few, row = torch.unique(user, return_inverse=True)
         edges, ego = self.edges(), self.embedding.weight
         _, to_item = edges.halves(self.num_users, self.num_pairs)
-        virtuals, centers = stacked_for_few(self._convs(), ego, few, edges, to_item)
+        virtuals, centers = stacked_for_few(self._convs(), self._centers(), few, edges, to_item)
         return Representations(
             interests=self.arrangement.users(virtuals, centers, row),
             items=self.arrangement.items(virtuals, centers, slice(None)),
@@ -326,6 +334,18 @@ class InterestGCN(Model):
         if self._kept_items is not None and not self.training:
             return self._kept_items
         return self.arrangement.items(virtuals, centers, slice(self.num_users, None))
+
+    def _centers(self, node: Tensor | None = None) -> Tensor:
+        """Return the centers before the first layer, of all nodes or of these."""
+        if self.item_tower is None:
+            centers: Tensor = self.embedding.weight if node is None else self.embedding(node)
+            return centers
+        if node is None:
+            users, items = torch.split(self.embedding.weight, [self.num_users, self.num_items])
+            return torch.cat([users, self.item_tower(items, self.features)])
+        own, item = self.embedding(node), (node - self.num_users).clamp(min=0)
+        of_items: Tensor = self.item_tower(own, None if self.features is None else self.features[item])
+        return of_items.where((node >= self.num_users).unsqueeze(1), own)
 
     def _convs(self) -> list[MultiInterestConv]:
         return cast(list[MultiInterestConv], list(self.convs))
@@ -344,7 +364,7 @@ class InterestGCN(Model):
         """Return virtual interests and centers of each layer; the seeds come first."""
         # a softmax over the neighbours drawn is normalised as it is
         layers = as_layers(self.edges(), drawn, rescale=self.attention != "neighbor")
-        return stacked(self._convs(), self.embedding(drawn.node), self.num_interests, layers)
+        return stacked(self._convs(), self._centers(drawn.node), self.num_interests, layers)
 
     def _around(self, node: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
         """Draw neighbourhoods of nodes ``[...]`` and return the layers there, and which row belongs to each node."""

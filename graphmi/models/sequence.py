@@ -7,13 +7,14 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from graphmi.models.base import Model
+from graphmi.models.graph import tower_over
 from graphmi.nn.dropout import Dropout
 from graphmi.nn.encode import Encoder, IdentityEncoder
 from graphmi.nn.extract import Extractor, SelfAttentiveExtractor
 from graphmi.nn.extract.base import beginnings
 from graphmi.nn.extract.packed import at_real_positions, pays, real_positions, require_real_first
 from graphmi.nn.extract.shapes import checked_interests
-from graphmi.nn.item_tower import ItemTower, TowerTable
+from graphmi.nn.item_tower import Tower, TowerTable
 from graphmi.nn.sparse_table import SparseTable
 from graphmi.nn.unit import unit
 from graphmi.ranges import at_least, is_share, positive
@@ -42,13 +43,14 @@ class SequenceModel(Model):
     __ https://doi.org/10.1145/2959100.2959190
 
     Args:
-        graph: The training graph; the number of its items, and ``graph["item"].category`` where there is an item tower.
+        graph: The training graph; the number of its items, and what is known of them where there is an item tower.
         embedding_dim: Size of all vectors, at least 1.
         max_length: Most items that are read, the latest ones, at least 1.
         encoder: Made from ``(embedding_dim, max_length)``.
         extractor: Made from ``(embedding_dim, max_length)``.
-        item_tower: Turns item vectors and categories into the vectors that are recommended, made from
-            ``(embedding_dim, num_categories)``; the item vectors themselves when omitted.
+        item_tower: Makes the vectors that are recommended of item vectors and features, and those that are read where
+            it says so, from ``(embedding_dim, num_features)``; the item vectors themselves when omitted. Features are
+            the categories, and the vectors that came with the data, see :func:`graphmi.models.graph.item_features`.
         dropout: Share of the item vectors' entries that is dropped on reading, in ``[0, 1)``.
         normalize: Bring interests and items to length one (cosine scores); goes with a temperature in the loss.
         init_std: Standard deviation of the initial item vectors, positive; one over the root of ``embedding_dim`` when
@@ -86,7 +88,7 @@ class SequenceModel(Model):
         *,
         encoder: Callable[[int, int | None], Encoder] = IdentityEncoder,
         extractor: Callable[[int, int | None], Extractor] = SelfAttentiveExtractor,
-        item_tower: Callable[[int, int], ItemTower] | None = None,
+        item_tower: Callable[[int, int], Tower] | None = None,
         dropout: float = 0.0,
         normalize: bool = False,
         init_std: float | None = None,
@@ -102,10 +104,8 @@ class SequenceModel(Model):
         self.dropout = Dropout(dropout)
         self.encoder = encoder(embedding_dim, max_length)
         self.extractor = extractor(embedding_dim, max_length)
-        features = graph["item"].get("category") if item_tower is not None else None
+        self.item_tower, features = tower_over(graph, item_tower, embedding_dim)
         self.register_buffer("features", features, persistent=False)
-        num_features = 0 if features is None else features.size(1)
-        self.item_tower = None if item_tower is None else item_tower(embedding_dim, num_features)
 
     @property
     def num_interests(self) -> int:
@@ -206,5 +206,9 @@ class SequenceModel(Model):
 
     def _read(self, item: Tensor) -> Tensor:
         """Return the vectors of items as they are read, ``[..., dim]``."""
-        vectors: Tensor = self.dropout(self.embedding(item))
-        return vectors
+        if self.item_tower is not None and self.item_tower.in_histories:
+            vectors = TowerTable(self.item_tower, self._vectors(), self.features)[item]
+        else:
+            vectors = self.embedding(item)
+        read: Tensor = self.dropout(vectors)
+        return read

@@ -22,7 +22,7 @@ from graphmi.nn.extract import (
     UserTowers,
 )
 from graphmi.nn.inactive import mask_interests
-from graphmi.nn.item_tower import ItemTower, TowerTable
+from graphmi.nn.item_tower import FeatureSum, ItemTower, Tower, TowerTable
 from graphmi.nn.readout import (
     ExpectedReadout,
     JointReadout,
@@ -56,6 +56,7 @@ __all__ = [
     "Encoder",
     "ExpectedReadout",
     "Extractor",
+    "FeatureSum",
     "GRUEncoder",
     "IdentityEncoder",
     "InnerProduct",
@@ -84,6 +85,7 @@ __all__ = [
     "Similarity",
     "SoftmaxSelector",
     "SparseTable",
+    "Tower",
     "TowerTable",
     "TransformerEncoder",
     "UserTowers",

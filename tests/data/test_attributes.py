@@ -1,13 +1,18 @@
-"""Files with categories and titles of items, beside tables and sequences of interactions."""
+"""Files with categories, titles and vectors of items, beside tables and sequences of interactions."""
 
 import gzip
 import json
 import math
+from dataclasses import replace
 
+import numpy as np
 import polars as pl
 import pytest
+import torch
 
-from graphmi.data import DataError, Interactions, open_data, with_attributes
+from graphmi.data import DataError, Interactions, LeaveOneOut, open_data, planted, to_graph, with_attributes
+from graphmi.models import InterestGCN
+from graphmi.vectors import vectors as exported
 
 LOG = pl.DataFrame({"user_id": [1, 1, 2, 2], "item_id": [10, 20, 30, 40]})
 DATA = Interactions.from_frame(LOG)
@@ -95,7 +100,7 @@ def test_beside_logs_and_sequences(tmp_path):
             "a.csv",
             "item_id,kind\n10,a\n",
             {},
-            "neither a column 'title' nor one of categories among 'item_id'",
+            "no column 'title', 'vector' or 'category' among 'item_id', 'kind'; name that of categories",
         ),
         ("a.csv", "item_id,kind\n10,a\n", {"category": "genre"}, r"no column 'genre' among 'item_id', 'kind'"),
         ("a.csv", "sku,category\n10,a\n", {}, r"no column 'item_id' among 'sku', 'category'"),
@@ -134,3 +139,84 @@ def test_titles_are_no_lists_and_no_categories_are_none(tmp_path):
     for name in ("item_id", "item_id:token"):
         data = with_attributes(DATA, table, item=name)
         assert (data.titles, data.categories) == (("Ten", "Twenty", "30", "40"), None)
+
+
+@pytest.mark.parametrize("kind", [pl.List(pl.Float64), pl.Array(pl.Float32, 2), pl.List(pl.Int8)])
+def test_a_table_has_vectors(tmp_path, kind):
+    """Item 30 is not in the table and item 20 has none there; item 99 has no interaction."""
+    path = tmp_path / "items.parquet"
+    vectors = pl.Series([[1, 2], None, [3, -4], [5, 6]], dtype=kind)
+    pl.DataFrame({"item_id": [40, 20, 10, 99], "vector": vectors}).write_parquet(path)
+    data = with_attributes(DATA, path)
+    assert data.vectors.dtype == torch.float32
+    assert data.vectors.tolist() == [[3, -4], [0, 0], [0, 0], [1, 2]]
+    assert (data.titles, data.categories) == (None, None)
+    assert torch.equal(to_graph(data)["item"].x, data.vectors)
+
+
+def test_vectors_that_graphmi_exports_are_read(tmp_path):
+    data = planted(num_users=30, num_items=40, num_clusters=4)
+    _, items = exported(data, InterestGCN(LeaveOneOut()(data).graph(), embedding_dim=8))
+    items.write_parquet(tmp_path / "items.parquet")
+    read = with_attributes(data, tmp_path / "items.parquet")
+    assert read.vectors.tolist() == items["vector"].to_list()
+    _, items = exported(data, InterestGCN(LeaveOneOut()(data).graph(), embedding_dim=8, score="pair_max"))
+    items.write_parquet(tmp_path / "items.parquet")
+    with pytest.raises(DataError, match=r"items\.parquet: item 0 has several vectors; give each item one"):
+        with_attributes(data, tmp_path / "items.parquet")
+
+
+@pytest.mark.parametrize(
+    ("vectors", "message"),
+    [
+        (["1 2", "3 4"], r"vectors must be lists of numbers, as Parquet has them \(got String\)"),
+        ([["1"], ["2"]], r"vectors must be lists of numbers \(got List\(String\)\)"),
+        ([[1.0], [1.0, 2.0]], r"vectors must all have as many numbers \(got 1, 2\)"),
+        ([[1.0, None], [1.0, 2.0]], "1 vectors have a number that is missing or not finite"),
+        ([[math.nan], [math.inf]], "2 vectors have a number that is missing or not finite"),
+        ([[1e300], [1.0]], "1 vectors have a number that is missing or not finite"),
+        (pl.Series([[], []], dtype=pl.List(pl.Float32)), r"vectors must all have as many numbers \(got 0\)"),
+    ],
+)
+def test_vectors_that_cannot_be_used(tmp_path, vectors, message):
+    path = tmp_path / "items.parquet"
+    pl.DataFrame({"item_id": [10, 20], "vector": vectors}).write_parquet(path)
+    with pytest.raises(DataError, match=rf"^{path}: {message}"):
+        with_attributes(DATA, path)
+
+
+@pytest.mark.parametrize(
+    "vectors",
+    [[[1, 2], [3, 4]], np.array([[1.0, 2], [3, 4]]), torch.tensor([[1.0, 2], [3, 4]], dtype=torch.bfloat16)],
+    ids=lambda vectors: type(vectors).__name__,
+)
+def test_vectors_from_memory(vectors):
+    data = DATA.with_vectors([30, 10], vectors)
+    assert data.vectors.tolist() == [[3, 4], [0, 0], [1, 2], [0, 0]]
+    assert DATA.with_vectors([30, 99], vectors, ignore_unknown=True).vectors.tolist()[2] == [1, 2]
+    with pytest.raises(DataError, match="99, which has the items with interactions; ignore_unknown=True skips them"):
+        DATA.with_vectors([30, 99], vectors)
+    with pytest.raises(DataError, match="item 30 has several vectors; give each item one"):
+        DATA.with_vectors([30, 30], vectors)
+    with pytest.raises(DataError, match="there are 1 items and 2 vectors"):
+        DATA.with_vectors([30], vectors)
+
+
+@pytest.mark.parametrize("vectors", [[[1], [1, 2]], [["a"], ["b"]], 3.0, [1.0, 2.0], torch.ones(2, 0)])
+def test_what_is_no_matrix(vectors):
+    with pytest.raises(DataError, match=r"vectors must be (numbers, and every vector|\[number, size\], both)"):
+        DATA.with_vectors([10, 20], vectors)
+
+
+def test_vectors_go_with_their_items():
+    data = DATA.with_vectors([10, 20, 30, 40], torch.arange(8).view(4, 2))
+    part = data.take(torch.tensor([1, 3]))
+    assert torch.equal(part.vectors, data.vectors)
+    assert part.compact().vectors.tolist() == [[2, 3], [6, 7]]
+    assert repr(data) == "Interactions(4 rows, 2 users, 4 items; vectors)"
+    assert len({DATA.fingerprint(), data.fingerprint(), replace(data, vectors=-data.vectors).fingerprint()}) == 3
+    again = Interactions.from_hetero(to_graph(data))
+    assert torch.equal(again.vectors, data.vectors)
+    for wrong in (data.vectors[:3], data.vectors[0]):
+        with pytest.raises(ValueError, match=r"'vectors' must be \[4, size\] \(got \["):
+            replace(DATA, vectors=wrong)

@@ -64,8 +64,8 @@ def open_data(name_or_path: str | PathLike[str], **columns: Any) -> Interactions
     Args:
         name_or_path: A name as for ``load``, or a path as for ``graphmi.data.read_interactions``.
         columns: Options of the source, or arguments of ``read_interactions`` such as ``user="user"``; with
-            ``format="sequences"`` none but ``attributes``. That is a file with categories and titles of the items for
-            ``graphmi.data.with_attributes``, in which ``category`` names a column then.
+            ``format="sequences"`` none. Of all of them ``attributes``, a file with categories, titles and vectors of
+            the items for ``graphmi.data.with_attributes``; beside a file ``category`` names a column there.
 
     Raises:
         DataError: If it is neither a known name nor an existing path, which the message has the nearest names of, or
@@ -77,7 +77,9 @@ def open_data(name_or_path: str | PathLike[str], **columns: Any) -> Interactions
             "a table"
         )
     if str(name_or_path).split(":", 1)[0] in SOURCES:
-        return load(str(name_or_path), **columns)
+        attributes = columns.pop("attributes", None)
+        interactions = load(str(name_or_path), **columns)
+        return with_attributes(interactions, attributes) if attributes else interactions
     if str(name_or_path) and Path(name_or_path).exists():  # Path("") is this folder
         return _read(name_or_path, columns.pop("format", "table"), **columns)
     raise DataError(f"no file and no data set is named {str(name_or_path)!r} ({_suggestion(str(name_or_path))})")
