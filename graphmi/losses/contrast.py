@@ -119,13 +119,14 @@ class Contrast:
             self.objective.softmax
             and type(self.weighting) is UniformWeighting
             and not _learned(negatives.log_q, negatives.pos_log_q)
-            and isinstance(out.items, Tensor)
-            and out.items.size(-1) == out.interests.size(-1)
             and negatives.item.dim() == 1
             and len(negatives.item) > 0
             and (negatives.block_size is None or (negatives.log_q is None and negatives.pos_log_q is None))
         )
         if not products:
+            return None
+        vectors, temperature = gather(out.items, positive).unsqueeze(1), self.objective.temperature
+        if vectors.size(-1) != out.interests.size(-1):
             return None
 
         def negatives_of(query: Tensor) -> NegativeVectors:
@@ -137,7 +138,6 @@ class Contrast:
                 correction = correction.unsqueeze(1)
             return NegativeVectors(negative_vectors(out.items, few), correction, hits, valid)
 
-        vectors, temperature = gather(out.items, positive).unsqueeze(1), self.objective.temperature
         if row is None and self.alike and negatives.block_size is None:
             found = self.readout.as_products(out.interests, vectors, temperature, out.interest_mask)
             if found is not None:

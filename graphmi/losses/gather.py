@@ -35,6 +35,6 @@ def negative_vectors(items: Tensor | ItemTable, negatives: Negatives) -> Tensor:
     """Return the vectors that are scored at once: none where blocks of them follow."""
     if negatives.block_size is not None:
         return gather(items, negatives.item[:0])
-    if negatives.all_items and isinstance(items, Tensor):
-        return items
+    if negatives.all_items:
+        return items if isinstance(items, Tensor) else items[:]
     return gather(items, negatives.item)
