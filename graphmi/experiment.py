@@ -29,7 +29,7 @@ from graphmi.losses import Loss
 from graphmi.metrics import ranking_metrics
 from graphmi.progress import counting
 from graphmi.ranges import at_least
-from graphmi.remarks import check_known_users, tell_once, tell_what_is_served
+from graphmi.remarks import check_known_users, tell_once, tell_unread_vectors, tell_what_is_served
 from graphmi.run import RunFolder
 from graphmi.samplers import Sampler
 from graphmi.seeds import check_seed, generator, seeded
@@ -247,6 +247,7 @@ class Experiment:
                 raise ValueError(f"a model with parameters ({type(model).__name__}) needs a 'loss' and a 'sampler'")
             if self.trainer.leads:
                 tell_what_is_served(model, self.loss)
+                tell_unread_vectors(model, dataset)
             loader = self.loader(dataset.train)
             loader.generator, loader.device = generator(self.seed, "loader"), self.trainer.batch_device
             if loader.left_out and self.trainer.progress and self.trainer.leads:

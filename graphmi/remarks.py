@@ -9,7 +9,7 @@ from graphmi.data import Dataset
 from graphmi.losses import Loss
 from graphmi.nn import Cosine, NegativeDistance
 
-__all__ = ["check_known_users", "tell_once", "tell_what_is_served"]
+__all__ = ["check_known_users", "tell_once", "tell_unread_vectors", "tell_what_is_served"]
 
 
 @cache
@@ -27,6 +27,14 @@ def tell_what_is_served(model: nn.Module, loss: Loss) -> None:
                 f"the loss scores by {score.__name__}, and lists are made by inner products, which rank alike for "
                 "vectors of length one only: set '--model.normalize' to true"
             )
+
+
+def tell_unread_vectors(model: nn.Module, dataset: Dataset) -> None:
+    """Say it where the items have vectors that a model could read, and does not."""
+    if dataset.train.vectors is not None and getattr(model, "item_tower", model) is None:
+        tell_once(
+            "the items have vectors, which this model does not read: '--model.item_tower FeatureSum' adds them"
+        )
 
 
 def check_known_users(dataset: Dataset) -> None:

@@ -1656,3 +1656,24 @@ def test_recommend_says_what_is_wrong(graphmi, trained, words, sentence):
     assert out == ""
     assert sentence in err
     assert err.count("\n") == 1
+
+
+def test_vectors_of_one_model_are_features_of_others(graphmi, trained, tmp_path):
+    assert graphmi("export", trained("mf"), "--out", tmp_path)[0] == 0
+    items = tmp_path / "items.parquet"
+    status, out, _ = graphmi("data", "stats", WORLD, "--attributes", items)
+    assert (status, "64 numbers, for 80 of the items" in out) == (0, True)
+    words = ["--columns.attributes", items, "--model.item_tower", "FeatureSum"]
+    runs = [trained(preset, preset, *words) for preset in ("sasrec", "interest-gcn")]
+    for run in runs:
+        assert load_file(run / "model.safetensors")["item_tower.map.weight"].size(1) == 68  # and four categories
+        measured = result(run)["metrics"]
+        assert graphmi("evaluate", run)[::2] == (0, "")
+        assert result(run, "evaluation-test.json")["metrics"] == measured
+        assert graphmi("recommend", run, "--history", "3", "9")[::2] == (0, "")
+        assert graphmi("explain", run, "--user", "4")[::2] == (0, "")
+    assert graphmi("compare", *runs)[::2] == (0, "")
+    assert graphmi("export", *runs[:1], "--beside", runs[1], "--out", tmp_path / "both", "--program")[::2] == (0, "")
+    items.rename(tmp_path / "moved.parquet")
+    status, _, err = graphmi("evaluate", runs[0])
+    assert (status, str(items) in err, err.count("\n")) == (1, True, 1)

@@ -13,7 +13,7 @@ from graphmi.experiment import Experiment, Fitted
 from graphmi.losses import BPRLoss, MultiInterestLoss
 from graphmi.models import EASE, Popularity
 from graphmi.nn import Cosine, SelectReadout
-from graphmi.remarks import check_known_users, tell_once, tell_what_is_served
+from graphmi.remarks import check_known_users, tell_once, tell_unread_vectors, tell_what_is_served
 from graphmi.run import RunFolder
 
 
@@ -133,6 +133,27 @@ def test_a_model_that_cannot_normalize_is_not_told_to(capsys):
     tell_once.cache_clear()
     tell_what_is_served(torch.nn.Linear(2, 2), MultiInterestLoss(SelectReadout(similarity=Cosine()), BPRLoss()))
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("preset", "options", "said"),
+    [
+        ("lightgcn", {}, True),
+        ("sasrec", {}, True),
+        ("sasrec", {"model__item_tower": "FeatureSum"}, False),
+        ("lightgcn", {"model__item_tower": "FeatureSum"}, False),
+        ("ease", {}, False),  # it could not read them
+    ],
+)
+def test_vectors_that_a_model_could_read_are_told(capsys, preset, options, said):
+    tell_once.cache_clear()
+    one = experiment(preset, "planted:num_users=60,num_items=80,num_clusters=4,interactions_per_user=10", **options)
+    data = one.interactions()
+    bare, dataset = one.dataset(data), one.dataset(data.with_vectors(data.items.ids, torch.ones(len(data.items), 2)))
+    tell_unread_vectors(one.build(bare), bare)
+    assert not capsys.readouterr().err
+    tell_unread_vectors(one.build(dataset), dataset)
+    assert ("'--model.item_tower FeatureSum' adds them" in capsys.readouterr().err) == said
 
 
 def test_a_test_needs_one_user_of_training_if_any():

@@ -111,6 +111,8 @@ def _overview(name: str, numbers: Stats) -> Table:
     table.add_row("different pairs", f"{numbers.num_pairs:,}")
     table.add_row("density", f"{numbers.density:.4%}")
     table.add_row("categories", f"{numbers.num_categories:,}" if numbers.num_categories else "none")
+    if numbers.vector_size:
+        table.add_row("vectors", f"{numbers.vector_size:,} numbers, for {numbers.num_vectors:,} of the items")
     table.add_row("time", time_span(*numbers.time) if numbers.time else "none")
     return table
 

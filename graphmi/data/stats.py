@@ -76,6 +76,8 @@ class Stats:
         user_degree: Interactions per user.
         item_degree: Interactions per item.
         num_categories: Number of item categories, 0 where none are known.
+        num_vectors: Number of items that have a vector.
+        vector_size: Numbers of each, 0 without vectors.
         diversity: Category entropy per user in nats, over users with categorised items; ``None`` without any.
         time: First and last time; ``None`` without times.
     """
@@ -88,6 +90,8 @@ class Stats:
     user_degree: Distribution
     item_degree: Distribution
     num_categories: int
+    num_vectors: int
+    vector_size: int
     diversity: Distribution | None
     time: tuple[int, int] | None
 
@@ -108,6 +112,8 @@ def stats(data: Interactions) -> Stats:
         user_degree=Distribution.of(data.user.bincount(minlength=data.num_users).numpy(), doubling=True),
         item_degree=Distribution.of(data.item.bincount(minlength=data.num_items).numpy(), doubling=True),
         num_categories=0 if data.categories is None else len(data.categories.names),
+        num_vectors=0 if data.vectors is None else int(data.vectors.any(1).sum()),
+        vector_size=0 if data.vectors is None else data.vectors.size(1),
         diversity=_diversity(data),
         time=None if data.time is None else (int(data.time.min()), int(data.time.max())),
     )

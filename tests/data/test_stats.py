@@ -48,6 +48,12 @@ def test_without_categories_and_times():
     data = Interactions.from_frame(pl.DataFrame({"user_id": [1, 2], "item_id": [1, 1]}))
     numbers = stats(data)
     assert (numbers.diversity, numbers.time, numbers.num_categories) == (None, None, 0)
+    assert (numbers.num_vectors, numbers.vector_size) == (0, 0)
+
+
+def test_vectors_are_counted(small):
+    numbers = stats(small.with_vectors(["x", "y"], [[1, 0, 0], [0, 0, 2]]))
+    assert (numbers.num_vectors, numbers.vector_size) == (2, 3)
 
 
 def test_distribution_against_loops():

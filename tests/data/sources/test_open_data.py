@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from graphmi.data import DataError
 from graphmi.data.sources import SOURCES, DownloadError, load, open_data
@@ -105,3 +106,13 @@ def test_options_may_come_as_text():
     )
     with pytest.raises(DataError, match=r"'num_users' of 'planted' must be of type int .got 'many'"):
         open_data("planted", num_users="many")
+
+
+def test_attributes_go_with_names_too(tmp_path):
+    path = tmp_path / "items.csv"
+    path.write_text("item_id,category,title\n3,new,Three\n")
+    named, plain = open_data("planted", num_users=50, attributes=path), open_data("planted:num_users=50")
+    assert torch.equal(named.item, plain.item)
+    assert named.titles[3] == "Three"
+    assert named.categories.names == ("new",)
+    assert plain.titles is None
