@@ -90,6 +90,7 @@ def test_graphs_of_cuda_are_recorded_for_one_size_and_not_for_each(monkeypatch):
         {"trainer__gradient_clip": 0.1, "trainer__weight_average": 0.9},
         {"model__center": "edge_dot"},
         {"sampler__block_size": 16},
+        {"model__item_tower": "FeatureSum"},
     ],
     ids=lambda options: ", ".join(options),
 )

@@ -18,7 +18,7 @@ from graphmi.commands.explanation import print_explanation
 from graphmi.data import Dataset, Interactions, LeaveOneOut, Vocabulary, planted
 from graphmi.explain import Explainer
 from graphmi.models import InterestGCN, Popularity, SeparateInterestGCN, SequenceModel
-from graphmi.nn import DynamicRoutingExtractor, GRUEncoder, ItemTower, LastPosition, MeanPooling
+from graphmi.nn import DynamicRoutingExtractor, FeatureSum, GRUEncoder, ItemTower, LastPosition, MeanPooling
 from graphmi.typing import Batch, Representations
 
 USERS = torch.tensor([7, 2, 19])
@@ -61,6 +61,8 @@ MODELS = {
     "self-attentive": sequence_model,
     "routing": lambda data: sequence_model(data, extractor=DynamicRoutingExtractor),
     "item tower": lambda data: sequence_model(data, item_tower=ItemTower),
+    "features": lambda data: sequence_model(data, item_tower=FeatureSum),
+    "graph, features": lambda data: graph_model(data, item_tower=FeatureSum),
     "mean": lambda data: sequence_model(data, extractor=MeanPooling),
     "recurrent": lambda data: sequence_model(data, encoder=GRUEncoder, extractor=LastPosition),
     "foreign": lambda data: Table(torch.randn(data.num_users, 3, 6), torch.randn(data.num_items, 6)),

@@ -37,6 +37,8 @@ OPTIONS = {
         {"sampler__block_size": 16, "loss__readout": "LogSumExpReadout", "loss__readout__temperature": 0.2},
     ),
     "edge by edge": ("interest-gcn", {"model__center": "edge_dot"}),
+    "features": ("multi-interest-transformer", {"model__item_tower": "FeatureSum"}),
+    "features in a graph": ("interest-gcn-softmax", {"model__item_tower": "FeatureSum"}),
 }
 
 

@@ -156,8 +156,10 @@ def test_everything_composes(world, case):
     one_step_of_each(world, model, number=43 * case)
 
 
-def test_item_towers_compose(world):
-    model = SequenceModel(to_graph(world), DIM, LENGTH, item_tower=nn.ItemTower, dropout=0.2, normalize=True)
+@pytest.mark.parametrize("tower", [nn.ItemTower, nn.FeatureSum])
+def test_item_towers_compose(world, tower):
+    graph = to_graph(world.with_vectors(world.items.ids, torch.eye(NUM_ITEMS, 4)))
+    model = SequenceModel(graph, DIM, LENGTH, item_tower=tower, dropout=0.2, normalize=True)
     one_step_of_each(world, model)
 
 

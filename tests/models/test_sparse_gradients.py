@@ -11,7 +11,7 @@ from graphmi.data import Histories, PrefixLoader, TargetLoader, planted, to_grap
 from graphmi.evaluator import Evaluator
 from graphmi.losses import EmbeddingNorm, MultiInterestLoss, SampledSoftmaxLoss
 from graphmi.models import SequenceModel, sequence
-from graphmi.nn import ItemTower, LastPosition, MeanPooling, SelectReadout, TransformerEncoder
+from graphmi.nn import FeatureSum, ItemTower, LastPosition, MeanPooling, SelectReadout, TransformerEncoder
 from graphmi.nn.extract import packed
 from graphmi.optim import LazyAdam
 from graphmi.run import RunFolder
@@ -23,6 +23,7 @@ OPTIONS = {
     "plain": {},
     "cosine": {"normalize": True},
     "tower": {"item_tower": ItemTower, "normalize": True},
+    "features": {"item_tower": FeatureSum},
     "sasrec": {"encoder": TransformerEncoder, "extractor": LastPosition},
 }
 
