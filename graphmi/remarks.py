@@ -32,9 +32,7 @@ def tell_what_is_served(model: nn.Module, loss: Loss) -> None:
 def tell_unread_vectors(model: nn.Module, dataset: Dataset) -> None:
     """Say it where the items have vectors that a model could read, and does not."""
     if dataset.train.vectors is not None and getattr(model, "item_tower", model) is None:
-        tell_once(
-            "the items have vectors, which this model does not read: '--model.item_tower FeatureSum' adds them"
-        )
+        tell_once("the items have vectors, which this model does not read: '--model.item_tower FeatureSum' adds them")
 
 
 def check_known_users(dataset: Dataset) -> None:

@@ -49,10 +49,11 @@ class Contrast:
         Raises:
             ValueError: If the negatives come in blocks, which one of the three cannot take.
         """
-        loss = self._by_products(out, positive, negatives)
+        vectors = gather(out.items, positive)
+        loss = self._by_products(out, positive, vectors, negatives)
         if loss is not None:
             return loss
-        scores = checked_scores(self.readout, self._scores(out, positive, negatives), len(positive))
+        scores = checked_scores(self.readout, self._scores(out, vectors, negatives), len(positive))
         if negatives.block_size is not None:
             return self._in_blocks(scores, out.items, positive, negatives)
         valid, hits = self._valid(positive, negatives)
@@ -64,9 +65,9 @@ class Contrast:
             loss = objective.compare(scores.pos, objective.partition(scores.neg, correction, hits))
         return self._of_rows(loss, scores)
 
-    def _scores(self, out: Representations, positive: Tensor, negatives: Negatives) -> Scores:
+    def _scores(self, out: Representations, vectors: Tensor, negatives: Negatives) -> Scores:
         """Return what the readout makes of the batch; negatives of each row come out of all items where that pays."""
-        items, vectors, mask = out.items, gather(out.items, positive).unsqueeze(1), out.interest_mask
+        items, vectors, mask = out.items, vectors.unsqueeze(1), out.interest_mask
         at_once = cheaper_at_once(out, negatives)
         if at_once and isinstance(items, Tensor) and items.size(-1) == out.interests.size(-1):
             found = self.readout.as_products(out.interests, vectors, self.objective.temperature, mask)
@@ -93,12 +94,13 @@ class Contrast:
         """
         if not negatives.excludes_known:
             return None
-        loss = self._by_products(out, positive, negatives, row)
+        vectors = gather(out.items, positive)
+        loss = self._by_products(out, positive, vectors, negatives, row)
         if loss is not None:
             return loss
-        vectors = gather(out.items, positive), negative_vectors(out.items, negatives)
+        negative = negative_vectors(out.items, negatives)
         column = positive if negatives.all_items and negatives.block_size is None else None
-        scores = self.readout.grouped(out.interests, *vectors, row, out.interest_mask, column)
+        scores = self.readout.grouped(out.interests, vectors, negative, row, out.interest_mask, column)
         if scores is None:
             return None
         scores = checked_scores(self.readout, scores, len(positive))
@@ -109,7 +111,12 @@ class Contrast:
         return self._of_rows(objective.grouped(scores.pos, scores.neg, correction, row), scores)
 
     def _by_products(
-        self, out: Representations, positive: Tensor, negatives: Negatives, row: Tensor | None = None
+        self,
+        out: Representations,
+        positive: Tensor,
+        vectors: Tensor,
+        negatives: Negatives,
+        row: Tensor | None = None,
     ) -> Tensor | None:
         """Return the objective without computing single negative scores, where a softmax needs only their log-sum-exp.
 
@@ -119,15 +126,14 @@ class Contrast:
             self.objective.softmax
             and type(self.weighting) is UniformWeighting
             and not _learned(negatives.log_q, negatives.pos_log_q)
+            and vectors.size(-1) == out.interests.size(-1)
             and negatives.item.dim() == 1
             and len(negatives.item) > 0
             and (negatives.block_size is None or (negatives.log_q is None and negatives.pos_log_q is None))
         )
         if not products:
             return None
-        vectors, temperature = gather(out.items, positive).unsqueeze(1), self.objective.temperature
-        if vectors.size(-1) != out.interests.size(-1):
-            return None
+        vectors, temperature = vectors.unsqueeze(1), self.objective.temperature
 
         def negatives_of(query: Tensor) -> NegativeVectors:
             few = distinct(negatives) if self.weighting.log_q else negatives  # it counts draws in log_q

@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from itertools import product
 
 import jsonargparse
 import pytest
@@ -223,30 +224,37 @@ def test_without_negatives_a_softmax_has_no_loss(readout):
     assert not torch.autograd.grad(value, interests)[0].any()
 
 
-@pytest.mark.parametrize("num_negatives", [2, 30])  # few are looked up, many are picked out of the scores of all items
+@pytest.mark.parametrize("width", [1, 2])
+@pytest.mark.parametrize("shape", [(5, 2), (5, 30), (3,)])  # with tensors, 30 are picked out of the scores of all items
 @pytest.mark.parametrize("objective", [BPRLoss(), SampledSoftmaxLoss()])
-def test_item_tables_are_asked_by_id_only(objective, num_negatives):
+def test_item_tables_are_asked_by_id_once(objective, shape, width):
+    asked = []
+
     class Table:
         def __init__(self, weight):
             self.weight = weight
 
         def __getitem__(self, index):
             assert index.dtype == torch.int64  # neither a slice nor a mask: all items are never built
+            asked.append(tuple(index.shape))
             return self.weight[index]
 
         def __len__(self):
             return 8
 
     out, positive = random_world()
-    negatives = Negatives(torch.randint(8, (5, num_negatives)))
+    items, negatives = torch.cat([out.items, -out.items.roll(1, 0)][:width], dim=1), Negatives(torch.randint(8, shape))
     hard, best = SelectReadout(), SelectReadout(anchor="candidate")
-    for readout in (hard, best, ExpectedReadout(SoftmaxSelector()), LogSumExpReadout()):
-        loss, gradients = MultiInterestLoss(readout, objective, regularizers=[Weighted(0.1, EmbeddingNorm())]), []
+    readouts = (hard, best, ExpectedReadout(SoftmaxSelector()), LogSumExpReadout())
+    for readout, norms in product(readouts, ([], [Weighted(0.1, EmbeddingNorm())])):
+        loss, gradients = MultiInterestLoss(readout, objective, regularizers=norms), []
         for made in (Table, torch.Tensor.clone):
-            leaves = [part.clone().requires_grad_() for part in (out.interests, out.items)]
+            leaves = [part.clone().requires_grad_() for part in (out.interests, items)]
             value = loss(Representations(leaves[0], made(leaves[1])), positive, negatives)
             gradients.append([value, *torch.autograd.grad(value, leaves)])
         torch.testing.assert_close(*gradients)
+        assert norms or asked == [(5,), shape]  # a table may draw anew each time
+        asked.clear()
 
 
 @pytest.mark.parametrize("row", [None, torch.arange(5)])
