@@ -52,20 +52,12 @@ def item_features(graph: HeteroData) -> Tensor | None:
 
 def tower_over(
     graph: HeteroData, make: Callable[[int, int], Tower] | None, embedding_dim: int
-) -> tuple[Tower | None, Tensor | None, Tensor | None]:
-    """Return a tower for the items of a graph, their features, and which have a vector of their own.
-
-    The last is ``[num_items, 1]``, ``None`` for all items; all three are ``None`` where no tower is made.
-    """
+) -> tuple[Tower | None, Tensor | None]:
+    """Return a tower for the items of a graph and their features, or ``None`` twice where none is made."""
     if make is None:
-        return None, None, None
+        return None, None
     features = item_features(graph)
-    tower = make(embedding_dim, 0 if features is None else features.size(1))
-    if tower.own_of_unseen:
-        return tower, features, None
-    item = user_item_edges(graph)[1]
-    seen = torch.zeros(int(graph["item"].num_nodes), 1, dtype=torch.bool, device=item.device).index_fill_(0, item, True)
-    return tower, features, None if seen.all() else seen
+    return make(embedding_dim, 0 if features is None else features.size(1)), features
 
 
 def require_users(user: Tensor, num_users: int, least: int = 0) -> None:

@@ -25,7 +25,7 @@ from graphmi.neighbors import Hops, sample_hops
 from graphmi.nn.conv import CenterAggregator, EdgeWeight, LightGCNWeight, MultiInterestConv, VirtualInterestGenerator
 from graphmi.nn.conv.center_aggregator import Center
 from graphmi.nn.conv.virtual_interest_generator import Attention
-from graphmi.nn.item_tower import Tower, TowerTable
+from graphmi.nn.item_tower import Tower
 from graphmi.ranges import at_least, positive
 from graphmi.typing import Batch, Contributions, Representations
 
@@ -111,7 +111,6 @@ class InterestGCN(Model):
     """
 
     features: Tensor | None
-    seen: Tensor | None
     _kept: Layers | None = None
     _kept_items: Tensor | None = None
 
@@ -163,9 +162,8 @@ class InterestGCN(Model):
         self.edges = EdgeBuffers(adjacency)
         self.embedding = nn.Embedding(adjacency.size[0], embedding_dim, sparse=sparse)
         nn.init.normal_(self.embedding.weight, std=init_std)
-        self.item_tower, *known = tower_over(graph, item_tower, embedding_dim)
-        for name, buffer in zip(("features", "seen"), known, strict=True):
-            self.register_buffer(name, buffer, persistent=False)
+        self.item_tower, features = tower_over(graph, item_tower, embedding_dim)
+        self.register_buffer("features", features, persistent=False)
         convs = [
             MultiInterestConv(
                 embedding_dim,
@@ -344,10 +342,9 @@ class InterestGCN(Model):
             return centers
         if node is None:
             users, items = torch.split(self.embedding.weight, [self.num_users, self.num_items])
-            return torch.cat([users, TowerTable(self.item_tower, items, self.features, seen=self.seen)[:]])
+            return torch.cat([users, self.item_tower(items, self.features)])
         own, item = self.embedding(node), (node - self.num_users).clamp(min=0)
-        features, seen = (None if known is None else known[item] for known in (self.features, self.seen))
-        of_items: Tensor = self.item_tower(own if seen is None else own * seen, features)
+        of_items: Tensor = self.item_tower(own, None if self.features is None else self.features[item])
         return of_items.where((node >= self.num_users).unsqueeze(1), own)
 
     def _convs(self) -> list[MultiInterestConv]:

@@ -79,7 +79,6 @@ class SequenceModel(Model):
     """
 
     features: Tensor | None
-    seen: Tensor | None
 
     def __init__(
         self,
@@ -105,9 +104,8 @@ class SequenceModel(Model):
         self.dropout = Dropout(dropout)
         self.encoder = encoder(embedding_dim, max_length)
         self.extractor = extractor(embedding_dim, max_length)
-        self.item_tower, *known = tower_over(graph, item_tower, embedding_dim)
-        for name, buffer in zip(("features", "seen"), known, strict=True):
-            self.register_buffer(name, buffer, persistent=False)
+        self.item_tower, features = tower_over(graph, item_tower, embedding_dim)
+        self.register_buffer("features", features, persistent=False)
 
     @property
     def num_interests(self) -> int:
@@ -171,7 +169,7 @@ class SequenceModel(Model):
         With an item tower or ``sparse`` they are computed only where they are asked for.
         """
         if self.item_tower is not None:
-            return TowerTable(self.item_tower, self._vectors(), self.features, self.normalize, self.seen)
+            return TowerTable(self.item_tower, self._vectors(), self.features, normalize=self.normalize)
         return self._vectors(self.normalize)
 
     def _vectors(self, normalize: bool = False) -> Tensor | SparseTable:
@@ -209,7 +207,7 @@ class SequenceModel(Model):
     def _read(self, item: Tensor) -> Tensor:
         """Return the vectors of items as they are read, ``[..., dim]``."""
         if self.item_tower is not None and self.item_tower.in_histories:
-            vectors = TowerTable(self.item_tower, self._vectors(), self.features, seen=self.seen)[item]
+            vectors = TowerTable(self.item_tower, self._vectors(), self.features)[item]
         else:
             vectors = self.embedding(item)
         read: Tensor = self.dropout(vectors)

@@ -24,15 +24,12 @@ class Tower(nn.Module, ABC):
 
     Attributes:
         in_histories: Whether items of histories are read as it makes them, too.
-        own_of_unseen: Whether items that nobody has in training have a vector of their own, of which training learns
-            only that they are no targets; zeros otherwise.
 
     Raises:
         ValueError: ``num_features`` is below 0, or in use features are missing or not those it was made for.
     """
 
     in_histories = False
-    own_of_unseen = True
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
@@ -94,7 +91,6 @@ class FeatureSum(Tower):
     .. math:: v_i = e_i + W f_i
 
     So items with like features begin alike, and what their users have in common is learned for all of them at once.
-    Features alone speak for items that nobody has in training: their :math:`e_i` is 0.
 
     Args:
         embedding_dim: Size of the vectors, at least 1.
@@ -113,7 +109,6 @@ class FeatureSum(Tower):
     """
 
     in_histories = True
-    own_of_unseen = False
 
     def __init__(self, embedding_dim: int, num_features: int, init_std: float | None = None) -> None:
         super().__init__(num_features)
@@ -141,7 +136,6 @@ class TowerTable:
         vectors: Item vectors, ``[num_items, dim]``, or a table of them.
         features: Item features, ``[num_items, num_features]``; ``None`` without.
         normalize: Bring what comes out to length one.
-        seen: Which items have a vector of their own, ``[num_items, 1]``; all when omitted.
 
     Example:
         >>> import torch
@@ -151,19 +145,14 @@ class TowerTable:
     """
 
     def __init__(
-        self,
-        tower: Tower,
-        vectors: Tensor | SparseTable,
-        features: Tensor | None = None,
-        normalize: bool = False,
-        seen: Tensor | None = None,
+        self, tower: Tower, vectors: Tensor | SparseTable, features: Tensor | None = None, normalize: bool = False
     ) -> None:
-        self.tower, self.vectors, self.features, self.normalize, self.seen = tower, vectors, features, normalize, seen
+        self.tower, self.vectors, self.features, self.normalize = tower, vectors, features, normalize
 
     def __getitem__(self, index: Tensor | slice) -> Tensor:
         """Return the vectors of these items, ``[..., dim]`` for ids of shape ``[...]``."""
-        vectors, features = _rows(self.vectors, index), None if self.features is None else _rows(self.features, index)
-        out: Tensor = self.tower(vectors if self.seen is None else vectors * self.seen[index], features)
+        features = None if self.features is None else _rows(self.features, index)
+        out: Tensor = self.tower(_rows(self.vectors, index), features)
         return unit(out) if self.normalize else out
 
     def __len__(self) -> int:

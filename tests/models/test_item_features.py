@@ -165,38 +165,3 @@ def test_features_that_nobody_has_cannot_be_added(graph, make):
     del bare["item"].category, bare["item"].x
     with pytest.raises(ValueError, match=r"these items have none: give categories or vectors with the data"):
         make(bare, item_tower=FeatureSum)
-
-
-@pytest.mark.parametrize("sparse", [False, True])
-def test_features_alone_speak_for_items_that_nobody_has(graph, sparse):
-    some = graph.clone()
-    edges = some["user", "interacts", "item"].edge_index
-    missing = torch.tensor([3, ITEMS - 1])
-    some["user", "interacts", "item"].edge_index = edges[:, ~torch.isin(edges[1], missing)]
-    history, mask = torch.tensor([[3, 5], [5, 3]]), torch.ones(2, 2, dtype=torch.bool)
-    batch, item = Batch(torch.tensor([0, 1]), history=history, mask=mask), torch.tensor([[3, 5], [ITEMS - 1, 0]])
-    models = {
-        "whole": InterestGCN(some, embedding_dim=DIM, num_layers=0, score="center", item_tower=FeatureSum),
-        "drawn": InterestGCN(
-            some, embedding_dim=DIM, num_layers=0, score="center", item_tower=FeatureSum, num_neighbors=2, sparse=sparse
-        ),
-        "sequence": SequenceModel(some, DIM, 2, item_tower=FeatureSum, sparse=sparse),
-    }
-    for name, model in models.items():
-        expected = summed(model, some)
-        with torch.no_grad():
-            alone = expected - model.embedding.weight[-ITEMS:]
-        expected[missing] = alone[missing]
-        found = model(batch)
-        torch.testing.assert_close(found.items[item], expected[item], msg=name)
-        found.items[item].square().sum().backward()
-        grad = model.embedding.weight.grad.to_dense()[-ITEMS:]
-        assert not grad[missing].any()
-        assert grad[5].any()
-        assert grad[0].any()
-    read = models["sequence"].eval()(batch).interests
-    with torch.no_grad():
-        models["sequence"].embedding.weight[missing] = 7.0
-    assert torch.equal(read, models["sequence"](batch).interests)
-    assert SequenceModel(some, DIM, 2, item_tower=ItemTower).seen is None
-    assert SequenceModel(graph, DIM, 2, item_tower=FeatureSum).seen is None  # somebody has each
