@@ -39,15 +39,23 @@ def item_features(graph: HeteroData) -> Tensor | None:
 
     Categories, ``graph["item"].category``, are as they are. Vectors, ``graph["item"].x``, are brought to mean 0 and a
     mean squared length of 1 over the items that have one; zeros stand for none and stay zeros.
+
+    Raises:
+        ValueError: If they are not a row per item.
     """
-    category, x = (graph["item"].get(name) for name in ("category", "x"))
-    if x is not None:
-        x = x.float()
+    found = {name: graph["item"][name] for name in ("category", "x") if name in graph["item"]}
+    num_items = int(graph["item"].num_nodes)
+    for name, part in found.items():
+        if (part.dim(), len(part)) != (2, num_items):
+            raise ValueError(f"graph['item'].{name} must be [{num_items}, size] (got {list(part.shape)})")
+    if "x" in found:
+        x = found["x"].float()
         known = x.any(1, keepdim=True)
-        x = (x - x.sum(0) / known.sum().clamp_min(1)) * known
-        x = x / (x.square().sum() / known.sum().clamp_min(1)).sqrt().clamp_min(torch.finfo(x.dtype).tiny)
-    parts = [part for part in (category, x) if part is not None]
-    return torch.cat(parts, dim=1) if parts else None
+        number = known.sum().clamp_min(1)
+        x = (x - (x.sum(0, dtype=torch.float64) / number).float()) * known
+        length = torch.linalg.vector_norm(x, dtype=torch.float64) / number.sqrt()  # float32 has no squares of 1e20
+        found["x"] = x / length.clamp_min(torch.finfo(x.dtype).tiny)
+    return torch.cat(list(found.values()), dim=1) if found else None
 
 
 def tower_over(

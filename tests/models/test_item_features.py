@@ -53,8 +53,8 @@ def test_features_are_categories_and_vectors_that_are_centred_and_scaled(graph):
     assert torch.equal(found[:, :4], graph["item"].category)
     torch.testing.assert_close(found[:, 4:].mean(0), torch.zeros(5), atol=1e-6, rtol=0)
     torch.testing.assert_close(found[:, 4:].square().sum(1).mean(), torch.tensor(1.0))
-    ratio = (graph["item"].x - graph["item"].x.mean(0)) / found[:, 4:]
-    torch.testing.assert_close(ratio, ratio[0, 0].expand(ITEMS, 5))
+    differences = graph["item"].x - graph["item"].x.mean(0)
+    torch.testing.assert_close(found[:, 4:] * (differences[0, 0] / found[0, 4]), differences)
 
 
 def test_items_without_a_vector_have_zeros_and_do_not_count(graph):
@@ -64,9 +64,26 @@ def test_items_without_a_vector_have_zeros_and_do_not_count(graph):
     assert not found[20:].any()
     torch.testing.assert_close(found[:20].mean(0), torch.zeros(5), atol=1e-6, rtol=0)
     torch.testing.assert_close(found[:20].square().sum(1).mean(), torch.tensor(1.0))
-    for same in (torch.zeros(ITEMS, 5), torch.ones(ITEMS, 5), torch.ones(ITEMS, 5, dtype=torch.int64)):
+    ones = torch.ones(ITEMS, 5)
+    for same in (0 * ones, 0.1 * ones, 1e30 * ones, ones.long()):
         some["item"].x = same  # nothing is known, or nothing differs
         assert not item_features(some)[:, 4:].any()
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_vectors_of_any_size_are_scaled(graph, scale):
+    other = graph.clone()
+    other["item"].x = graph["item"].x * scale
+    torch.testing.assert_close(item_features(other), item_features(graph))
+
+
+@pytest.mark.parametrize("name", ["x", "category"])
+def test_features_are_a_row_per_item(graph, name):
+    for wrong in (torch.ones(ITEMS), torch.ones(ITEMS + 1, 2)):
+        other = graph.clone()
+        other["item"][name] = wrong
+        with pytest.raises(ValueError, match=rf"graph\['item'\]\.{name} must be \[50, size\] \(got \[5"):
+            SequenceModel(other, item_tower=FeatureSum)
 
 
 GRAPHS = {
