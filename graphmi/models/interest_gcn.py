@@ -224,7 +224,8 @@ class InterestGCN(Model):
         num_users, num_items = (data[kind].num_sampled_nodes[0] for kind in ("user", "item"))
         users, items = slice(num_users), slice(num_users, num_users + num_items)
         virtuals, centers = self._over(drawn)
-        return self.arrangement.represent(virtuals, centers, centers[0], users, items)
+        ego = self.embedding(drawn.node[: items.stop])
+        return self.arrangement.represent(virtuals, centers, ego, users, items)
 
     @torch.no_grad()
     def fold_in(self, history: Tensor, mask: Tensor) -> Representations:

@@ -14,7 +14,7 @@ from graphmi.data import InteractionLoader, UserLoader, planted, to_graph
 from graphmi.losses import BPRLoss, EmbeddingNorm, InterestRepulsion, MultiInterestLoss, SampledSoftmaxLoss
 from graphmi.models import InterestGCN
 from graphmi.neighbors import BipartiteNeighborSampler
-from graphmi.nn import CAGCNWeight, SelectReadout
+from graphmi.nn import CAGCNWeight, FeatureSum, ItemTower, SelectReadout
 from graphmi.optim import LazyAdam
 from graphmi.run import RunFolder
 from graphmi.samplers import AllItemsSampler, InBatchSampler, PopularitySampler, UniformSampler
@@ -54,6 +54,8 @@ OPTIONS = {
     "neighbor": {"attention": "neighbor"},
     "cagcn": {"weight": CAGCNWeight(), "center": "sum", "share_interests": True, "rescale": True},
     "cosine": {"temperature": 0.3, "center": "node_norm", "attention": "sigmoid", "normalize": True},
+    "features": {"item_tower": FeatureSum},
+    "item tower": {"item_tower": ItemTower, "score": "symmetric"},
 }
 
 
