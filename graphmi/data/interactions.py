@@ -70,8 +70,9 @@ class Interactions:
             _check("weight", self.weight, torch.float32, len(self))
         if self.titles is not None and len(self.titles) != self.num_items:
             raise ValueError(f"'titles' must hold {self.num_items} titles (got {len(self.titles)})")
-        if self.vectors is not None and (self.vectors.dim(), len(self.vectors)) != (2, self.num_items):
-            raise ValueError(f"'vectors' must be [{self.num_items}, size] (got {list(self.vectors.shape)})")
+        if (found := self.vectors) is not None and (found.dtype, *found.shape[:-1]) != (torch.float32, self.num_items):
+            expected = f"torch.float32 of shape ({self.num_items}, size)"
+            raise ValueError(f"'vectors' must be {expected} (got {found.dtype} of shape {tuple(found.shape)})")
 
     @classmethod
     def from_frame(

@@ -36,10 +36,16 @@ def read_titles(
 
 def read_vectors(vocabulary: Vocabulary, items: Values, vectors: Any, ignore_unknown: bool) -> Tensor:
     """Return a vector per item, zeros where there is none, see :meth:`Interactions.with_vectors`."""
-    ids, rows = to_series(items, "the item ids"), _matrix(vectors)
+    ids = to_series(items, "the item ids")
+    kept = vocabulary.contains(ids) if ignore_unknown else torch.ones(len(ids), dtype=torch.bool)
+    if not kept.any():
+        raise DataError("none of the items with interactions has a vector")
+    rows = _matrix(vectors)
     if len(ids) != len(rows):
         raise DataError(f"there are {len(ids):,} items and {len(rows):,} vectors")
-    kept = vocabulary.contains(ids) if ignore_unknown else torch.ones(len(ids), dtype=torch.bool)
+    if len(wrong := (~rows.isfinite().all(1)).nonzero()):
+        which = f"such as that of item {ids[int(wrong[0])]!r}"
+        raise DataError(f"{len(wrong):,} vectors have a number that is missing or not finite in float32, {which}")
     index = _encoded(vocabulary, ids.filter(pl.Series(kept.numpy())))
     if len(twice := (torch.bincount(index, minlength=len(vocabulary)) > 1).nonzero()):
         raise DataError(f"item {vocabulary.ids[int(twice[0])]!r} has several vectors; give each item one")
@@ -47,7 +53,7 @@ def read_vectors(vocabulary: Vocabulary, items: Values, vectors: Any, ignore_unk
 
 
 def _matrix(vectors: Any) -> Tensor:
-    """Return vectors as ``[num, size]`` float32, all finite."""
+    """Return vectors as ``[num, size]`` float32."""
     if isinstance(vectors, pl.Series):
         if not isinstance(vectors.dtype, pl.List | pl.Array) or not vectors.dtype.inner.is_numeric():
             raise DataError(f"vectors must be lists of numbers (got {vectors.dtype})")
@@ -57,7 +63,9 @@ def _matrix(vectors: Any) -> Tensor:
             raise DataError(f"vectors must all have as many numbers (got {found})")
         vectors = vectors.explode().cast(pl.Float64).to_numpy().reshape(len(vectors), -1)
     if isinstance(vectors, Tensor):
-        vectors = vectors.detach().cpu().double().numpy()  # half precision of every kind
+        vectors = vectors.detach().cpu().to_dense().double().numpy()  # half precision of every kind
+    elif str(getattr(vectors, "dtype", "")) == "object":
+        vectors = list(vectors)  # a column of pandas, whose cells are lists
     try:
         with np.errstate(over="ignore"):
             rows = torch.from_numpy(np.array(vectors, dtype=np.float32))
@@ -65,8 +73,6 @@ def _matrix(vectors: Any) -> Tensor:
         raise DataError("vectors must be numbers, and every vector must have as many of them") from None
     if rows.dim() != 2 or not rows.numel():
         raise DataError(f"vectors must be [number, size], both at least 1 (got {list(rows.shape)})")
-    if not bool(rows.isfinite().all()):
-        raise DataError(f"{int((~rows.isfinite()).any(1).sum()):,} vectors have a number that is missing or not finite")
     return rows
 
 

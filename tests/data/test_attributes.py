@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 import torch
@@ -172,9 +173,10 @@ def test_vectors_that_graphmi_exports_are_read(tmp_path):
         (["1 2", "3 4"], r"vectors must be lists of numbers, as Parquet has them \(got String\)"),
         ([["1"], ["2"]], r"vectors must be lists of numbers \(got List\(String\)\)"),
         ([[1.0], [1.0, 2.0]], r"vectors must all have as many numbers \(got 1, 2\)"),
-        ([[1.0, None], [1.0, 2.0]], "1 vectors have a number that is missing or not finite"),
-        ([[math.nan], [math.inf]], "2 vectors have a number that is missing or not finite"),
-        ([[1e300], [1.0]], "1 vectors have a number that is missing or not finite"),
+        ([[1.0, 2.0], [None, 2.0]], "1 vectors have a number that is missing or not finite .* that of item 20"),
+        ([[math.nan], [math.inf]], "2 vectors have a number that is missing or not finite .* that of item 10"),
+        ([[1e300], [1.0]], "1 vectors have a number that is missing or not finite in float32"),
+        (pl.Series([None, None], dtype=pl.List(pl.Float32)), "none of the items with interactions has a vector"),
         (pl.Series([[], []], dtype=pl.List(pl.Float32)), r"vectors must all have as many numbers \(got 0\)"),
     ],
 )
@@ -187,7 +189,14 @@ def test_vectors_that_cannot_be_used(tmp_path, vectors, message):
 
 @pytest.mark.parametrize(
     "vectors",
-    [[[1, 2], [3, 4]], np.array([[1.0, 2], [3, 4]]), torch.tensor([[1.0, 2], [3, 4]], dtype=torch.bfloat16)],
+    [
+        [[1, 2], [3, 4]],
+        np.array([[1.0, 2], [3, 4]]),
+        pd.Series([[1, 2], [3, 4]]),
+        pd.Series([np.array([1, 2]), np.array([3, 4])]),
+        torch.tensor([[1.0, 2], [3, 4]], dtype=torch.bfloat16),
+        torch.tensor([[1.0, 2], [3, 4]], requires_grad=True).to_sparse(),
+    ],
     ids=lambda vectors: type(vectors).__name__,
 )
 def test_vectors_from_memory(vectors):
@@ -200,6 +209,8 @@ def test_vectors_from_memory(vectors):
         DATA.with_vectors([30, 30], vectors)
     with pytest.raises(DataError, match="there are 1 items and 2 vectors"):
         DATA.with_vectors([30], vectors)
+    with pytest.raises(DataError, match="none of the items with interactions has a vector"):
+        DATA.with_vectors([98, 99], vectors, ignore_unknown=True)
 
 
 @pytest.mark.parametrize("vectors", [[[1], [1, 2]], [["a"], ["b"]], 3.0, [1.0, 2.0], torch.ones(2, 0)])
@@ -217,6 +228,6 @@ def test_vectors_go_with_their_items():
     assert len({DATA.fingerprint(), data.fingerprint(), replace(data, vectors=-data.vectors).fingerprint()}) == 3
     again = Interactions.from_hetero(to_graph(data))
     assert torch.equal(again.vectors, data.vectors)
-    for wrong in (data.vectors[:3], data.vectors[0]):
-        with pytest.raises(ValueError, match=r"'vectors' must be \[4, size\] \(got \["):
+    for wrong in (data.vectors[:3], data.vectors[0], data.vectors[0, 0], data.vectors.double()):
+        with pytest.raises(ValueError, match=r"'vectors' must be torch.float32 of shape \(4, size\) \(got torch.float"):
             replace(DATA, vectors=wrong)
