@@ -31,7 +31,7 @@ def with_attributes(
         path: ``.json`` or ``.json.gz`` with a list of categories per item, ``{"item": [1, 2], ...}``; or a table, as
             for :func:`graphmi.data.read_interactions`, with any of categories, titles and vectors. Items without
             interactions are skipped; items that it lacks have no category, their id as title, and zeros as vector.
-        item: Column of item ids of a table.
+        item: Column of item ids of a table; ``item_id``, as ``graphmi export`` writes it, where there is none so named.
         category: Its column of categories, in Parquet also lists of them; without a name ``category`` where it exists.
             An item with several may come several times; ``unknown`` and ``(no genres listed)`` are none. The column of
             titles is ``title``, that of vectors ``vector``: lists of numbers, in Parquet, as ``graphmi export`` writes.
@@ -128,6 +128,8 @@ def _from_table(interactions: Interactions, path: Path, item: str, category: str
     labels = {"category": category or "category", "title": "title", "vector": "vector"}
     present = {what: names[name] for what, name in labels.items() if name in names}
     there = f"among {', '.join(map(repr, plain_names(found)))}"
+    if item not in names and "item_id" in names:
+        item = "item_id"
     for name in [item] + [category] * (category is not None):
         if name not in names:
             raise DataError(f"there is no column {name!r} {there}")

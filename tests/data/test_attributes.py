@@ -161,6 +161,8 @@ def test_vectors_that_graphmi_exports_are_read(tmp_path):
     items.write_parquet(tmp_path / "items.parquet")
     read = with_attributes(data, tmp_path / "items.parquet")
     assert read.vectors.tolist() == items["vector"].to_list()
+    log = write(tmp_path, "user_id,sku\na,3\na,7\nb,3\n", "log.csv")
+    assert torch.equal(open_data(log, item="sku", attributes=tmp_path / "items.parquet").vectors, read.vectors[[3, 7]])
     _, items = exported(data, InterestGCN(LeaveOneOut()(data).graph(), embedding_dim=8, score="pair_max"))
     items.write_parquet(tmp_path / "items.parquet")
     with pytest.raises(DataError, match=r"items\.parquet: item 0 has several vectors; give each item one"):
