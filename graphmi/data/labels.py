@@ -47,7 +47,7 @@ def read_vectors(vocabulary: Vocabulary, items: Values, vectors: Any, ignore_unk
         which = f"such as that of item {ids[int(wrong[0])]!r}"
         raise DataError(f"{len(wrong):,} vectors have a number that is missing or not finite in float32, {which}")
     index = _encoded(vocabulary, ids.filter(pl.Series(kept.numpy())))
-    if len(twice := (torch.bincount(index, minlength=len(vocabulary)) > 1).nonzero()):
+    if len(twice := (torch.bincount(index) > 1).nonzero()):
         raise DataError(f"item {vocabulary.ids[int(twice[0])]!r} has several vectors; give each item one")
     return rows.new_zeros(len(vocabulary), rows.size(1)).index_copy_(0, index, rows[kept])
 
@@ -61,9 +61,9 @@ def _matrix(vectors: Any) -> Tensor:
         if len(sizes) != 1 or not sizes[0]:
             found = ", ".join("none" if size is None else str(size) for size in sizes.sort())
             raise DataError(f"vectors must all have as many numbers (got {found})")
-        vectors = vectors.explode().cast(pl.Float64).to_numpy().reshape(len(vectors), -1)
+        vectors = vectors.explode().to_numpy().reshape(len(vectors), -1)
     if isinstance(vectors, Tensor):
-        vectors = vectors.detach().cpu().to_dense().double().numpy()  # half precision of every kind
+        vectors = vectors.detach().cpu().to_dense().float().numpy()  # half precision of every kind
     elif str(getattr(vectors, "dtype", "")) == "object":
         vectors = list(vectors)  # a column of pandas, whose cells are lists
     try:

@@ -62,7 +62,8 @@ class InterestGCN(Model):
     which without gradients holds about ``4 * num_layers * (num_interests + 1) * num_nodes * embedding_dim`` bytes.
 
     Args:
-        graph: The training graph, ``('user', 'interacts', 'item')``; nothing else is read from it.
+        graph: The training graph, ``('user', 'interacts', 'item')``, and what is known of the items where there is an
+            item tower; nothing else is read from it.
         num_interests: Virtual interests per node, at least 1.
         embedding_dim: Size of all vectors, at least 1.
         num_layers: Number of convolutions, at least 0.

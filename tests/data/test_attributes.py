@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from graphmi.data import DataError, Interactions, LeaveOneOut, open_data, planted, to_graph, with_attributes
+from graphmi.data.attributes import describe_items
 from graphmi.models import InterestGCN
 from graphmi.vectors import vectors as exported
 
@@ -204,21 +205,36 @@ def test_vectors_that_cannot_be_used(tmp_path, vectors, message):
 def test_vectors_from_memory(vectors):
     data = DATA.with_vectors([30, 10], vectors)
     assert data.vectors.tolist() == [[3, 4], [0, 0], [1, 2], [0, 0]]
-    assert DATA.with_vectors([30, 99], vectors, ignore_unknown=True).vectors.tolist()[2] == [1, 2]
+    assert DATA.with_vectors([99, 30], vectors, ignore_unknown=True).vectors.tolist()[2] == [3, 4]
     with pytest.raises(DataError, match="99, which has the items with interactions; ignore_unknown=True skips them"):
         DATA.with_vectors([30, 99], vectors)
     with pytest.raises(DataError, match="item 30 has several vectors; give each item one"):
         DATA.with_vectors([30, 30], vectors)
-    with pytest.raises(DataError, match="there are 1 items and 2 vectors"):
-        DATA.with_vectors([30], vectors)
+    for items in ([30], [10, 20, 30]):
+        with pytest.raises(DataError, match=rf"there are {len(items)} items and 2 vectors"):
+            DATA.with_vectors(items, vectors)
     with pytest.raises(DataError, match="none of the items with interactions has a vector"):
         DATA.with_vectors([98, 99], vectors, ignore_unknown=True)
 
 
-@pytest.mark.parametrize("vectors", [[[1], [1, 2]], [["a"], ["b"]], 3.0, [1.0, 2.0], torch.ones(2, 0)])
+@pytest.mark.parametrize(
+    "vectors", [[[1], [1, 2]], [["a"], ["b"]], {10: [1.0]}, 3.0, [1.0, 2.0], torch.ones(2, 0), pl.Series([1.0, 2.0])]
+)
 def test_what_is_no_matrix(vectors):
-    with pytest.raises(DataError, match=r"vectors must be (numbers, and every vector|\[number, size\], both)"):
+    wrong = r"numbers, and every vector|\[number, size\], both|lists of numbers \(got Float64\)"
+    with pytest.raises(DataError, match=rf"vectors must be ({wrong})"):
         DATA.with_vectors([10, 20], vectors)
+
+
+@pytest.mark.parametrize("kind", [pl.List(pl.Float32), pl.Array(pl.Int64, 2)])
+def test_what_is_no_vector(kind):
+    some = pl.Series([[1, 2], None], dtype=kind)
+    with pytest.raises(DataError, match=r"vectors must all have as many numbers \(got none, 2\)"):
+        DATA.with_vectors([10, 20], some)
+    table = pl.DataFrame({"item_id": [10, 20], "vector": some}).vstack(
+        pl.DataFrame({"item_id": [99], "vector": some[:1]})
+    )
+    assert describe_items(DATA, table).vectors.tolist() == [[1, 2], [0, 0], [0, 0], [0, 0]]
 
 
 def test_vectors_go_with_their_items():
@@ -230,6 +246,6 @@ def test_vectors_go_with_their_items():
     assert len({DATA.fingerprint(), data.fingerprint(), replace(data, vectors=-data.vectors).fingerprint()}) == 3
     again = Interactions.from_hetero(to_graph(data))
     assert torch.equal(again.vectors, data.vectors)
-    for wrong in (data.vectors[:3], data.vectors[0], data.vectors[0, 0], data.vectors.double()):
+    for wrong in (data.vectors[:3], data.vectors[0], data.vectors[:, None], data.vectors[0, 0], data.vectors.double()):
         with pytest.raises(ValueError, match=r"'vectors' must be torch.float32 of shape \(4, size\) \(got torch.float"):
             replace(DATA, vectors=wrong)
