@@ -70,7 +70,7 @@ def from_graph(data: "HeteroData") -> Interactions:
     )
     if (x := data["item"].get("x")) is None:
         return interactions
-    return interactions.with_vectors(interactions.items.ids, x.detach().cpu())
+    return interactions.with_vectors(interactions.items.ids, x)
 
 
 def _attribute(values: Tensor | None) -> pl.Series | None:

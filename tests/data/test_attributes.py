@@ -64,7 +64,7 @@ def test_a_table_has_categories_and_titles(tmp_path, name):
 @pytest.mark.parametrize("kind", [pl.List(pl.String), pl.Array(pl.String, 2)])
 def test_a_table_may_have_other_columns_and_lists(tmp_path, kind):
     path, kinds = tmp_path / "items.parquet", pl.Series([["a", "b"], None], dtype=kind)
-    pl.DataFrame({"sku": [10, 20], "kind": kinds, "price": [1.5, 2.5]}).write_parquet(path)
+    pl.DataFrame({"sku": [10, 20], "item_id": [30, 40], "kind": kinds, "price": [1.5, 2.5]}).write_parquet(path)
     data = with_attributes(DATA, path, item="sku", category="kind")
     assert categories(data) == {10: {"a", "b"}, 20: set(), 30: set(), 40: set()}
     assert data.titles is None
@@ -106,6 +106,7 @@ def test_beside_logs_and_sequences(tmp_path):
         ),
         ("a.csv", "item_id,kind\n10,a\n", {"category": "genre"}, r"no column 'genre' among 'item_id', 'kind'"),
         ("a.csv", "sku,category\n10,a\n", {}, r"no column 'item_id' among 'sku', 'category'"),
+        ("a.csv", "sku,category\n10,a\n", {"item": "id"}, r"no column 'id' among 'sku', 'category'"),
         ("a.csv", "item_id,category\n11,a\n", {}, r"none of its items .* is 'item_id' the column of their ids\?"),
         ("a.csv", "", {}, "the file is empty"),
         ("a.csv", "item_id,title\n10,a, b\n20,c\n", {}, "a line has more fields than there are columns, or the first"),
@@ -246,6 +247,7 @@ def test_vectors_go_with_their_items():
     assert len({DATA.fingerprint(), data.fingerprint(), replace(data, vectors=-data.vectors).fingerprint()}) == 3
     again = Interactions.from_hetero(to_graph(data))
     assert torch.equal(again.vectors, data.vectors)
+    assert "x" not in to_graph(DATA)["item"]
     for wrong in (data.vectors[:3], data.vectors[0], data.vectors[:, None], data.vectors[0, 0], data.vectors.double()):
         with pytest.raises(ValueError, match=r"'vectors' must be torch.float32 of shape \(4, size\) \(got torch.float"):
             replace(DATA, vectors=wrong)

@@ -52,8 +52,8 @@ def test_without_categories_and_times():
 
 
 def test_vectors_are_counted(small):
-    numbers = stats(small.with_vectors(["x", "y"], [[1, 0, 0], [0, 0, 2]]))
-    assert (numbers.num_vectors, numbers.vector_size) == (2, 3)
+    numbers = stats(small.with_vectors(["x", "y"], [[1, 0, 0, 0], [0, 0, 0, 2]]))
+    assert (numbers.num_vectors, numbers.vector_size) == (2, 4)
 
 
 def test_distribution_against_loops():

@@ -59,9 +59,11 @@ def test_features_are_categories_and_vectors_that_are_centred_and_scaled(graph):
 
 def test_items_without_a_vector_have_zeros_and_do_not_count(graph):
     some = graph.clone()
-    some["item"].x = torch.cat([graph["item"].x[:20], torch.zeros(30, 5)])
+    some["item"].x = torch.cat([graph["item"].x[:20], torch.zeros(30, 5)]).double()
+    some["item"].x[3, 0] = 0
     found = item_features(some)[:, 4:]
-    assert not found[20:].any()
+    assert torch.equal(found.any(1), torch.arange(ITEMS) < 20)
+    assert found.dtype == torch.float32
     torch.testing.assert_close(found[:20].mean(0), torch.zeros(5), atol=1e-6, rtol=0)
     torch.testing.assert_close(found[:20].square().sum(1).mean(), torch.tensor(1.0))
     ones = torch.ones(ITEMS, 5)
@@ -142,6 +144,18 @@ def test_drawn_neighbourhoods_have_the_sums(graph, sparse):
     torch.testing.assert_close(model._centers(torch.arange(USERS, USERS + ITEMS)), plain.embedding.weight[USERS:])
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_drawn_neighbourhoods_of_more_users_than_items(known):
+    few = to_graph(planted(num_users=USERS, num_items=10, num_clusters=2, interactions_per_user=3))
+    if not known:
+        del few["item"].category
+    drawn, whole = (InterestGCN(few, 2, DIM, 2, item_tower=ItemTower, num_neighbors=num) for num in (-1, None))
+    whole.load_state_dict(drawn.state_dict())
+    found, expected = (model(Batch(torch.arange(USERS))) for model in (drawn, whole))
+    torch.testing.assert_close(found.interests, expected.interests)
+    torch.testing.assert_close(found.items[:], expected.items)
+
+
 SEQUENCES = {
     "self-attention": {"extractor": SelfAttentiveExtractor},
     "cosines": {"extractor": LastPosition, "encoder": partial(TransformerEncoder, dropout=0.0), "normalize": True},
@@ -178,6 +192,7 @@ def test_the_tower_of_mtmi_recommends_and_does_not_read(graph, history):
 
 @pytest.mark.parametrize("make", [InterestGCN, partial(SequenceModel, max_length=5)])
 def test_features_that_nobody_has_cannot_be_added(graph, make):
+    assert make(graph).features is None
     bare = graph.clone()
     del bare["item"].category, bare["item"].x
     with pytest.raises(ValueError, match=r"these items have none: give categories or vectors with the data"):
