@@ -5,7 +5,7 @@ from torch_geometric.data import HeteroData
 
 from graphmi.evaluator import Evaluator
 from graphmi.losses import EmbeddingNorm, InterestRepulsion, MultiInterestLoss, SampledSoftmaxLoss
-from graphmi.nn import ItemTower, SelectReadout, TowerTable
+from graphmi.nn import FeatureSum, ItemTower, SelectReadout, TowerTable
 from graphmi.retrieval import ExactIndex, rank, top_k
 from graphmi.samplers import AllItemsSampler, InBatchSampler, UniformSampler
 from graphmi.typing import ItemTable, Representations
@@ -195,8 +195,35 @@ def test_impossible_arguments(options, message):
         ItemTower(**{"embedding_dim": DIM, **options})
 
 
-def test_features_must_be_those_it_was_made_for():
+@pytest.mark.parametrize("make", [ItemTower, FeatureSum])
+def test_features_must_be_those_it_was_made_for(make):
     with pytest.raises(ValueError, match=r"made for 2 features \(got 3\)"):
-        ItemTower(DIM, 2)(torch.zeros(1, DIM), torch.zeros(1, 3))
+        make(DIM, 2)(torch.zeros(1, DIM), torch.zeros(1, 3))
+    with pytest.raises(ValueError, match=r"made for 2 features \(got 0\)"):
+        make(DIM, 2)(torch.zeros(1, DIM))
+
+
+def test_a_sum_of_features():
+    torch.manual_seed(0)
+    tower, vectors = FeatureSum(400, 100), torch.randn(100, 400)
+    added = tower(vectors, torch.eye(100, dtype=torch.float64)) - vectors
+    torch.testing.assert_close(added, tower.map.weight.t(), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(added.norm(dim=1).mean(), torch.tensor(1.0), rtol=0.01, atol=0)
+    assert abs(FeatureSum(400, 100, init_std=0.3).map.weight.std() - 0.3) < 0.01
+    assert torch.equal(FeatureSum(400, 100, init_std=0.0)(vectors, torch.eye(100)), vectors)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0, 2), "'embedding_dim' must be at least 1 .got 0"),
+        ((DIM, -1), "'num_features' must be at least 0 .got -1"),
+        ((DIM, 0), "FeatureSum adds features of items, and these items have none"),
+        ((DIM, 2, -0.1), "'init_std' must be at least 0 .got -0.1"),
+    ],
+)
+def test_impossible_sums(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        FeatureSum(*arguments)
     with pytest.raises(ValueError, match=r"made for 2 features \(got 0\)"):
         ItemTower(DIM, 2)(torch.zeros(1, DIM))
