@@ -1663,6 +1663,7 @@ def test_vectors_of_one_model_are_features_of_others(graphmi, trained, tmp_path)
     items = tmp_path / "items.parquet"
     status, out, _ = graphmi("data", "stats", WORLD, "--attributes", items)
     assert (status, "64 numbers, for 80 of the items" in out) == (0, True)
+    assert "vectors" not in graphmi("data", "stats", WORLD)[1]
     words = ["--columns.attributes", items, "--model.item_tower", "FeatureSum"]
     runs = [trained(preset, preset, *words) for preset in ("sasrec", "interest-gcn")]
     for run in runs:

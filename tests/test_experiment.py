@@ -156,6 +156,14 @@ def test_vectors_that_a_model_could_read_are_told(capsys, preset, options, said)
     assert ("'--model.item_tower FeatureSum' adds them" in capsys.readouterr().err) == said
 
 
+def test_unread_vectors_are_told_before_training(capsys):
+    tell_once.cache_clear()
+    one = experiment("mf", "planted:num_users=30", trainer__epochs=1, trainer__progress=False)
+    data = one.interactions()
+    one.fit(one.dataset(data.with_vectors(data.items.ids, torch.ones(len(data.items), 2))))
+    assert "'--model.item_tower FeatureSum' adds them" in capsys.readouterr().err
+
+
 def test_a_test_needs_one_user_of_training_if_any():
     dataset = Experiment(data="planted:num_users=30", model=Popularity, split=HeldOutUsers()).dataset()
     with pytest.raises(ValueError, match="no user of the test is in the training graph"):
