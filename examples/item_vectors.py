@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("vectors.parquet"))
     arguments = parser.parse_args()
     data = open_data(arguments.data)
-    vectors = embed(data.titles or [str(item) for item in data.items.ids])
+    vectors = embed(data.titles or [f"item {item}" for item in data.items.ids])
     kind = pl.Array(pl.Float32, vectors.shape[1])
     pl.DataFrame({"item_id": data.items.ids, "vector": pl.Series(vectors, dtype=kind)}).write_parquet(arguments.out)
 
