@@ -1,8 +1,9 @@
 """Features of items: are they of use beside vectors that every item learns for itself, and for which items?
 
-The baselines with one interest, and the latest positions as interests, with and without ``FeatureSum``, which adds a
-linear map of an item's features to its own vector, in histories, in the graph and where items are recommended. Features
-are categories, and the vectors of ``--option columns__attributes=FILE``, which all cells are given alike.
+A transformer and a graph of one interest, with and without ``FeatureSum``, which adds a linear map of an item's
+features to its own vector, in histories, in the graph and where items are recommended. Features are categories, and
+the vectors of ``--option columns__attributes=FILE``, which all cells are given alike. Users have one target, as by
+leave-one-out.
 
     python examples/studies/features.py [QUESTION ...] [--data ml-100k] [--seeds 3]
     python examples/item_vectors.py --data ml-100k --epochs 1 --out titles.parquet
@@ -27,17 +28,12 @@ TRANSFORMER: Options = {
     "model__extractor__num_interests": 1,
     "loss__readout": {"class_path": "SelectReadout", "init_args": {"anchor": "candidate"}},
 }
-LATEST: Options = {
-    "trainer__epochs": 60,
-    "trainer__patience": 4,
-    "model__extractor": {"class_path": "RecentPositions", "init_args": {"num_interests": 4}},
-}
 BOUNDS = {"never met": (0, 1), "met 1 to 4 times": (1, 5), "met 5 to 19 times": (5, 20), "met more": (20, 2**62)}
 OF_ITEMS = tuple(f"targets {name}" for name in BOUNDS)
 
 
 def measure(experiment: Experiment, dataset: Dataset, trained: Trained) -> Mapping[str, float]:
-    """Return the test metric by how often the target was met in training, and how many targets these are."""
+    """Return the test metric by how often a user's target was met in training, and how many targets these are."""
     users, values = trained.test.users, trained.test.per_user[METRIC]
     target = torch.zeros(dataset.num_users, dtype=torch.int64)
     target[dataset.test.user] = dataset.test.item
@@ -57,7 +53,6 @@ def both(name: str, preset: str, **options: object) -> dict[str, Cell]:
 
 MODELS = {
     "transformer": both("transformer", "multi-interest-transformer", **TRANSFORMER),
-    "latest": both("latest positions", "multi-interest-transformer", **LATEST),
     "graph": both("graph", "lightgcn-latest"),
 }
 
